@@ -1,0 +1,120 @@
+//! A unit's fingerprint as Cargo leaves it on disk: the hash file and the JSON beside it.
+//!
+//! The schema changes between Cargo versions, so unknown fields and unknown kinds of local input are passed over. The JSON is
+//! for people as far as Cargo is concerned; a unit without it is still a unit.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+#[derive(Debug, Default, Deserialize)]
+pub struct Fingerprint {
+    #[serde(default)]
+    deps: Vec<Value>,
+    #[serde(default)]
+    local: Vec<Value>,
+}
+
+/// One thing besides the compiler's settings that a unit's freshness rests on.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Local {
+    /// The newest file of the package, to the nanosecond.
+    Precalculated,
+    CheckDepInfo,
+    RerunIfChanged {
+        paths: Vec<String>,
+    },
+    RerunIfEnvChanged {
+        name: String,
+        value: Option<String>,
+    },
+    Unknown,
+}
+
+impl Fingerprint {
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+
+    /// The fingerprint hashes of the units that this one was built from, as those units' hash files spell them.
+    pub fn dependency_hashes(&self) -> Vec<String> {
+        let hash = |dep: &Value| dep.as_array()?.last()?.as_u64();
+        self.deps.iter().filter_map(hash).map(spell).collect()
+    }
+
+    pub fn locals(&self) -> Vec<Local> {
+        self.local.iter().map(Local::read).collect()
+    }
+}
+
+impl Local {
+    fn read(value: &Value) -> Self {
+        let Some((kind, body)) = value.as_object().and_then(|object| object.iter().next()) else {
+            return Self::Unknown;
+        };
+        match kind.as_str() {
+            "Precalculated" => Self::Precalculated,
+            "CheckDepInfo" => Self::CheckDepInfo,
+            "RerunIfChanged" => {
+                let paths = body.get("paths").and_then(Value::as_array).into_iter().flatten();
+                Self::RerunIfChanged {
+                    paths: paths.filter_map(Value::as_str).map(str::to_owned).collect(),
+                }
+            }
+            "RerunIfEnvChanged" => {
+                let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
+                match text("var") {
+                    Some(name) => Self::RerunIfEnvChanged {
+                        name,
+                        value: text("val"),
+                    },
+                    None => Self::Unknown,
+                }
+            }
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// Hash files hold the little-endian bytes of the number as hex.
+fn spell(hash: u64) -> String {
+    hash.to_le_bytes()
+        .iter()
+        .fold(String::with_capacity(16), |mut text, byte| {
+            use std::fmt::Write;
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_fields_are_read_and_unknown_ones_passed_over() {
+        let json = br#"{"rustc":1,"new_field":[1],"deps":[[17725006195620081562,"a",false,18446744073709551615]],
+            "local":[{"CheckDepInfo":{"dep_info":"x","fingerprint":"mtime"}},{"Later":{}},
+                     {"RerunIfChanged":{"output":"o","paths":["assets"]}},{"RerunIfEnvChanged":{"var":"V","val":null}}]}"#;
+        let fingerprint = Fingerprint::parse(json).unwrap();
+        assert_eq!(fingerprint.dependency_hashes(), ["ffffffffffffffff"]);
+        assert_eq!(
+            fingerprint.locals(),
+            [
+                Local::CheckDepInfo,
+                Local::Unknown,
+                Local::RerunIfChanged {
+                    paths: vec!["assets".into()]
+                },
+                Local::RerunIfEnvChanged {
+                    name: "V".into(),
+                    value: None
+                },
+            ]
+        );
+    }
+
+    #[test]
+    fn a_hash_is_spelled_as_the_hash_file_does() {
+        assert_eq!(spell(0x0102_0304_0506_0708), "0807060504030201");
+    }
+}

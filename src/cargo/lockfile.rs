@@ -1,0 +1,80 @@
+//! The lock file by meaning: external packages with version, source and checksum. Members and their versions do not count.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::Result;
+use cargo_lock::{Lockfile, Package};
+
+use crate::problem::WrongInput;
+
+/// What a workspace's lock file names; empty when there is none yet.
+#[derive(Clone, Debug, Default)]
+pub struct Locked {
+    pub packages: Vec<Package>,
+}
+
+impl Locked {
+    pub fn load(workspace_root: &Path) -> Result<Self> {
+        let path = workspace_root.join("Cargo.lock");
+        if !path.exists() {
+            return Ok(Self::default());
+        }
+        let lockfile = Lockfile::load(&path).map_err(|error| {
+            let reason = error.to_string().replace('\n', " ");
+            WrongInput::new(
+                format!("the lock file `{}` does not parse: {}", path.display(), reason.trim()),
+                "let Cargo write it anew with `cargo generate-lockfile`, or resolve the merge conflict in it",
+            )
+        })?;
+        Ok(Self {
+            packages: lockfile.packages,
+        })
+    }
+
+    /// External packages for the key: `name version` → `source checksum`.
+    pub fn external(&self) -> BTreeMap<String, String> {
+        let external = self.packages.iter().filter_map(|package| {
+            let source = package.source.as_ref()?;
+            let checksum = package.checksum.as_ref().map(ToString::to_string).unwrap_or_default();
+            Some((
+                format!("{} {}", package.name, package.version),
+                format!("{source} {checksum}").trim().to_owned(),
+            ))
+        });
+        external.collect()
+    }
+
+    /// File names of the archives that it needs.
+    pub fn crate_files(&self) -> BTreeSet<String> {
+        let registry = self.packages.iter().filter(|package| {
+            package
+                .source
+                .as_ref()
+                .is_some_and(|source| source.is_registry() || source.is_remote_registry())
+        });
+        registry
+            .map(|package| format!("{}-{}.crate", package.name, package.version))
+            .collect()
+    }
+
+    /// The last part of every git repository's URL: what Cargo names its folders after.
+    pub fn git_names(&self) -> BTreeSet<String> {
+        let git = self
+            .packages
+            .iter()
+            .filter_map(|package| package.source.as_ref())
+            .filter(|source| source.is_git());
+        let last = |url: String| {
+            let path = url
+                .split(['?', '#'])
+                .next()
+                .unwrap_or_default()
+                .trim_end_matches('/')
+                .to_owned();
+            let name = path.rsplit('/').next().unwrap_or_default();
+            name.strip_suffix(".git").unwrap_or(name).to_lowercase()
+        };
+        git.map(|source| last(source.url().to_string())).collect()
+    }
+}

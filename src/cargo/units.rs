@@ -1,0 +1,395 @@
+//! The units that lie in a target folder: their files, what they read, and what they were built from.
+//!
+//! Built from one walk. Access times come from that walk, before anything is opened. A unit whose files cannot be read is
+//! still a unit: its bytes are compared, and nothing is concluded from them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use super::depinfo::{self, DepInfo};
+use super::fingerprint::{Fingerprint, Local};
+use super::layout::{Belongs, Profiles, UnitPlace};
+use crate::disk::{self, Found, Kind, Meta};
+use crate::manifest::Layout;
+use crate::moment::Moment;
+
+/// Everything below one target or build folder.
+#[derive(Debug, Default)]
+pub struct Survey {
+    pub root: PathBuf,
+    pub files: Vec<DiskFile>,
+    pub units: Vec<DiskUnit>,
+    /// Names that are not UTF-8.
+    pub unreadable: Vec<PathBuf>,
+}
+
+#[derive(Debug)]
+pub struct DiskFile {
+    /// Relative to the root, `/` between the parts.
+    pub path: String,
+    pub meta: Meta,
+    pub role: Role,
+}
+
+/// What a save does with a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Kept while the unit with this index is.
+    Unit(usize),
+    Incremental,
+    /// Kept while a documentation unit is.
+    Doc,
+    Keep,
+    Drop,
+}
+
+#[derive(Debug)]
+pub struct DiskUnit {
+    pub place: UnitPlace,
+    pub fingerprints: Vec<DiskFingerprint>,
+    pub reference: Moment,
+    /// The newest access to a hash file, as the walk saw it.
+    pub accessed: Moment,
+    pub seconds: f64,
+}
+
+#[derive(Debug)]
+pub struct DiskFingerprint {
+    pub name: String,
+    pub hash: String,
+    pub fingerprint: Option<Fingerprint>,
+    pub dep_info: Option<DepInfo>,
+}
+
+impl DiskUnit {
+    pub fn is_run(&self) -> bool {
+        self.fingerprints
+            .iter()
+            .any(|fingerprint| fingerprint.name.starts_with("run-"))
+    }
+
+    pub fn is_doc(&self) -> bool {
+        self.fingerprints
+            .iter()
+            .any(|fingerprint| fingerprint.name.starts_with("doc-"))
+    }
+
+    pub fn locals(&self) -> impl Iterator<Item = Local> + '_ {
+        self.fingerprints
+            .iter()
+            .filter_map(|fingerprint| fingerprint.fingerprint.as_ref())
+            .flat_map(Fingerprint::locals)
+    }
+
+    /// Where the fingerprint lies, relative to the root.
+    pub fn fingerprint_dir(&self) -> String {
+        fingerprint_dir(&self.place)
+    }
+}
+
+/// The fingerprint folder of a unit, relative to its root.
+pub fn fingerprint_dir(place: &UnitPlace) -> String {
+    let UnitPlace {
+        layout,
+        profile,
+        package,
+        id,
+    } = place;
+    match layout {
+        Layout::Legacy => join(profile, &format!(".fingerprint/{package}-{id}")),
+        Layout::PerUnit => join(profile, &format!("build/{package}/{id}/fingerprint")),
+    }
+}
+
+/// The folder of a build script's run, relative to its root: what it printed, and `out/`.
+pub fn run_dir(place: &UnitPlace) -> String {
+    let UnitPlace {
+        layout,
+        profile,
+        package,
+        id,
+    } = place;
+    match layout {
+        Layout::Legacy => join(profile, &format!("build/{package}-{id}")),
+        Layout::PerUnit => join(profile, &format!("build/{package}/{id}/run")),
+    }
+}
+
+/// The file that holds what a build script printed; its time is what Cargo compares the script's inputs with.
+pub fn run_output(place: &UnitPlace) -> String {
+    match place.layout {
+        Layout::Legacy => format!("{}/output", run_dir(place)),
+        Layout::PerUnit => format!("{}/stdout", run_dir(place)),
+    }
+}
+
+/// A build script's `OUT_DIR`, relative to its root.
+pub fn out_dir(place: &UnitPlace) -> String {
+    let UnitPlace {
+        layout,
+        profile,
+        package,
+        id,
+    } = place;
+    match layout {
+        Layout::Legacy => join(profile, &format!("build/{package}-{id}/out")),
+        Layout::PerUnit => join(profile, &format!("build/{package}/{id}/out")),
+    }
+}
+
+fn join(profile: &str, rest: &str) -> String {
+    if profile.is_empty() {
+        rest.to_owned()
+    } else {
+        format!("{profile}/{rest}")
+    }
+}
+
+/// Looks at everything below `root`, except below `apart` (a build folder inside a target folder is a root of its own).
+pub fn survey(root: &Path, apart: &[PathBuf], profiles_elsewhere: &Profiles) -> io::Result<Survey> {
+    let enter = |dir: &Path| !apart.iter().any(|other| other == dir);
+    let mut survey = Survey {
+        root: root.to_path_buf(),
+        ..Survey::default()
+    };
+    let mut found = Vec::new();
+    for Found { path, meta } in disk::walk(root, &enter)? {
+        if apart.contains(&path) {
+            continue;
+        }
+        match path.strip_prefix(root).ok().and_then(Path::to_str) {
+            Some(relative) => found.push((relative.replace('\\', "/"), meta)),
+            None => survey.unreadable.push(path),
+        }
+    }
+    let mut profiles = Profiles::find(found.iter().map(|(path, _)| path.as_str()));
+    profiles.extend(profiles_elsewhere);
+
+    let belongs: Vec<Belongs> = found.iter().map(|(path, _)| profiles.classify(path)).collect();
+    let places: BTreeSet<UnitPlace> = belongs
+        .iter()
+        .filter_map(|belongs| {
+            if let Belongs::Unit(place) = belongs {
+                Some(place.clone())
+            } else {
+                None
+            }
+        })
+        .collect();
+    let places: Vec<UnitPlace> = places.into_iter().collect();
+    let index: HashMap<&UnitPlace, usize> = places.iter().enumerate().map(|(at, place)| (place, at)).collect();
+    let mut by_id: HashMap<(&str, &str), usize> = HashMap::new();
+    for (at, place) in places.iter().enumerate() {
+        by_id.insert((&place.profile, &place.id), at);
+    }
+
+    let metas: BTreeMap<&str, &Meta> = found.iter().map(|(path, meta)| (path.as_str(), meta)).collect();
+    survey.units = places.iter().map(|place| read_unit(root, place, &metas)).collect();
+    let outputs: HashMap<(String, String), usize> = survey
+        .units
+        .iter()
+        .enumerate()
+        .flat_map(|(at, unit)| {
+            let names = unit
+                .fingerprints
+                .iter()
+                .map(|fingerprint| target_name(&fingerprint.name));
+            names.map(move |name| ((unit.place.profile.clone(), name), at))
+        })
+        .collect();
+
+    let mut unit_files = HashSet::new();
+    for ((_, meta), belongs) in found.iter().zip(&belongs) {
+        if matches!(
+            belongs,
+            Belongs::Unit(_) | Belongs::UnitId { .. } | Belongs::Unhashed { .. }
+        ) && meta.kind == Kind::File
+        {
+            unit_files.extend(meta.identity);
+        }
+    }
+    let linked: HashSet<&str> = metas.keys().filter_map(|path| path.strip_suffix(".d")).collect();
+    let roles: Vec<Role> = found
+        .iter()
+        .zip(belongs)
+        .map(|((path, meta), belongs)| match belongs {
+            Belongs::Unit(place) => index.get(&place).map_or(Role::Keep, |&at| Role::Unit(at)),
+            Belongs::UnitId { profile, id } => by_id
+                .get(&(profile.as_str(), id.as_str()))
+                .map_or(Role::Drop, |&at| Role::Unit(at)),
+            Belongs::Unhashed { profile, target } => {
+                outputs.get(&(profile, target)).map_or(Role::Keep, |&at| Role::Unit(at))
+            }
+            Belongs::Uplift if meta.kind != Kind::File => Role::Keep,
+            Belongs::Uplift => {
+                let stem = path.rsplit_once('.').map_or(path.as_str(), |(stem, _)| stem);
+                let library = stem.rsplit_once("/lib").map(|(dir, name)| format!("{dir}/{name}"));
+                let is_listed = [path.as_str(), stem].iter().any(|name| linked.contains(name))
+                    || library.is_some_and(|name| linked.contains(name.as_str()));
+                let is_link = meta
+                    .identity
+                    .is_some_and(|identity| meta.links > 1 && unit_files.contains(&identity));
+                if path.ends_with(".d") || is_listed || is_link {
+                    Role::Drop
+                } else {
+                    Role::Keep
+                }
+            }
+            Belongs::Incremental => Role::Incremental,
+            Belongs::Doc => Role::Doc,
+            Belongs::Loose => Role::Keep,
+            Belongs::Disposable => Role::Drop,
+        })
+        .collect();
+    survey.files = found
+        .into_iter()
+        .zip(roles)
+        .map(|((path, meta), role)| DiskFile { path, meta, role })
+        .collect();
+    Ok(survey)
+}
+
+/// Surveys every root of a job. A root inside another is looked at on its own, and a target folder whose profiles are in a
+/// build folder of their own is read with those.
+pub fn survey_all(roots: &[PathBuf]) -> io::Result<Vec<Survey>> {
+    let mut known = Profiles::default();
+    let mut surveys = Vec::new();
+    for root in roots {
+        let survey = survey(root, roots, &known)?;
+        known.extend(&profiles(&survey));
+        surveys.push(survey);
+    }
+    Ok(surveys)
+}
+
+/// The profile folders below a root, for the sake of the target folder that belongs to it.
+pub fn profiles(survey: &Survey) -> Profiles {
+    Profiles::find(survey.files.iter().map(|file| file.path.as_str()))
+}
+
+fn read_unit(root: &Path, place: &UnitPlace, metas: &BTreeMap<&str, &Meta>) -> DiskUnit {
+    let dir = fingerprint_dir(place);
+    let prefix = format!("{dir}/");
+    let names: Vec<&str> = metas
+        .range(prefix.as_str()..)
+        .take_while(|(path, _)| path.starts_with(&prefix))
+        .filter_map(|(path, _)| path.strip_prefix(&prefix))
+        .collect();
+    let meta = |name: &str| metas.get(format!("{prefix}{name}").as_str()).copied();
+    let read = |name: &str| fs::read(root.join(&dir).join(name)).ok();
+
+    let mut fingerprints = Vec::new();
+    let mut accessed = Moment::EPOCH;
+    let mut reference = Moment::EPOCH;
+    for name in names.iter().filter(|name| is_hash_file(name)) {
+        let hash = read(name)
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .unwrap_or_default();
+        let dep_name = format!("dep-{name}");
+        let hash_meta = meta(name);
+        accessed = accessed.max(hash_meta.map_or(Moment::EPOCH, |meta| meta.atime));
+        let dep_mtime = meta(&dep_name).map(|meta| meta.mtime);
+        reference = reference.max(dep_mtime.or(hash_meta.map(|meta| meta.mtime)).unwrap_or_default());
+        fingerprints.push(DiskFingerprint {
+            fingerprint: read(&format!("{name}.json")).and_then(|bytes| Fingerprint::parse(&bytes)),
+            dep_info: read(&dep_name).and_then(|bytes| depinfo::parse(&bytes)),
+            hash,
+            name: (*name).to_owned(),
+        });
+    }
+    let output = metas.get(run_output(place).as_str());
+    if let (true, Some(output)) = (fingerprints.iter().any(|f| f.name.starts_with("run-")), output) {
+        reference = output.mtime;
+    }
+    let seconds = seconds_spent(place, metas);
+    DiskUnit {
+        place: place.clone(),
+        fingerprints,
+        reference,
+        accessed,
+        seconds,
+    }
+}
+
+/// From the moment Cargo noted before it started the unit to the newest thing that the unit left.
+fn seconds_spent(place: &UnitPlace, metas: &BTreeMap<&str, &Meta>) -> f64 {
+    let started = [fingerprint_dir(place), run_dir(place)]
+        .iter()
+        .filter_map(|dir| {
+            metas
+                .get(format!("{dir}/invoked.timestamp").as_str())
+                .map(|meta| meta.mtime)
+        })
+        .max();
+    let dirs = [fingerprint_dir(place), run_dir(place), out_dir(place)];
+    let newest_in = |dir: &String| {
+        let prefix = format!("{dir}/");
+        metas
+            .range(prefix.as_str()..)
+            .take_while(|(path, _)| path.starts_with(&prefix))
+            .map(|(_, meta)| meta.mtime)
+            .max()
+    };
+    let ended = dirs.iter().filter_map(newest_in).max();
+    match (started, ended) {
+        (Some(started), Some(ended)) => ended.since(started).as_secs_f64(),
+        _ => 0.0,
+    }
+}
+
+fn is_hash_file(name: &str) -> bool {
+    let other = ["dep-", "output-"].iter().any(|start| name.starts_with(start));
+    !other && !name.ends_with(".json") && name != "invoked.timestamp" && !name.contains('/')
+}
+
+/// `test-lib-my-crate` → `my_crate`.
+fn target_name(fingerprint: &str) -> String {
+    let mut name = fingerprint;
+    for start in ["test-", "run-", "doc-"] {
+        name = name.strip_prefix(start).unwrap_or(name);
+    }
+    for start in [
+        "integration-test-",
+        "build-script-",
+        "lib-",
+        "bin-",
+        "bench-",
+        "example-",
+    ] {
+        if let Some(rest) = name.strip_prefix(start) {
+            return rest.replace('-', "_");
+        }
+    }
+    name.replace('-', "_")
+}
+
+/// For every unit, the units that it was built from: the indices of those whose hash it names. `None` stands for a name that
+/// nobody on disk answers to, which means that the unit is out of date.
+pub fn edges(units: &[&DiskUnit]) -> Vec<Vec<Option<usize>>> {
+    let mut by_hash: HashMap<&str, usize> = HashMap::new();
+    for (at, unit) in units.iter().enumerate() {
+        for fingerprint in unit
+            .fingerprints
+            .iter()
+            .filter(|fingerprint| !fingerprint.hash.is_empty())
+        {
+            by_hash.insert(&fingerprint.hash, at);
+        }
+    }
+    units
+        .iter()
+        .map(|unit| {
+            let parsed = unit
+                .fingerprints
+                .iter()
+                .filter_map(|fingerprint| fingerprint.fingerprint.as_ref());
+            parsed
+                .flat_map(Fingerprint::dependency_hashes)
+                .map(|hash| by_hash.get(hash.as_str()).copied())
+                .collect()
+        })
+        .collect()
+}

@@ -1,0 +1,263 @@
+//! The file system's edge: metadata, times, walking, and what the file system at hand can do.
+//!
+//! Everything that differs between platforms is in here. A path that is not UTF-8 is never recorded: the walk hands it back
+//! apart, so that callers can refuse to believe anything about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use filetime::FileTime;
+use fs_err as fs;
+
+use crate::moment::Moment;
+
+#[derive(Clone, Debug)]
+pub struct Meta {
+    pub kind: Kind,
+    pub size: u64,
+    pub mtime: Moment,
+    pub atime: Moment,
+    pub mode: u32,
+    /// Equal for two names of one file; none where the platform does not say.
+    pub identity: Option<(u64, u64)>,
+    pub links: u64,
+    owner: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    File,
+    Folder,
+    Symlink,
+    Other,
+}
+
+impl Meta {
+    /// Of the path itself, not of what a symlink leads to.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        fs::symlink_metadata(path).map(|meta| Self::from_std(&meta))
+    }
+
+    fn from_std(meta: &std::fs::Metadata) -> Self {
+        let file_type = meta.file_type();
+        let kind = if file_type.is_symlink() {
+            Kind::Symlink
+        } else if file_type.is_dir() {
+            Kind::Folder
+        } else if file_type.is_file() {
+            Kind::File
+        } else {
+            Kind::Other
+        };
+        let (mode, identity, links, owner) = platform::facts(meta);
+        Self {
+            kind,
+            size: meta.len(),
+            mtime: FileTime::from_last_modification_time(meta).into(),
+            atime: FileTime::from_last_access_time(meta).into(),
+            mode,
+            identity,
+            links,
+            owner,
+        }
+    }
+}
+
+#[cfg(unix)]
+mod platform {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::path::Path;
+
+    pub(super) type Facts = (u32, Option<(u64, u64)>, u64, Option<u32>);
+
+    pub(super) fn facts(meta: &std::fs::Metadata) -> Facts {
+        (
+            meta.mode() & 0o777,
+            Some((meta.dev(), meta.ino())),
+            meta.nlink(),
+            Some(meta.uid()),
+        )
+    }
+
+    pub(super) fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
+        fs_err::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o777))
+    }
+
+    pub(super) fn symlink(text: &str, path: &Path) -> std::io::Result<()> {
+        fs_err::os::unix::fs::symlink(text, path)
+    }
+}
+
+#[cfg(not(unix))]
+mod platform {
+    use std::path::Path;
+
+    pub(super) type Facts = (u32, Option<(u64, u64)>, u64, Option<u32>);
+
+    pub(super) fn facts(meta: &std::fs::Metadata) -> Facts {
+        let mode = if meta.permissions().readonly() { 0o444 } else { 0o644 };
+        (mode, None, 1, None)
+    }
+
+    pub(super) fn set_mode(_path: &Path, _mode: u32) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn symlink(text: &str, path: &Path) -> std::io::Result<()> {
+        let target = path.parent().map_or_else(|| text.into(), |parent| parent.join(text));
+        if target.is_dir() {
+            std::os::windows::fs::symlink_dir(text, path)
+        } else {
+            std::os::windows::fs::symlink_file(text, path)
+        }
+    }
+}
+
+pub use platform_exports::{set_mode, symlink};
+
+mod platform_exports {
+    use std::io;
+    use std::path::Path;
+
+    /// Sets the permission bits, and only those.
+    pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+        super::platform::set_mode(path, mode)
+    }
+
+    pub fn symlink(text: &str, path: &Path) -> io::Result<()> {
+        super::platform::symlink(text, path)
+    }
+}
+
+/// Sets the modification time of the path itself, a symlink's own included; the access time stays.
+pub fn set_mtime(path: &Path, kind: Kind, mtime: Moment) -> io::Result<()> {
+    match kind {
+        Kind::Symlink => {
+            let atime = Meta::of(path)?.atime;
+            filetime::set_symlink_file_times(path, atime.to_file_time(), mtime.to_file_time())
+        }
+        Kind::File | Kind::Folder | Kind::Other => filetime::set_file_mtime(path, mtime.to_file_time()),
+    }
+}
+
+/// One thing found by a walk.
+#[derive(Debug)]
+pub struct Found {
+    pub path: PathBuf,
+    pub meta: Meta,
+}
+
+/// Everything below `root` in path order, folders before their content; symlinks are not followed.
+///
+/// `enter` decides for each folder whether its content counts. A root that is not there gives nothing; any other error is one.
+pub fn walk(root: &Path, enter: &dyn Fn(&Path) -> bool) -> io::Result<Vec<Found>> {
+    let mut found = Vec::new();
+    let mut open = vec![root.to_path_buf()];
+    while let Some(dir) = open.pop() {
+        let entries = match fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let path = entry?.path();
+            let meta = match Meta::of(&path) {
+                Ok(meta) => meta,
+                // Gone between being listed and being looked at.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            if meta.kind == Kind::Folder && enter(&path) {
+                open.push(path.clone());
+            }
+            found.push(Found { path, meta });
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
+/// What a short experiment told about the file system that holds a folder.
+#[derive(Clone, Copy, Debug)]
+pub struct FileSystem {
+    /// The file system's own clock, which may lag behind the system's.
+    pub now: Moment,
+    /// The smallest difference between two times that survives being stored.
+    pub tick: Duration,
+    /// Whether reading a file moves its access time off zero.
+    pub reads_leave_traces: bool,
+    owner: Option<u32>,
+}
+
+impl FileSystem {
+    /// Tries things out on a temporary file in `dir`, which is made if need be.
+    pub fn probe(dir: &Path) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        let file = tempfile::Builder::new().prefix(".rekindle-probe").tempfile_in(dir)?;
+        let path = file.path();
+        fs::write(path, b"probe")?;
+        let fresh = Meta::of(path)?;
+
+        let odd = Moment(fresh.mtime.0 - fresh.mtime.0.rem_euclid(10_000_000_000) + 1_234_567_891);
+        filetime::set_file_times(path, Moment::EPOCH.to_file_time(), odd.to_file_time())?;
+        let kept = Meta::of(path)?.mtime;
+        let tick = [1_u64, 100, 1_000, 1_000_000, 1_000_000_000]
+            .into_iter()
+            .find(|tick| {
+                kept.0.rem_euclid(i64::try_from(*tick).unwrap_or(1)) == 0
+                    && odd.since(kept).as_nanos() < u128::from(*tick)
+            })
+            .unwrap_or(2_000_000_000);
+
+        let zeroed = Meta::of(path)?.atime == Moment::EPOCH;
+        fs::read(path)?;
+        let reads_leave_traces = zeroed && Meta::of(path)?.atime > Moment::EPOCH;
+        Ok(Self {
+            now: fresh.mtime,
+            tick: Duration::from_nanos(tick),
+            reads_leave_traces,
+            owner: fresh.owner,
+        })
+    }
+
+    /// Whether a file belongs to the user that we run as; no where the platform does not say.
+    pub fn owns(&self, meta: &Meta) -> bool {
+        self.owner.is_some() && self.owner == meta.owner
+    }
+}
+
+/// Writes a file so that readers see the old content or the new one, never a part.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().unwrap_or_else(|| Path::new("."));
+    fs::create_dir_all(dir)?;
+    let file = tempfile::Builder::new().prefix(".rekindle-").tempfile_in(dir)?;
+    fs::write(file.path(), bytes)?;
+    file.persist(path).map_err(|failure| failure.error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_symlink_gets_its_own_time_and_its_destination_keeps_its() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+        fs::write(&file, "x").unwrap();
+        symlink("file", &link).unwrap();
+        let before = Meta::of(&file).unwrap().mtime;
+        set_mtime(&link, Kind::Symlink, Moment(1_000_000_007)).unwrap();
+        assert_eq!(Meta::of(&link).unwrap().mtime, Moment(1_000_000_007));
+        assert_eq!(Meta::of(&file).unwrap().mtime, before);
+    }
+
+    #[test]
+    fn the_probe_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let seen = FileSystem::probe(dir.path()).unwrap();
+        assert!(seen.tick <= Duration::from_secs(2));
+        assert!(walk(dir.path(), &|_| true).unwrap().is_empty());
+    }
+}

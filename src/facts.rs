@@ -1,0 +1,212 @@
+//! Gathers what the key is made of: everything that can be known before any manifest is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::cargo::config::{self, ConfigFile};
+use crate::cargo::incremental::{self, Effective};
+use crate::cargo::lockfile::Locked;
+use crate::cargo::vendor::{self, Vendored};
+use crate::cargo::workspace::Workspace;
+use crate::cargo::{home, toolchain};
+use crate::host;
+use crate::inputs::Inputs;
+use crate::key::{HardParts, KeyParts, NameParts, PackKind, SoftParts, WorkspaceParts};
+use crate::manifest::Root;
+use crate::sources::Scope;
+
+/// The workspaces of a job and what surrounds them.
+#[derive(Debug)]
+pub struct Facts {
+    pub workspaces: Vec<Workspace>,
+    pub locked: Vec<Locked>,
+    pub configs: Vec<ConfigFile>,
+    pub vendored: Vec<Vendored>,
+    pub cargo_home: PathBuf,
+    pub incremental: Effective,
+    pub parts: KeyParts,
+}
+
+impl Facts {
+    pub fn gather(inputs: &Inputs) -> Result<Self> {
+        let cargo_home = home::path().context("neither CARGO_HOME nor a home folder is set")?;
+        let mut workspaces = Vec::new();
+        for input in &inputs.workspaces {
+            workspaces.push(Workspace::load(&input.root, input.target.as_deref())?);
+        }
+        let locked = workspaces
+            .iter()
+            .map(|workspace| Locked::load(&workspace.root))
+            .collect::<Result<Vec<_>>>()?;
+        let mut configs: Vec<ConfigFile> = Vec::new();
+        for file in workspaces
+            .iter()
+            .flat_map(|workspace| config::load(&workspace.root, &cargo_home))
+        {
+            if !configs.iter().any(|known| known.path == file.path) {
+                configs.push(file);
+            }
+        }
+        let incremental = incremental::effective(inputs.incremental, &workspaces[0], &configs);
+        let parts = KeyParts {
+            name: NameParts {
+                kind: PackKind::Target,
+                key: inputs.key.clone(),
+                workflow: inputs.workflow.clone(),
+                job: inputs.job.clone(),
+                roll: inputs.key_roll.clone(),
+            },
+            hard: hard_parts(inputs, &workspaces, &configs, &cargo_home, &incremental)?,
+            soft: soft_parts(&workspaces, &locked, &configs),
+        };
+        let vendored = vendor::packages(&configs);
+        Ok(Self {
+            workspaces,
+            locked,
+            configs,
+            vendored,
+            cargo_home,
+            incremental,
+            parts,
+        })
+    }
+
+    /// Folders that packs are made of and unpacked into: each workspace's build folder, and its target folder where that is
+    /// another.
+    pub fn roots(&self) -> Vec<Root> {
+        let mut roots: Vec<Root> = Vec::new();
+        for (at, workspace) in self.workspaces.iter().enumerate() {
+            let suffix = if at == 0 { String::new() } else { format!(".{at}") };
+            let pairs = [("build", &workspace.build), ("target", &workspace.target)];
+            let pairs = if workspace.build == workspace.target {
+                &pairs[1..]
+            } else {
+                &pairs[..]
+            };
+            for (label, path) in pairs {
+                let path = path.to_string_lossy().into_owned();
+                if !roots.iter().any(|root| root.path == path) {
+                    roots.push(Root {
+                        label: format!("{label}{suffix}"),
+                        path,
+                    });
+                }
+            }
+        }
+        roots
+    }
+
+    /// Where inputs lie, and where only outputs do.
+    pub fn scope(&self, named: BTreeSet<String>) -> Scope {
+        let mut roots: Vec<PathBuf> = self.workspaces.iter().flat_map(Workspace::source_roots).collect();
+        for package in &self.vendored {
+            if !roots.iter().any(|root| package.dir.starts_with(root)) {
+                roots.push(package.dir.clone());
+            }
+        }
+        roots.sort();
+        roots.dedup();
+        let mut outputs: Vec<PathBuf> = self.roots().iter().map(|root| PathBuf::from(&root.path)).collect();
+        // Cargo never compares the times of what it fetched itself.
+        outputs.extend(["registry", "git"].iter().map(|name| self.cargo_home.join(name)));
+        Scope { roots, outputs, named }
+    }
+}
+
+/// The parts of a Cargo home's key: no system, no path, nothing but what is fetched.
+pub fn home_parts(locked: &[Locked]) -> KeyParts {
+    let packages = locked.iter().flat_map(Locked::external).collect();
+    KeyParts {
+        name: NameParts {
+            kind: PackKind::CargoHome,
+            ..NameParts::default()
+        },
+        hard: HardParts::default(),
+        soft: SoftParts {
+            packages,
+            ..SoftParts::default()
+        },
+    }
+}
+
+fn hard_parts(
+    inputs: &Inputs,
+    workspaces: &[Workspace],
+    configs: &[ConfigFile],
+    cargo_home: &Path,
+    incremental: &Effective,
+) -> Result<HardParts> {
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let mut parts = Vec::new();
+    for workspace in workspaces {
+        parts.push(WorkspaceParts {
+            root: text(&workspace.root),
+            target: text(&workspace.target),
+            build: text(&workspace.build),
+            rustc: toolchain::rustc_version(&workspace.root)?,
+        });
+    }
+    let host = host::describe();
+    let triple = toolchain::host(&parts[0].rustc).to_owned();
+    Ok(HardParts {
+        os: host.os,
+        arch: host.arch,
+        os_release: host.release,
+        libc: host.libc,
+        cargo_home: text(cargo_home),
+        flags: flags(),
+        incremental: incremental.text.clone(),
+        linker: toolchain::linker(&triple, configs),
+        c_compiler: toolchain::c_compiler(),
+        options: BTreeMap::from([(
+            "incremental".to_owned(),
+            format!("{:?}", inputs.incremental).to_lowercase(),
+        )]),
+        workspaces: parts,
+    })
+}
+
+fn soft_parts(workspaces: &[Workspace], locked: &[Locked], configs: &[ConfigFile]) -> SoftParts {
+    let base = &workspaces[0].root;
+    let relative = |path: &Path| path.strip_prefix(base).unwrap_or(path).display().to_string();
+    let manifests = workspaces.iter().enumerate().flat_map(|(at, workspace)| {
+        let prefix = if at == 0 {
+            String::new()
+        } else {
+            format!("{}/", relative(&workspace.root))
+        };
+        workspace
+            .manifest_digests()
+            .into_iter()
+            .map(move |(name, digest)| (format!("{prefix}{name}"), digest))
+    });
+    SoftParts {
+        packages: locked.iter().flat_map(Locked::external).collect(),
+        manifests: manifests.collect(),
+        configs: configs
+            .iter()
+            .map(|file| (relative(&file.path), file.digest.clone()))
+            .collect(),
+    }
+}
+
+/// Variables that reach every unit and of which Cargo gives no account in any file.
+fn flags() -> BTreeMap<String, String> {
+    let counts = |name: &str| {
+        matches!(
+            name,
+            "RUSTFLAGS"
+                | "CARGO_ENCODED_RUSTFLAGS"
+                | "CARGO_BUILD_RUSTFLAGS"
+                | "RUSTDOCFLAGS"
+                | "CARGO_BUILD_TARGET"
+                | "RUSTC_WORKSPACE_WRAPPER"
+        ) || name.starts_with("CARGO_TARGET_") && (name.ends_with("_RUSTFLAGS") || name.ends_with("_LINKER"))
+    };
+    crate::state::environment()
+        .into_iter()
+        .filter(|(name, _)| counts(name))
+        .collect()
+}

@@ -1,0 +1,92 @@
+//! The operating system as far as compiled code depends on it: release and C library, not the image's weekly number.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+
+use fs_err as fs;
+
+#[derive(Debug)]
+pub struct Host {
+    pub os: String,
+    pub arch: String,
+    pub release: String,
+    pub libc: String,
+}
+
+pub fn describe() -> Host {
+    Host {
+        os: std::env::consts::OS.to_owned(),
+        arch: std::env::consts::ARCH.to_owned(),
+        release: release(),
+        libc: libc(),
+    }
+}
+
+fn release() -> String {
+    match std::env::consts::OS {
+        "linux" => fs::read_to_string("/etc/os-release")
+            .map(|text| os_release(&text))
+            .unwrap_or_default(),
+        "macos" => first_line("sw_vers", &["-productVersion"]),
+        "windows" => first_line("cmd", &["/c", "ver"]),
+        _ => first_line("uname", &["-r"]),
+    }
+}
+
+fn os_release(text: &str) -> String {
+    let fields: BTreeMap<&str, &str> = text
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name, value.trim_matches('"')))
+        .collect();
+    ["ID", "VERSION_ID"]
+        .iter()
+        .filter_map(|name| fields.get(name).copied())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn libc() -> String {
+    if std::env::consts::OS != "linux" {
+        return String::new();
+    }
+    let glibc = first_line("getconf", &["GNU_LIBC_VERSION"]);
+    if glibc.is_empty() {
+        first_line("ldd", &["--version"])
+    } else {
+        glibc
+    }
+}
+
+fn first_line(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    // musl's `ldd --version` speaks on the other stream.
+    let text = output
+        .map(|output| {
+            if output.stdout.is_empty() {
+                output.stderr
+            } else {
+                output.stdout
+            }
+        })
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default();
+    text.lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or_default()
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_is_its_name_and_version() {
+        assert_eq!(
+            os_release("NAME=\"X\"\nID=ubuntu\nVERSION_ID=\"24.04\"\n"),
+            "ubuntu 24.04"
+        );
+    }
+}

@@ -1,0 +1,452 @@
+//! The key as a value: `KeyParts` says everything that a stored state depends on, `Key` is its name in a store.
+//!
+//! Hard parts decide whether old bytes can be used at all, soft parts whether they are the best match, name parts only keep
+//! apart what the user wants apart. A part that is missing here is a stale build waiting to happen; a part that is noise
+//! makes every run a cold one. Secrets and terminal settings never get here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+
+/// The version of everything that is stored: key fields, pack layout and manifest.
+pub const FORMAT: u32 = 1;
+
+const MAX_SLUG: usize = 60;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyParts {
+    pub name: NameParts,
+    pub hard: HardParts,
+    pub soft: SoftParts,
+}
+
+/// What merely keeps lineages apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameParts {
+    pub kind: PackKind,
+    pub key: String,
+    pub workflow: String,
+    pub job: String,
+    pub roll: String,
+}
+
+/// The two kinds of lineage there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PackKind {
+    #[default]
+    Target,
+    CargoHome,
+}
+
+/// What the bytes in `target` are bound to, beyond what Cargo itself tells apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HardParts {
+    pub os: String,
+    pub arch: String,
+    pub os_release: String,
+    pub libc: String,
+    pub cargo_home: String,
+    pub workspaces: Vec<WorkspaceParts>,
+    /// Flags that reach every unit, by the name of the variable or config key that sets them.
+    pub flags: BTreeMap<String, String>,
+    pub incremental: String,
+    pub linker: String,
+    pub c_compiler: String,
+    /// Options of Rekindle itself that change what a pack holds.
+    pub options: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkspaceParts {
+    pub root: String,
+    pub target: String,
+    pub build: String,
+    /// `rustc -vV`, as printed.
+    pub rustc: String,
+}
+
+/// What makes one state a better start than another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SoftParts {
+    /// External packages, as `name version` → source and checksum.
+    pub packages: BTreeMap<String, String>,
+    /// Profiles, features and patches, by manifest path.
+    pub manifests: BTreeMap<String, Digest>,
+    /// `.cargo/config.toml` files, by path.
+    pub configs: BTreeMap<String, Digest>,
+}
+
+/// One difference between two keys, in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartChange {
+    pub part: String,
+    pub old: String,
+    pub new: String,
+}
+
+impl fmt::Display for PartChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let show = |text: &str| {
+            if text.is_empty() {
+                "(none)".to_owned()
+            } else {
+                text.replace('\n', ", ")
+            }
+        };
+        write!(f, "{}: {} → {}", self.part, show(&self.old), show(&self.new))
+    }
+}
+
+impl KeyParts {
+    /// The fields that every stored key of these parts starts with.
+    pub fn fields(&self) -> KeyFields {
+        KeyFields {
+            name: format!("{}-{}", self.name.slug(), Digest::of_value(&self.name).short()),
+            hard: Digest::of_value(&self.hard).short().to_owned(),
+            soft: Digest::of_value(&self.soft).short().to_owned(),
+        }
+    }
+
+    /// Every part in which `self` differs from `old`, hard parts first.
+    pub fn diff(&self, old: &Self) -> Vec<PartChange> {
+        let Self { name, hard, soft } = self;
+        let mut changes = Changes::default();
+        hard.diff(&old.hard, &mut changes);
+        soft.diff(&old.soft, &mut changes);
+        name.diff(&old.name, &mut changes);
+        changes.0
+    }
+}
+
+impl NameParts {
+    fn slug(&self) -> String {
+        let Self {
+            kind,
+            key,
+            workflow,
+            job,
+            roll,
+        } = self;
+        let base = match kind {
+            PackKind::Target => "",
+            PackKind::CargoHome => "cargo-home",
+        };
+        let words = [base, workflow, job, key, roll];
+        let text: String = words
+            .into_iter()
+            .filter(|word| !word.is_empty())
+            .collect::<Vec<_>>()
+            .join("-")
+            .chars()
+            .map(|c| {
+                if c.is_ascii_alphanumeric() {
+                    c.to_ascii_lowercase()
+                } else {
+                    '-'
+                }
+            })
+            .collect();
+        let mut slug = String::new();
+        for word in text.split('-').filter(|word| !word.is_empty()) {
+            if slug.len() + word.len() + 1 > MAX_SLUG {
+                break;
+            }
+            if !slug.is_empty() {
+                slug.push('-');
+            }
+            slug.push_str(word);
+        }
+        if slug.is_empty() { "rust".to_owned() } else { slug }
+    }
+
+    fn diff(&self, old: &Self, changes: &mut Changes) {
+        let Self {
+            kind,
+            key,
+            workflow,
+            job,
+            roll,
+        } = self;
+        changes.compare("kind", &format!("{:?}", old.kind), &format!("{kind:?}"));
+        changes.compare("key", &old.key, key);
+        changes.compare("workflow", &old.workflow, workflow);
+        changes.compare("job", &old.job, job);
+        changes.compare("key-roll", &old.roll, roll);
+    }
+}
+
+impl HardParts {
+    fn diff(&self, old: &Self, changes: &mut Changes) {
+        let Self {
+            os,
+            arch,
+            os_release,
+            libc,
+            cargo_home,
+            workspaces,
+            flags,
+            incremental,
+            linker,
+            c_compiler,
+            options,
+        } = self;
+        changes.compare("operating system", &old.os, os);
+        changes.compare("architecture", &old.arch, arch);
+        changes.compare("operating system release", &old.os_release, os_release);
+        changes.compare("libc", &old.libc, libc);
+        changes.compare("CARGO_HOME", &old.cargo_home, cargo_home);
+        changes.compare(
+            "workspaces",
+            &old.workspaces.len().to_string(),
+            &workspaces.len().to_string(),
+        );
+        for (new, old) in workspaces.iter().zip(&old.workspaces) {
+            let WorkspaceParts {
+                root,
+                target,
+                build,
+                rustc,
+            } = new;
+            changes.compare("workspace path", &old.root, root);
+            changes.compare("target directory", &old.target, target);
+            changes.compare("build directory", &old.build, build);
+            changes.compare_lines("toolchain", &old.rustc, rustc);
+        }
+        changes.compare_maps("flags", &old.flags, flags);
+        changes.compare("incremental", &old.incremental, incremental);
+        changes.compare("linker", &old.linker, linker);
+        changes.compare("C compiler", &old.c_compiler, c_compiler);
+        changes.compare_maps("option", &old.options, options);
+    }
+}
+
+impl SoftParts {
+    fn diff(&self, old: &Self, changes: &mut Changes) {
+        let Self {
+            packages,
+            manifests,
+            configs,
+        } = self;
+        changes.compare_maps("locked package", &old.packages, packages);
+        changes.compare_maps("manifest", &digests(&old.manifests), &digests(manifests));
+        changes.compare_maps("config", &digests(&old.configs), &digests(configs));
+    }
+}
+
+fn digests(map: &BTreeMap<String, Digest>) -> BTreeMap<String, String> {
+    map.iter()
+        .map(|(name, digest)| (name.clone(), digest.short().to_owned()))
+        .collect()
+}
+
+#[derive(Default)]
+struct Changes(Vec<PartChange>);
+
+impl Changes {
+    fn compare(&mut self, part: &str, old: &str, new: &str) {
+        if old != new {
+            self.0.push(PartChange {
+                part: part.to_owned(),
+                old: old.to_owned(),
+                new: new.to_owned(),
+            });
+        }
+    }
+
+    /// Names only the lines that differ, so that a toolchain reads `release: 1.94.0 → release: 1.95.0`.
+    fn compare_lines(&mut self, part: &str, old: &str, new: &str) {
+        let only = |of: &str, against: &str| -> String {
+            let lines: Vec<&str> = of
+                .lines()
+                .filter(|line| !against.lines().any(|other| other == *line))
+                .collect();
+            lines.join(", ")
+        };
+        if old != new {
+            self.compare(part, &only(old, new), &only(new, old));
+        }
+    }
+
+    fn compare_maps(&mut self, part: &str, old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) {
+        let names: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        for name in names {
+            let (before, after) = (old.get(name), new.get(name));
+            if before != after {
+                let show = |value: Option<&String>| value.cloned().unwrap_or_default();
+                self.compare(&format!("{part} `{name}`"), &show(before), &show(after));
+            }
+        }
+    }
+}
+
+/// The leading fields of a key, as they stand in a store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyFields {
+    pub name: String,
+    pub hard: String,
+    pub soft: String,
+}
+
+/// How well a stored entry fits what is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fit {
+    /// Hard and soft parts are equal.
+    Soft,
+    /// Hard parts are equal: the bytes can be used, something soft differs.
+    Hard,
+    /// Only the name is equal: the bytes cannot be used, but the manifest can say what rolled.
+    Name,
+}
+
+impl KeyFields {
+    /// The prefix to look up for a fit. It ends with the separator, so no name is a prefix of another.
+    pub fn prefix(&self, fit: Fit) -> String {
+        let Self { name, hard, soft } = self;
+        match fit {
+            Fit::Soft => format!("rekindle.{FORMAT}.{name}.{hard}.{soft}."),
+            Fit::Hard => format!("rekindle.{FORMAT}.{name}.{hard}."),
+            Fit::Name => format!("rekindle.{FORMAT}.{name}."),
+        }
+    }
+
+    /// Whether a found key really has the fields that its prefix promised; services match more loosely than they say.
+    pub fn admits(&self, key: &Key, fit: Fit) -> bool {
+        let Self { name, hard, soft } = &key.fields;
+        match fit {
+            Fit::Soft => (name, hard, soft) == (&self.name, &self.hard, &self.soft),
+            Fit::Hard => (name, hard) == (&self.name, &self.hard),
+            Fit::Name => name == &self.name,
+        }
+    }
+}
+
+/// The full name of one stored pack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    pub fields: KeyFields,
+    /// The state of the base pack that this one builds on; a base names itself.
+    pub lineage: String,
+    pub state: String,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            fields: KeyFields { name, hard, soft },
+            lineage,
+            state,
+        } = self;
+        write!(f, "rekindle.{FORMAT}.{name}.{hard}.{soft}.{lineage}.{state}")
+    }
+}
+
+impl Key {
+    /// Reads a stored key; `None` for a name of another format or another maker.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fields: Vec<&str> = text.split('.').collect();
+        let ["rekindle", format, name, hard, soft, lineage, state] = fields.as_slice() else {
+            return None;
+        };
+        let plain = |field: &&str| {
+            !field.is_empty()
+                && field
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        if *format != FORMAT.to_string() || ![name, hard, soft, lineage, state].iter().all(|field| plain(field)) {
+            return None;
+        }
+        let own = |field: &str| field.to_owned();
+        Some(Self {
+            fields: KeyFields {
+                name: own(name),
+                hard: own(hard),
+                soft: own(soft),
+            },
+            lineage: own(lineage),
+            state: own(state),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts() -> KeyParts {
+        KeyParts {
+            name: NameParts {
+                workflow: "CI".into(),
+                job: "test".into(),
+                ..NameParts::default()
+            },
+            hard: HardParts {
+                workspaces: vec![WorkspaceParts::default()],
+                ..HardParts::default()
+            },
+            soft: SoftParts::default(),
+        }
+    }
+
+    #[test]
+    fn a_key_survives_being_written_and_read() {
+        let key = Key {
+            fields: parts().fields(),
+            lineage: "0a".into(),
+            state: "1b".into(),
+        };
+        assert_eq!(Key::parse(&key.to_string()), Some(key.clone()));
+        assert!(key.to_string().starts_with("rekindle.1.ci-test-"));
+        assert!(key.fields.admits(&key, Fit::Soft));
+    }
+
+    #[test]
+    fn names_of_other_makers_and_formats_are_not_keys() {
+        for text in [
+            "v0-rust-ci",
+            "rekindle.2.a.b.c.d.e",
+            "rekindle.1.a.b.c.d",
+            "rekindle.1.a.b.c..e",
+            "rekindle.1.A.b.c.d.e",
+        ] {
+            assert_eq!(Key::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_matrix_as_json_gives_a_readable_short_slug() {
+        let name = NameParts {
+            key: r#"{"os":"ubuntu-24.04","rust":"1.95"}"#.into(),
+            ..parts().name
+        };
+        assert_eq!(name.slug(), "ci-test-os-ubuntu-24-04-rust-1-95");
+        let long = NameParts {
+            key: "word-".repeat(200),
+            ..parts().name
+        };
+        assert!(long.slug().len() <= MAX_SLUG);
+    }
+
+    #[test]
+    fn a_difference_is_named_with_old_and_new_value() {
+        let mut new = parts();
+        new.hard.workspaces[0].rustc = "rustc 1.95\nhost: x".into();
+        new.soft.packages.insert("syn 2.0.1".into(), "registry abc".into());
+        let mut old = parts();
+        old.hard.workspaces[0].rustc = "rustc 1.94\nhost: x".into();
+        let words: Vec<String> = new.diff(&old).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            words,
+            [
+                "toolchain: rustc 1.94 → rustc 1.95",
+                "locked package `syn 2.0.1`: (none) → registry abc"
+            ]
+        );
+        assert_ne!(new.fields().hard, old.fields().hard);
+    }
+}

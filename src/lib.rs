@@ -1,0 +1,31 @@
+//! Rekindle makes a CI job behave as if its machine had never been wiped.
+
+pub mod cargo;
+pub mod cli;
+pub mod decision;
+pub mod delta;
+pub mod digest;
+pub mod disk;
+pub mod facts;
+pub mod git;
+pub mod host;
+pub mod inputs;
+pub mod key;
+pub mod libraries;
+pub mod manifest;
+pub mod moment;
+pub mod outcome;
+pub mod pack;
+pub mod paths;
+pub mod phase;
+pub mod problem;
+pub mod progress;
+pub mod rebuild;
+pub mod record;
+pub mod report;
+pub mod secrets;
+pub mod sources;
+pub mod stamp;
+pub mod state;
+pub mod store;
+pub mod workflow;

@@ -1,0 +1,316 @@
+//! The manifest: the value inside a pack that says everything about the state that the pack restores.
+//!
+//! It speaks only for target files that still have the size and mtime it recorded; every rule that gives a source file an old
+//! time rests on that. It is read from places that others can write to, so nothing in it is believed before it is checked:
+//! paths by `pack::reader`, indices by `Manifest::check`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::digest::{ContentId, Digest};
+use crate::key::{FORMAT, KeyParts};
+use crate::moment::Moment;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Manifest {
+    pub format: u32,
+    /// The key of the pack that carries this manifest.
+    pub key: String,
+    pub parts: KeyParts,
+    /// The commit that was built, by the top folder of its repository.
+    pub heads: BTreeMap<String, String>,
+    /// Packs that hold the bytes of files which this pack does not hold itself.
+    pub parents: Vec<Parent>,
+    pub roots: Vec<Root>,
+    pub files: Vec<FileEntry>,
+    pub inputs: Vec<Input>,
+    pub units: Vec<UnitRecord>,
+    pub packages: Vec<PackageRecord>,
+    /// Environment variables that units track, with what they were.
+    pub env: BTreeMap<String, EnvRecord>,
+    /// The last runs, newest last.
+    pub history: Vec<RunRecord>,
+}
+
+/// A pack that this one builds on, by name and by content: the same name with other bytes is another pack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    pub key: String,
+    pub sha256: Digest,
+    /// Uncompressed bytes of file content that it holds.
+    pub bytes: u64,
+}
+
+/// A folder that files are restored into.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Root {
+    /// What stands before every path in the archive.
+    pub label: String,
+    pub path: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FileEntry {
+    pub root: usize,
+    pub path: String,
+    pub mtime: Moment,
+    /// The unit that is lost when this file is; none for files that belong to nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<usize>,
+    #[serde(flatten)]
+    pub content: Content,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Content {
+    File {
+        size: u64,
+        mode: u32,
+        sha256: Digest,
+        at: Location,
+    },
+    /// Another name of the file with this index.
+    HardLink {
+        to: usize,
+    },
+    Symlink {
+        to: String,
+    },
+    Folder {
+        mode: u32,
+    },
+}
+
+/// Where a file's bytes start: `pack` 0 is the pack that carries the manifest, `n` is parent `n - 1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Location {
+    pub pack: usize,
+    pub frame: usize,
+    pub offset: u64,
+}
+
+/// Something that a build read, or could have read, and what it was then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// Absolute: the workspace path is a hard part of the key.
+    pub path: String,
+    pub kind: InputKind,
+    pub id: ContentId,
+    pub mtime: Moment,
+    pub origin: Origin,
+    /// Where a symlink leads in the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InputKind {
+    File,
+    Folder,
+    Symlink,
+}
+
+/// Who answers for an input being there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// In git's index: a checkout brings it back.
+    Tracked,
+    /// In a package, not in git, not ignored.
+    Untracked,
+    /// Ignored by git; here because a unit names it.
+    Ignored,
+    /// Outside every source root; here because a unit names it.
+    Outside,
+}
+
+/// One unit as Cargo fingerprints it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnitRecord {
+    pub root: usize,
+    pub layout: Layout,
+    /// The profile folder below the root: `debug`, `x86_64-unknown-linux-musl/release`.
+    pub profile: String,
+    pub package: String,
+    /// The 16 hex digits that name the unit on disk.
+    pub id: String,
+    pub fingerprints: Vec<FingerprintRecord>,
+    /// The time that Cargo compares this unit's inputs with.
+    pub reference: Moment,
+    /// Inputs that its dep-info or `rerun-if-changed` names, as indices.
+    pub inputs: Vec<usize>,
+    /// Units that it was built from, as indices.
+    pub deps: Vec<usize>,
+    pub seconds: f64,
+    /// Successful runs since it was last used.
+    pub idle: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunFacts>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    Legacy,
+    PerUnit,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FingerprintRecord {
+    /// `lib-a`, `test-bin-rg`, `run-build-script-build-script-build`.
+    pub name: String,
+    pub hash: String,
+    /// Its freshness is the newest file of its whole package, to the nanosecond.
+    pub precalculated: bool,
+}
+
+/// What a build script's run depended on although it never told Cargo.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunFacts {
+    /// Its output holds the abbreviated commit.
+    pub embeds_head: bool,
+    pub libraries: Vec<LibraryFact>,
+}
+
+/// A file outside the target that a build script linked, and what pins it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LibraryFact {
+    pub file: String,
+    /// The distribution package that owns it, if one does.
+    pub owner: Option<String>,
+    /// That package's version, else the file's content id.
+    pub version: String,
+}
+
+/// A package whose files can change between two runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageRecord {
+    pub name: String,
+    pub dir: String,
+    pub kind: PackageKind,
+    /// Root sources of its targets, build script excepted.
+    pub sources: Vec<String>,
+    /// File-reading proc macros that it depends on.
+    pub reading_macros: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PackageKind {
+    /// A workspace member or a path dependency.
+    Path,
+    /// A registry package in a vendor folder: Cargo never looks at its files' times.
+    Vendored,
+}
+
+/// The value of a tracked variable; a secret-looking one is only ever known to be set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EnvRecord {
+    Unset,
+    Set,
+    Value(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    pub commit: Option<String>,
+    pub at: Moment,
+    pub restored: Option<String>,
+    pub compiled: usize,
+    pub seconds: f64,
+}
+
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum ManifestError {
+    #[error("format {found} is newer than this Rekindle understands ({FORMAT})")]
+    NewerFormat { found: u32 },
+    #[error("`{what}` points at entry {index}, which does not exist")]
+    BadIndex { what: &'static str, index: usize },
+}
+
+impl Manifest {
+    /// Refuses what later code would index with; a manifest that passes cannot make it panic.
+    pub fn check(&self) -> Result<(), ManifestError> {
+        if self.format != FORMAT {
+            return Err(ManifestError::NewerFormat { found: self.format });
+        }
+        let within = |what, index: usize, len: usize| {
+            if index < len {
+                Ok(())
+            } else {
+                Err(ManifestError::BadIndex { what, index })
+            }
+        };
+        for file in &self.files {
+            within("file root", file.root, self.roots.len())?;
+            if let Some(unit) = file.unit {
+                within("file unit", unit, self.units.len())?;
+            }
+            match &file.content {
+                Content::File { at, .. } => within("file pack", at.pack, self.parents.len() + 1)?,
+                Content::HardLink { to } => within("hard link", *to, self.files.len())?,
+                Content::Symlink { .. } | Content::Folder { .. } => {}
+            }
+        }
+        for unit in &self.units {
+            within("unit root", unit.root, self.roots.len())?;
+            unit.inputs
+                .iter()
+                .try_for_each(|&input| within("unit input", input, self.inputs.len()))?;
+            unit.deps
+                .iter()
+                .try_for_each(|&dep| within("unit dependency", dep, self.units.len()))?;
+        }
+        Ok(())
+    }
+
+    /// The newest time of any regular file that a restore would bring.
+    pub fn newest(&self) -> Option<Moment> {
+        let files = self
+            .files
+            .iter()
+            .filter(|file| matches!(file.content, Content::File { .. }));
+        files.map(|file| file.mtime).max()
+    }
+
+    /// Bytes of file content, wherever they are stored.
+    pub fn content_bytes(&self) -> u64 {
+        self.files.iter().map(FileEntry::size).sum()
+    }
+}
+
+impl FileEntry {
+    pub fn size(&self) -> u64 {
+        match self.content {
+            Content::File { size, .. } => size,
+            Content::HardLink { .. } | Content::Symlink { .. } | Content::Folder { .. } => 0,
+        }
+    }
+}
+
+impl UnitRecord {
+    pub fn is_run(&self) -> bool {
+        self.fingerprints
+            .iter()
+            .any(|fingerprint| fingerprint.name.starts_with("run-"))
+    }
+
+    pub fn is_precalculated(&self) -> bool {
+        self.fingerprints.iter().any(|fingerprint| fingerprint.precalculated)
+    }
+
+    /// `serde (lib-serde)`: how a unit is called in messages.
+    pub fn title(&self) -> String {
+        let targets: Vec<&str> = self
+            .fingerprints
+            .iter()
+            .map(|fingerprint| fingerprint.name.as_str())
+            .collect();
+        format!("{} ({})", self.package, targets.join(", "))
+    }
+}

@@ -1,0 +1,126 @@
+//! What a command did, as one value. Everything that is printed or reported is a function of it.
+
+use std::collections::BTreeMap;
+
+use crate::decision::SkipReason;
+use crate::delta::DeltaKind;
+use crate::key::{Fit, PartChange};
+use crate::problem::Warning;
+use crate::rebuild::{Doubt, Touch};
+
+/// What `restore` found and did.
+#[derive(Debug, Default)]
+pub struct RestoreOutcome {
+    pub start: Start,
+    pub key: String,
+    pub rolled: Vec<PartChange>,
+    pub files: usize,
+    pub bytes: u64,
+    pub seconds: f64,
+    pub stamping: Stamping,
+    /// Units, by title, that Cargo is made to rebuild, and why.
+    pub doubts: BTreeMap<String, Vec<Doubt>>,
+    pub home: HomeOutcome,
+    pub incremental_off: bool,
+    pub warnings: Vec<Warning>,
+    pub notes: Vec<String>,
+}
+
+/// What the job starts from.
+#[derive(Debug, Default)]
+pub enum Start {
+    #[default]
+    Cold,
+    /// A stored state was restored.
+    Restored { key: String, fit: Fit, units: usize },
+    /// The disk was kept and its own manifest speaks for it.
+    Kept { key: String, units: usize },
+    /// The disk was kept and nobody speaks for it.
+    Unknown { units: usize },
+}
+
+#[derive(Debug, Default)]
+pub struct Stamping {
+    pub same: usize,
+    pub differing: Vec<String>,
+    pub touches: Vec<Touch>,
+    pub not_ours: Vec<String>,
+    pub by_commit: usize,
+}
+
+#[derive(Debug, Default)]
+pub struct HomeOutcome {
+    pub key: Option<String>,
+    pub files: usize,
+    pub bytes: u64,
+}
+
+/// What `save` found and did.
+#[derive(Debug)]
+pub struct SaveOutcome {
+    pub compiled: Vec<String>,
+    pub dropped: usize,
+    pub live: usize,
+    pub secret_units: Vec<String>,
+    pub target: Saved,
+    pub home: Saved,
+    pub seconds: f64,
+    pub warnings: Vec<Warning>,
+}
+
+#[derive(Debug)]
+pub enum Saved {
+    Skipped(SkipReason),
+    /// Nothing that the lock file names was fetched.
+    NothingFetched,
+    Stored {
+        key: String,
+        kind: DeltaKind,
+        files: usize,
+        bytes: u64,
+        content_bytes: u64,
+        already_there: bool,
+    },
+    Failed,
+}
+
+/// What `mtime` did.
+#[derive(Debug, Default)]
+pub struct MtimeOutcome {
+    pub files: usize,
+    pub folders: usize,
+    /// Tracked, but in no commit.
+    pub missing: Vec<String>,
+}
+
+/// One build of `try`.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct TryRun {
+    pub seconds: f64,
+    pub compiled: usize,
+    pub fresh: usize,
+}
+
+/// What `try` measured.
+#[derive(Debug)]
+pub struct TryOutcome {
+    pub cold: TryRun,
+    pub warm: TryRun,
+    pub edited: TryRun,
+    /// What the warm build compiled although nothing had changed.
+    pub warm_compiled: Vec<String>,
+    /// Compiled after the edit although a machine that was never wiped did not, and the other way round.
+    pub surplus: Vec<String>,
+    pub lacking: Vec<String>,
+    pub expected: usize,
+    pub pack_bytes: u64,
+    pub delta_bytes: u64,
+    pub restore_seconds: f64,
+    pub save_seconds: f64,
+}
+
+impl TryOutcome {
+    pub fn kept_the_promise(&self) -> bool {
+        self.warm_compiled.is_empty() && self.surplus.is_empty() && self.lacking.is_empty()
+    }
+}

@@ -1,0 +1,121 @@
+//! The index of a pack: where its frames lie, what they hash to, and the manifest.
+//!
+//! It stands at the end in two zstd skippable frames: the index itself, and a trailer of fixed size that says where it is.
+//! Decoders pass over both.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::digest::Digest;
+use crate::manifest::{Manifest, ManifestError};
+
+const SKIPPABLE: u32 = 0x184D_2A5A;
+const MAGIC: &[u8; 8] = b"REKINDLE";
+/// Magic number and length of a skippable frame.
+pub(super) const FRAME_HEAD: u64 = 8;
+/// The trailer with its frame head: magic, offset, length.
+pub(super) const TRAILER: u64 = FRAME_HEAD + 24;
+/// No honest index comes near this.
+const MAX_INDEX: u64 = 1 << 30;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Index {
+    pub frames: Vec<FrameInfo>,
+    pub manifest: Manifest,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameInfo {
+    pub offset: u64,
+    pub len: u64,
+    /// Uncompressed.
+    pub raw: u64,
+    pub sha256: Digest,
+}
+
+#[derive(Debug, Error)]
+pub(super) enum IndexError {
+    #[error("it is no pack, or it was cut")]
+    NoTrailer,
+    #[error("its index does not decompress: {0}")]
+    Compression(std::io::Error),
+    #[error("its index is not readable: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+}
+
+impl Index {
+    /// The bytes that end a pack whose frames take up `offset` bytes, and the digest that names it.
+    pub(super) fn encode(&self, offset: u64) -> Result<(Vec<u8>, Digest), IndexError> {
+        let json = serde_json::to_vec(self)?;
+        let body = zstd::encode_all(json.as_slice(), 3).map_err(IndexError::Compression)?;
+        let digest = Digest::of(&body);
+        let mut bytes = skippable(&body);
+        let trailer: Vec<u8> = [
+            MAGIC.as_slice(),
+            &(offset + FRAME_HEAD).to_le_bytes(),
+            &(body.len() as u64).to_le_bytes(),
+        ]
+        .concat();
+        bytes.extend(skippable(&trailer));
+        Ok((bytes, digest))
+    }
+
+    /// Where the index of a pack lies, from the last `TRAILER` bytes of it.
+    pub(super) fn locate(trailer: &[u8], pack_size: u64) -> Result<(u64, u64), IndexError> {
+        let head = usize::try_from(FRAME_HEAD).unwrap_or_default();
+        let body = trailer
+            .get(head..)
+            .filter(|body| body.starts_with(MAGIC))
+            .ok_or(IndexError::NoTrailer)?;
+        let number = |at: usize| {
+            let bytes: Option<[u8; 8]> = body.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
+            bytes.map(u64::from_le_bytes).ok_or(IndexError::NoTrailer)
+        };
+        let (offset, len) = (number(8)?, number(16)?);
+        let fits = offset.checked_add(len).is_some_and(|end| end <= pack_size) && len <= MAX_INDEX;
+        if fits {
+            Ok((offset, len))
+        } else {
+            Err(IndexError::NoTrailer)
+        }
+    }
+
+    /// Reads an index and refuses one that would make later code look where nothing is.
+    pub(super) fn decode(body: &[u8]) -> Result<(Self, Digest), IndexError> {
+        use std::io::Read;
+        let mut json = Vec::new();
+        let decoder = zstd::Decoder::new(body).map_err(IndexError::Compression)?;
+        decoder
+            .take(MAX_INDEX)
+            .read_to_end(&mut json)
+            .map_err(IndexError::Compression)?;
+        // The format decides before the fields do: a newer manifest need not parse as this one.
+        let probe: Probe = serde_json::from_slice(&json)?;
+        if probe.manifest.format != crate::key::FORMAT {
+            return Err(ManifestError::NewerFormat {
+                found: probe.manifest.format,
+            }
+            .into());
+        }
+        let index: Self = serde_json::from_slice(&json)?;
+        index.manifest.check()?;
+        Ok((index, Digest::of(body)))
+    }
+}
+
+#[derive(Deserialize)]
+struct Probe {
+    manifest: FormatProbe,
+}
+
+#[derive(Deserialize)]
+struct FormatProbe {
+    format: u32,
+}
+
+fn skippable(body: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    [&SKIPPABLE.to_le_bytes(), &len.to_le_bytes(), body].concat()
+}

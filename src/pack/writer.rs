@@ -1,0 +1,241 @@
+//! Writes a pack: sorts files so that similar ones meet in one frame, compresses frames on all cores, and ends with the index.
+//!
+//! Fills in, for every file it stores, where its bytes lie and what they hash to. A file that changes while it is read ends the
+//! whole pack: half a state is worse than none.
+
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use fs_err as fs;
+use rayon::prelude::*;
+use sha2::{Digest as _, Sha256};
+
+use super::frame::{self, MAX_FRAME, MIN_FRAME};
+use super::index::{FrameInfo, Index};
+use super::tarball::{self, BLOCK};
+use crate::digest::Digest;
+use crate::manifest::{Content, FileEntry, Location, Manifest};
+
+/// An entry of the manifest whose bytes go into this pack.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its index in the manifest.
+    pub file: usize,
+    pub path: PathBuf,
+}
+
+#[derive(Debug)]
+pub struct Written {
+    pub index: Index,
+    /// The pack's identity.
+    pub sha256: Digest,
+    pub bytes: u64,
+}
+
+/// Part of one file, or of the archive's structure, in one frame.
+#[derive(Clone, Debug)]
+struct Piece {
+    source: usize,
+    offset: u64,
+    len: u64,
+}
+
+/// Writes a pack that stores `sources`; every other file of the manifest is taken to lie in a parent already.
+pub fn write(out: &mut dyn Write, mut manifest: Manifest, mut sources: Vec<Source>) -> Result<Written> {
+    sources.sort_by_cached_key(|source| neighbourhood(&manifest, &manifest.files[source.file]));
+    let plan = plan_frames(&manifest, &sources);
+    let mut frames = Vec::new();
+    let mut position = 0_u64;
+    for batch in plan.chunks(rayon::current_num_threads().max(1)) {
+        let packed: Vec<Result<Packed>> = batch
+            .par_iter()
+            .map(|pieces| pack_frame(&manifest, &sources, pieces))
+            .collect();
+        for (packed, pieces) in packed.into_iter().zip(batch) {
+            let packed = packed?;
+            out.write_all(&packed.bytes).context("cannot write the pack")?;
+            for ((piece, offset), sha256) in pieces.iter().zip(&packed.offsets).zip(&packed.hashes) {
+                let entry = &mut manifest.files[sources[piece.source].file];
+                if let (Content::File { at, sha256: own, .. }, 0) = (&mut entry.content, piece.offset) {
+                    *at = Location {
+                        pack: 0,
+                        frame: frames.len(),
+                        offset: *offset,
+                    };
+                    own.clone_from(sha256);
+                }
+            }
+            let len = packed.bytes.len() as u64;
+            frames.push(FrameInfo {
+                offset: position,
+                len,
+                raw: packed.raw,
+                sha256: Digest::of(&packed.bytes),
+            });
+            position += len;
+        }
+    }
+    let end = frame::compress(|out| out.write_all(&[0; 2 * BLOCK as usize]))?;
+    out.write_all(&end).context("cannot write the pack")?;
+    position += end.len() as u64;
+
+    let index = Index { frames, manifest };
+    let (tail, sha256) = index.encode(position)?;
+    out.write_all(&tail).context("cannot write the pack")?;
+    out.flush().context("cannot write the pack")?;
+    Ok(Written {
+        index,
+        sha256,
+        bytes: position + tail.len() as u64,
+    })
+}
+
+/// Similar bytes side by side: executables together, then each library beside its metadata, by name.
+fn neighbourhood(manifest: &Manifest, entry: &FileEntry) -> (u8, String, String) {
+    let name = entry.path.rsplit('/').next().unwrap_or(&entry.path);
+    let executable = matches!(entry.content, Content::File { mode, size, .. } if mode & 0o111 != 0 && size > 1 << 20);
+    let structure = !matches!(entry.content, Content::File { .. });
+    let class = if structure {
+        0
+    } else if executable {
+        2
+    } else {
+        1
+    };
+    let stem = name.split('.').next().unwrap_or(name).to_owned();
+    (
+        class,
+        stem,
+        format!("{}/{}", manifest.roots[entry.root].label, entry.path),
+    )
+}
+
+/// Cuts the archive into frames: about two per core for small targets, `MAX_FRAME` for large ones. Files larger than that are
+/// split, so that no frame is ever larger.
+fn plan_frames(manifest: &Manifest, sources: &[Source]) -> Vec<Vec<Piece>> {
+    let total: u64 = sources.iter().map(|source| manifest.files[source.file].size()).sum();
+    let wanted = total / (2 * rayon::current_num_threads() as u64).max(1);
+    let limit = wanted.clamp(MIN_FRAME, MAX_FRAME);
+    let mut frames: Vec<Vec<Piece>> = Vec::new();
+    let mut open = Vec::new();
+    let mut used = 0;
+    for (source, size) in sources
+        .iter()
+        .map(|source| manifest.files[source.file].size())
+        .enumerate()
+    {
+        if size > MAX_FRAME {
+            frames.push(std::mem::take(&mut open));
+            used = 0;
+            let starts = (0..size).step_by(usize::try_from(MAX_FRAME).unwrap_or(usize::MAX));
+            frames.extend(starts.map(|offset| {
+                vec![Piece {
+                    source,
+                    offset,
+                    len: MAX_FRAME.min(size - offset),
+                }]
+            }));
+            continue;
+        }
+        if used + size > limit {
+            frames.push(std::mem::take(&mut open));
+            used = 0;
+        }
+        open.push(Piece {
+            source,
+            offset: 0,
+            len: size,
+        });
+        used += size;
+    }
+    frames.push(open);
+    frames.retain(|frame| !frame.is_empty());
+    frames
+}
+
+struct Packed {
+    bytes: Vec<u8>,
+    raw: u64,
+    /// Where each piece's content starts, uncompressed.
+    offsets: Vec<u64>,
+    /// The digest of each piece that is a whole file, or starts one.
+    hashes: Vec<Digest>,
+}
+
+fn pack_frame(manifest: &Manifest, sources: &[Source], pieces: &[Piece]) -> Result<Packed> {
+    let (mut raw, mut offsets, mut hashes) = (0_u64, Vec::new(), Vec::new());
+    let mut failure = None;
+    let bytes = frame::compress(|out| {
+        for piece in pieces {
+            let source = &sources[piece.source];
+            let entry = &manifest.files[source.file];
+            if piece.offset == 0 {
+                let header = tarball::header(manifest, entry)?;
+                out.write_all(&header)?;
+                raw += header.len() as u64;
+            }
+            offsets.push(raw);
+            let hash = match &entry.content {
+                Content::File { .. } => match copy(source, piece, entry.size(), out) {
+                    Ok(hash) => hash,
+                    Err(error) => {
+                        failure = Some(error);
+                        return Err(io::Error::other("cannot read a file"));
+                    }
+                },
+                Content::HardLink { .. } | Content::Symlink { .. } | Content::Folder { .. } => Digest::of(b""),
+            };
+            hashes.push(hash);
+            raw += piece.len;
+            if piece.offset + piece.len == entry.size() {
+                let padding = tarball::padding(entry.size());
+                out.write_all(&vec![0; padding])?;
+                raw += padding as u64;
+            }
+        }
+        Ok(())
+    });
+    match (bytes, failure) {
+        (_, Some(failure)) => Err(failure),
+        (bytes, None) => Ok(Packed {
+            bytes: bytes.context("cannot compress")?,
+            raw,
+            offsets,
+            hashes,
+        }),
+    }
+}
+
+/// Copies a piece and gives the digest of its file.
+fn copy(source: &Source, piece: &Piece, size: u64, out: &mut dyn Write) -> Result<Digest> {
+    let mut file = fs::File::open(&source.path)?;
+    ensure!(
+        file.metadata()?.len() == size,
+        "`{}` changed while it was packed",
+        source.path.display()
+    );
+    file.seek(SeekFrom::Start(piece.offset))?;
+    let hash =
+        copy_hashing(&mut file, piece.len, out).with_context(|| format!("cannot pack `{}`", source.path.display()))?;
+    if piece.len == size || piece.offset > 0 {
+        return Ok(hash);
+    }
+    // The first piece of a split file carries the digest of all of it.
+    file.seek(SeekFrom::Start(0))?;
+    Ok(copy_hashing(&mut file, size, &mut io::sink())?)
+}
+
+fn copy_hashing(file: &mut impl Read, len: u64, out: &mut dyn Write) -> io::Result<Digest> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 17];
+    let mut left = len;
+    while left > 0 {
+        let part = usize::try_from(left.min(buffer.len() as u64)).unwrap_or(buffer.len());
+        file.read_exact(&mut buffer[..part])?;
+        hasher.update(&buffer[..part]);
+        out.write_all(&buffer[..part])?;
+        left -= part as u64;
+    }
+    Ok(Digest::from_sha256(&hasher.finalize()))
+}

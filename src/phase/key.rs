@@ -1,0 +1,36 @@
+//! `rekindle key`: prints the parts of the key and the key itself, or explains the difference between two of them.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use fs_err as fs;
+
+use crate::facts::Facts;
+use crate::inputs::Inputs;
+use crate::key::{Key, KeyParts, PartChange};
+use crate::pack::Pack;
+use crate::problem::WrongInput;
+
+/// The parts of the key that `restore` would look for now.
+pub fn current(inputs: &Inputs) -> Result<KeyParts> {
+    Ok(Facts::gather(inputs)?.parts)
+}
+
+/// What differs between two keys. Each is a file that `rekindle key --json` wrote, or the name of a stored entry.
+pub fn diff(inputs: &Inputs, old: &str, new: &str) -> Result<Vec<PartChange>> {
+    Ok(parts(inputs, new)?.diff(&parts(inputs, old)?))
+}
+
+fn parts(inputs: &Inputs, name: &str) -> Result<KeyParts> {
+    if Path::new(name).is_file() {
+        let bytes = fs::read(name)?;
+        return serde_json::from_slice(&bytes).with_context(|| format!("`{name}` holds no key parts"));
+    }
+    if Key::parse(name).is_none() {
+        let hint = "name a file written by `rekindle key --json`, or a key as `rekindle restore` prints it";
+        return Err(WrongInput::new(format!("`{name}` is neither a file nor a key"), hint).into());
+    }
+    let store = inputs.store.open();
+    let pack = Pack::open(store.as_ref(), name)?;
+    Ok(pack.index.manifest.parts)
+}

@@ -1,0 +1,7 @@
+//! The commands, each from its inputs to its outcome. A phase never calls another phase.
+
+pub mod key;
+pub mod mtime;
+pub mod restore;
+pub mod save;
+pub mod try_it;

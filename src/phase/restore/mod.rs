@@ -1,0 +1,120 @@
+//! `rekindle restore`: brings the target folder and the Cargo home back and gives the sources times that cannot lie.
+//!
+//! Whatever goes wrong with a cache is a warning and a colder start. A wrong input is the only error.
+
+mod arrival;
+mod home;
+mod kept;
+mod stamping;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use fs_err as fs;
+
+use crate::cargo::units::{self, Survey};
+use crate::disk::{FileSystem, Meta};
+use crate::facts::Facts;
+use crate::inputs::Inputs;
+use crate::key::FORMAT;
+use crate::manifest::Root;
+use crate::moment::Moment;
+use crate::outcome::{RestoreOutcome, Start};
+use crate::problem::Warning;
+use crate::rebuild::Doubt;
+use crate::state::{LocalManifest, Restored, State};
+
+/// What the rest of a restore works on, wherever the target came from.
+#[derive(Debug, Default)]
+struct Arrival {
+    start: Start,
+    restored: Option<Restored>,
+    shift: Duration,
+    /// Manifest units that cannot be trusted.
+    doubts: Vec<(usize, Doubt)>,
+    /// Units on disk that no manifest speaks for.
+    unknown: BTreeSet<(usize, crate::cargo::layout::UnitPlace)>,
+    newest: Moment,
+}
+
+pub fn run(inputs: &Inputs) -> Result<RestoreOutcome> {
+    let began = Instant::now();
+    let facts = Facts::gather(inputs)?;
+    let store = inputs.store.open();
+    let roots = facts.roots();
+    let mut outcome = RestoreOutcome {
+        key: facts.parts.fields().prefix(crate::key::Fit::Soft),
+        incremental_off: facts.incremental.export,
+        ..RestoreOutcome::default()
+    };
+    let home = home::restore(&facts, store.as_ref(), &mut outcome);
+
+    let first_root = PathBuf::from(&roots[0].path);
+    make_target(&first_root)?;
+    let file_system = FileSystem::probe(&first_root)?;
+    let surveys = survey_all(&roots)?;
+    let populated = surveys.iter().any(|survey| !survey.units.is_empty());
+    let mut arrival = if populated {
+        kept::arrive(&facts, &roots, &surveys)
+    } else {
+        arrival::arrive(&facts, &roots, store.as_ref(), &file_system, &mut outcome)
+    };
+    drop(surveys);
+    let stamped = stamping::stamp(&facts, &roots, &file_system, &mut arrival, &mut outcome)?;
+
+    let local = arrival.restored.as_ref().map(|restored| LocalManifest {
+        manifest: restored.manifest.clone(),
+        pack: restored.pack.clone(),
+        shift: arrival.shift,
+    });
+    match &local {
+        Some(local) => {
+            if let Err(error) = local.store(&first_root) {
+                outcome.warnings.push(Warning::of("the kept manifest", &error));
+            }
+        }
+        None => LocalManifest::forget(&first_root),
+    }
+    let state = State {
+        format: FORMAT,
+        parts: facts.parts.clone(),
+        started: file_system.now,
+        shift: arrival.shift,
+        stamped,
+        access_times: file_system.reads_leave_traces,
+        unknown_units: arrival
+            .unknown
+            .iter()
+            .map(|(root, place)| unit_name(*root, place))
+            .collect(),
+        restored: arrival.restored,
+        home,
+        warnings: outcome.warnings.clone(),
+    };
+    state.store(&inputs.state)?;
+    outcome.start = arrival.start;
+    outcome.seconds = began.elapsed().as_secs_f64();
+    Ok(outcome)
+}
+
+/// A unit's name in the state file.
+pub(crate) fn unit_name(root: usize, place: &crate::cargo::layout::UnitPlace) -> String {
+    format!("{root}:{}", units::fingerprint_dir(place))
+}
+
+fn survey_all(roots: &[Root]) -> Result<Vec<Survey>> {
+    let paths: Vec<PathBuf> = roots.iter().map(|root| PathBuf::from(&root.path)).collect();
+    Ok(units::survey_all(&paths)?)
+}
+
+/// Makes the target folder as Cargo would, so that backup tools pass over it.
+fn make_target(target: &Path) -> Result<()> {
+    if Meta::of(target).is_err() {
+        fs::create_dir_all(target)?;
+        let tag = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache folder; see https://bford.info/cachedir/\n";
+        fs::write(target.join("CACHEDIR.TAG"), tag)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,354 @@
+//! Carries a stamping plan out: looks at the sources, plans, sets times, invalidates units, and waits until no time is ahead.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+use rayon::prelude::*;
+
+use super::{Arrival, kept, unit_name};
+use crate::cargo::invalidate::invalidate;
+use crate::cargo::layout::UnitPlace;
+use crate::disk::{self, FileSystem, Kind, Meta};
+use crate::facts::Facts;
+use crate::git::{Repository, TimeOf};
+use crate::libraries;
+use crate::manifest::{InputKind, Manifest, Root};
+use crate::moment::Moment;
+use crate::outcome::RestoreOutcome;
+use crate::problem::Warning;
+use crate::rebuild::Doubt;
+use crate::record::Stamped;
+use crate::sources::{self, Sources};
+use crate::stamp::{self, Present, StampPlan};
+
+pub(super) fn stamp(
+    facts: &Facts,
+    roots: &[Root],
+    file_system: &FileSystem,
+    arrival: &mut Arrival,
+    outcome: &mut RestoreOutcome,
+) -> Result<Stamped> {
+    let manifest = arrival.restored.as_ref().map(|restored| &restored.manifest);
+    let scope = facts.scope(manifest.map(named_paths).unwrap_or_default());
+    let mut found = sources::scan(&scope, file_system)?;
+    sources::add_folders(&mut found, &scope);
+    if let Some(path) = found.unreadable.first() {
+        let text = format!(
+            "{} file names are not UTF-8 and count as changed, `{}` first",
+            found.unreadable.len(),
+            path.display()
+        );
+        outcome.warnings.push(Warning::new(text));
+    }
+    let new_time = file_system.now.max(arrival.newest.plus(file_system.tick));
+    let cold = manifest.is_none() && arrival.unknown.is_empty();
+    let plan = match manifest {
+        Some(manifest) => {
+            let mut doubts = arrival.doubts.clone();
+            doubts.extend(unseen_changes(manifest, &found.repositories));
+            let present = Present {
+                inputs: std::mem::take(&mut found.inputs),
+                own_outside: std::mem::take(&mut found.own_outside),
+                new_time,
+                shift: arrival.shift,
+                doubts,
+            };
+            let plan = stamp::plan(manifest, &present);
+            found.inputs = present.inputs;
+            plan
+        }
+        None if cold => commit_times(&found, file_system.now, outcome),
+        None => {
+            let present = Present {
+                inputs: std::mem::take(&mut found.inputs),
+                new_time,
+                ..Present::default()
+            };
+            let plan = stamp::plan_without_manifest(&present);
+            found.inputs = present.inputs;
+            plan
+        }
+    };
+    let mut failures = set_times(&plan.times, &found);
+    failures.extend(set_unreadable(&found.unreadable, new_time));
+    if let Some((path, error)) = failures.first() {
+        outcome.warnings.push(Warning::new(format!(
+            "{} times could not be set, `{path}` first: {error}",
+            failures.len()
+        )));
+    }
+    if !failures.is_empty() && !cold {
+        // A source that keeps an unknown time could look older than it is.
+        distrust_readers(manifest, &failures, roots, outcome);
+    }
+    carry_out_doubts(facts, roots, arrival, &plan, outcome);
+    for repository in &found.repositories {
+        if let Err(error) = repository.refresh_index() {
+            outcome
+                .warnings
+                .push(Warning::of("git's index was not refreshed", &error));
+        }
+    }
+    reset_access_times(roots, arrival, file_system);
+    wait_until(new_time, file_system, roots);
+
+    let stamped = found.inputs.into_iter().map(|(path, input)| {
+        let time = plan.times.get(&path).copied().unwrap_or(input.mtime);
+        (path, (input.id, time))
+    });
+    let stamped = stamped.collect();
+    outcome.stamping.same = plan.same;
+    outcome.stamping.differing = plan.differing;
+    outcome.stamping.touches = plan.touches;
+    outcome.stamping.not_ours = plan.not_ours;
+    Ok(stamped)
+}
+
+/// Paths that units name: what has to be looked at although git does not list it.
+fn named_paths(manifest: &Manifest) -> BTreeSet<String> {
+    let indices: BTreeSet<usize> = manifest
+        .units
+        .iter()
+        .flat_map(|unit| unit.inputs.iter().copied())
+        .collect();
+    indices.into_iter().map(|at| manifest.inputs[at].path.clone()).collect()
+}
+
+/// What Cargo never sees: replaced libraries, and a commit that a build script wrote down.
+fn unseen_changes(manifest: &Manifest, repositories: &[Repository]) -> Vec<(usize, Doubt)> {
+    let mut doubts = Vec::new();
+    let runs = manifest
+        .units
+        .iter()
+        .enumerate()
+        .filter_map(|(at, unit)| Some((at, unit.run.as_ref()?)));
+    let runs: Vec<_> = runs.collect();
+    let files: BTreeSet<PathBuf> = runs
+        .iter()
+        .flat_map(|(_, run)| run.libraries.iter().map(|fact| PathBuf::from(&fact.file)))
+        .collect();
+    let now: HashMap<String, String> = libraries::identify(&files)
+        .into_iter()
+        .map(|fact| (fact.file.clone(), version_of(&fact)))
+        .collect();
+    for (at, run) in &runs {
+        for fact in &run.libraries {
+            let (old, new) = (version_of(fact), now.get(&fact.file).cloned().unwrap_or_default());
+            if old != new {
+                doubts.push((
+                    *at,
+                    Doubt::LibraryChanged {
+                        file: fact.file.clone(),
+                        old,
+                        new,
+                    },
+                ));
+            }
+        }
+    }
+    let moved = repositories.iter().find_map(|repository| {
+        let (old, new) = (manifest.heads.get(repository.top.to_str()?)?, repository.head.as_ref()?);
+        (old != new).then(|| Doubt::HeadChanged {
+            old: old.clone(),
+            new: new.clone(),
+        })
+    });
+    if let Some(moved) = moved {
+        doubts.extend(
+            runs.iter()
+                .filter(|(_, run)| run.embeds_head)
+                .map(|(at, _)| (*at, moved.clone())),
+        );
+    }
+    doubts
+}
+
+fn version_of(fact: &crate::manifest::LibraryFact) -> String {
+    match &fact.owner {
+        Some(owner) => format!("{owner} {}", fact.version),
+        None => fact.version.clone(),
+    }
+}
+
+/// A cold start with full history: files get the time of their last commit, so that machines agree on them.
+fn commit_times(found: &Sources, now: Moment, outcome: &mut RestoreOutcome) -> StampPlan {
+    let mut times = BTreeMap::new();
+    for repository in &found.repositories {
+        if repository.shallow {
+            outcome
+                .notes
+                .push("the clone is shallow, so files keep their checkout times".to_owned());
+            continue;
+        }
+        if repository.head.is_none() {
+            continue;
+        }
+        match repository.commit_times(TimeOf::Commit) {
+            Ok(committed) => {
+                let all = committed.files.into_iter().chain(committed.folders);
+                for (relative, time) in all {
+                    let path = if relative.is_empty() {
+                        repository.top.clone()
+                    } else {
+                        repository.top.join(relative)
+                    };
+                    let Some(path) = path.to_str().filter(|path| found.inputs.contains_key(*path)) else {
+                        continue;
+                    };
+                    times.insert(path.to_owned(), time.min(now));
+                }
+            }
+            Err(error) => outcome.warnings.push(Warning::of("commit times", &error)),
+        }
+    }
+    outcome.stamping.by_commit = times.len();
+    StampPlan {
+        times,
+        ..StampPlan::default()
+    }
+}
+
+/// Sets what is not already set; what could not be set comes back.
+fn set_times(times: &BTreeMap<String, Moment>, found: &Sources) -> Vec<(String, String)> {
+    let set = |(path, time): (&String, &Moment)| {
+        let input = found.inputs.get(path);
+        if input.is_some_and(|input| input.mtime == *time) {
+            return None;
+        }
+        let kind = match input.map(|input| input.kind) {
+            Some(InputKind::Symlink) => Kind::Symlink,
+            Some(InputKind::Folder) => Kind::Folder,
+            Some(InputKind::File) | None => Kind::File,
+        };
+        disk::set_mtime(Path::new(path), kind, *time)
+            .err()
+            .map(|error| (path.clone(), error.to_string()))
+    };
+    times.par_iter().filter_map(set).collect()
+}
+
+fn set_unreadable(paths: &[PathBuf], time: Moment) -> Vec<(String, String)> {
+    let set = |path: &PathBuf| {
+        let kind = Meta::of(path).ok()?.kind;
+        disk::set_mtime(path, kind, time)
+            .err()
+            .map(|error| (path.display().to_string(), error.to_string()))
+    };
+    paths.iter().filter_map(set).collect()
+}
+
+/// Invalidates what names an input whose time is not what the plan wanted.
+fn distrust_readers(
+    manifest: Option<&Manifest>,
+    failures: &[(String, String)],
+    roots: &[Root],
+    outcome: &mut RestoreOutcome,
+) {
+    let Some(manifest) = manifest else { return };
+    let failed: BTreeSet<&str> = failures.iter().map(|(path, _)| path.as_str()).collect();
+    let names_one = |unit: &&crate::manifest::UnitRecord| {
+        unit.is_precalculated()
+            || unit
+                .inputs
+                .iter()
+                .any(|&at| failed.contains(manifest.inputs[at].path.as_str()))
+    };
+    for unit in manifest.units.iter().filter(names_one) {
+        invalidate_or_warn(&roots[unit.root], &kept::place_of(unit), outcome);
+    }
+}
+
+fn carry_out_doubts(
+    facts: &Facts,
+    roots: &[Root],
+    arrival: &mut Arrival,
+    plan: &StampPlan,
+    outcome: &mut RestoreOutcome,
+) {
+    let mut invalid: BTreeMap<(usize, UnitPlace), (String, Vec<Doubt>)> = BTreeMap::new();
+    if let Some(restored) = &mut arrival.restored {
+        for (&at, doubts) in &plan.doubts {
+            let unit = &restored.manifest.units[at];
+            invalid.insert((unit.root, kept::place_of(unit)), (unit.title(), doubts.clone()));
+            restored.lost_units.insert(at);
+        }
+        for (root, place) in &arrival.unknown {
+            invalid.insert((*root, place.clone()), (place.package.clone(), vec![Doubt::Unrecorded]));
+        }
+    } else {
+        // Sources all have new times; vendored ones are the ones that Cargo would not look at.
+        let vendored: BTreeSet<&str> = facts.vendored.iter().map(|package| package.name.as_str()).collect();
+        for (root, place) in arrival
+            .unknown
+            .iter()
+            .filter(|(_, place)| vendored.contains(place.package.as_str()))
+        {
+            invalid.insert((*root, place.clone()), (place.package.clone(), vec![Doubt::Unrecorded]));
+        }
+    }
+    for ((root, place), (title, doubts)) in invalid {
+        invalidate_or_warn(&roots[root], &place, outcome);
+        let known = outcome.doubts.entry(title).or_default();
+        known.extend(
+            doubts
+                .into_iter()
+                .filter(|doubt| !matches!(doubt, Doubt::Incomplete { .. })),
+        );
+    }
+    outcome.doubts.retain(|_, doubts| !doubts.is_empty());
+}
+
+fn invalidate_or_warn(root: &Root, place: &UnitPlace, outcome: &mut RestoreOutcome) {
+    if let Err(error) = invalidate(Path::new(&root.path), place) {
+        // What cannot be invalidated cannot be kept either.
+        let dir = Path::new(&root.path).join(crate::cargo::units::fingerprint_dir(place));
+        let removed = fs_err::remove_dir_all(dir);
+        let text = format!(
+            "`{}` could not be invalidated: {error}; its fingerprint is removed: {}",
+            unit_name(0, place),
+            removed.is_ok()
+        );
+        outcome.warnings.push(Warning::new(text));
+    }
+}
+
+/// On a kept disk the files still carry the access times of earlier jobs.
+fn reset_access_times(roots: &[Root], arrival: &Arrival, file_system: &FileSystem) {
+    let kept = matches!(
+        arrival.start,
+        crate::outcome::Start::Kept { .. } | crate::outcome::Start::Unknown { .. }
+    );
+    if !kept || !file_system.reads_leave_traces {
+        return;
+    }
+    let recorded = arrival
+        .restored
+        .iter()
+        .flat_map(|restored| restored.manifest.units.iter());
+    let places = recorded
+        .map(|unit| (unit.root, kept::place_of(unit)))
+        .chain(arrival.unknown.iter().cloned());
+    for (root, place) in places {
+        let dir = Path::new(&roots[root].path).join(crate::cargo::units::fingerprint_dir(&place));
+        for found in disk::walk(&dir, &|_| false).unwrap_or_default() {
+            // One that keeps its access time is kept one run too long.
+            let _ = filetime::set_file_atime(&found.path, Moment::EPOCH.to_file_time());
+        }
+    }
+}
+
+/// Waits until the file system's clock has passed the new time, so that whatever is built from here on is newer.
+fn wait_until(time: Moment, file_system: &FileSystem, roots: &[Root]) {
+    let ahead = time.since(file_system.now);
+    if ahead.is_zero() || ahead > Duration::from_secs(3) {
+        return;
+    }
+    for _ in 0..300 {
+        match FileSystem::probe(Path::new(&roots[0].path)) {
+            Ok(probe) if probe.now < time => std::thread::sleep(Duration::from_millis(10)),
+            _ => return,
+        }
+    }
+}

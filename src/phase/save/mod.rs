@@ -1,0 +1,417 @@
+//! `rekindle save`: finds out what the job used and changed, and stores it if it is news.
+//!
+//! A job that failed is saved too: what Cargo finished is sound, and what it did not finish it has marked itself.
+
+mod collect;
+mod home;
+mod inputs_seen;
+mod screen;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use fs_err as fs;
+
+use crate::cargo::layout::UnitPlace;
+use crate::cargo::liveness::{self, Evidence};
+use crate::cargo::units::{self, DiskUnit, Survey};
+use crate::decision::{News, SaveDecision};
+use crate::delta::{self, DeltaKind, DeltaPlan, Previous};
+use crate::digest::FieldHasher;
+use crate::disk::FileSystem;
+use crate::facts::Facts;
+use crate::inputs::Inputs;
+use crate::key::{FORMAT, Key};
+use crate::manifest::{Manifest, Parent, Root, RunRecord, UnitRecord};
+use crate::outcome::{SaveOutcome, Saved};
+use crate::pack::{self, Pack, Source, Written};
+use crate::problem::Warning;
+use crate::secrets::Secrets;
+use crate::state::{HISTORY, LocalManifest, Restored, State};
+use crate::store::{Put, Store};
+
+/// How the job went, as far as it is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JobResult {
+    #[default]
+    Succeeded,
+    /// It failed or was cancelled: nothing grows older by it.
+    Failed,
+}
+
+/// Everything a save looks at.
+struct Job<'a> {
+    facts: Facts,
+    roots: Vec<Root>,
+    state: State,
+    surveys: Vec<Survey>,
+    /// Index into `surveys` and the unit, for every unit on disk.
+    units: Vec<(usize, usize)>,
+    store: &'a dyn Store,
+}
+
+impl Job<'_> {
+    fn unit(&self, at: usize) -> &DiskUnit {
+        let (root, unit) = self.units[at];
+        &self.surveys[root].units[unit]
+    }
+
+    fn previous(&self) -> Option<&Restored> {
+        self.state.restored.as_ref()
+    }
+}
+
+pub fn run(inputs: &Inputs, result: JobResult) -> Result<SaveOutcome> {
+    let began = Instant::now();
+    let state = State::load(&inputs.state)?;
+    let facts = Facts::gather(inputs)?;
+    let store = inputs.store.open();
+    let roots = facts.roots();
+    let paths: Vec<PathBuf> = roots.iter().map(|root| PathBuf::from(&root.path)).collect();
+    // First of all: every later step reads files.
+    let surveys = units::survey_all(&paths)?;
+    let units = surveys
+        .iter()
+        .enumerate()
+        .flat_map(|(root, survey)| (0..survey.units.len()).map(move |unit| (root, unit)));
+    let units = units.collect();
+    let job = Job {
+        facts,
+        roots,
+        state,
+        surveys,
+        units,
+        store: store.as_ref(),
+    };
+
+    let mut outcome = SaveOutcome {
+        compiled: Vec::new(),
+        dropped: 0,
+        live: 0,
+        secret_units: Vec::new(),
+        target: Saved::Failed,
+        home: Saved::Failed,
+        seconds: 0.0,
+        warnings: Vec::new(),
+    };
+    match save_target(&job, inputs, result, &mut outcome) {
+        Ok(saved) => outcome.target = saved,
+        Err(error) => outcome
+            .warnings
+            .push(Warning::of("the target folder was not saved", &error)),
+    }
+    match home::save(&job, inputs) {
+        Ok(saved) => outcome.home = saved,
+        Err(error) => outcome
+            .warnings
+            .push(Warning::of("the Cargo home was not saved", &error)),
+    }
+    outcome.seconds = began.elapsed().as_secs_f64();
+    Ok(outcome)
+}
+
+fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut SaveOutcome) -> Result<Saved> {
+    let secrets = Secrets::new(crate::state::environment().into_iter());
+    let all: Vec<&DiskUnit> = (0..job.units.len()).map(|at| job.unit(at)).collect();
+    let edges = units::edges(&all);
+    let ages = ages(job, &all, &edges, inputs, result);
+    let screened = screen::screen(job, &ages, &edges, &secrets)?;
+    outcome.secret_units = screened.units.iter().map(|&at| title(job.unit(at))).collect();
+    let live: Vec<usize> = (0..all.len())
+        .filter(|at| ages[*at].is_some() && !screened.units.contains(at))
+        .collect();
+
+    let known = known_units(job);
+    let compiled: Vec<usize> = live
+        .iter()
+        .copied()
+        .filter(|&at| was_compiled(job, at, &known))
+        .collect();
+    outcome.compiled = compiled.iter().map(|&at| title(job.unit(at))).collect();
+    outcome.live = live.len();
+    outcome.dropped = dropped(job, &live);
+    let news = News {
+        compiled: compiled.len(),
+        dropped: outcome.dropped,
+        damaged: job.previous().is_some_and(|restored| restored.damaged),
+        first: job.previous().is_none(),
+        units: live.len(),
+    };
+    if let SaveDecision::Skip(reason) = SaveDecision::make(inputs.save, news) {
+        return Ok(Saved::Skipped(reason));
+    }
+
+    let file_system = FileSystem::probe(Path::new(&job.roots[0].path))?;
+    let seen = inputs_seen::look(job, &live, &file_system)?;
+    let mut manifest = collect::manifest(job, &live, &ages, &edges, seen, &secrets)?;
+    let spent: f64 = compiled.iter().map(|&at| job.unit(at).seconds).sum();
+    manifest.history.push(RunRecord {
+        commit: manifest.heads.values().next().cloned(),
+        at: file_system.now,
+        restored: job.previous().map(|restored| restored.pack.key.clone()),
+        compiled: compiled.len(),
+        seconds: spent,
+    });
+    let surplus = manifest.history.len().saturating_sub(HISTORY);
+    manifest.history.drain(..surplus);
+
+    let entries = collect::files(job, &live, &screened);
+    let (files, paths): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
+    let lineage = job
+        .previous()
+        .and_then(|restored| Key::parse(&restored.pack.key))
+        .map(|key| key.lineage);
+    let complete = job
+        .previous()
+        .is_some_and(|restored| !restored.damaged && parents_are_there(job.store, restored));
+    let previous = job
+        .previous()
+        .zip(lineage.as_deref())
+        .map(|(restored, lineage)| Previous {
+            manifest: &restored.manifest,
+            pack: restored.pack.clone(),
+            lineage,
+            lost: &restored.lost_files,
+            shift: job.state.shift,
+            complete,
+        });
+    let plan = delta::plan(files, previous.as_ref());
+    let state = state_digest(&manifest, job.previous().map(|restored| restored.pack.key.as_str()));
+    let lineage = match (plan.kind, &previous) {
+        (DeltaKind::Delta, Some(previous)) => previous.lineage.to_owned(),
+        _ => state.clone(),
+    };
+    let key = Key {
+        fields: job.state.parts.fields(),
+        lineage,
+        state,
+    };
+    manifest.key = key.to_string();
+    store_pack(job, inputs, manifest, plan, &paths, &secrets)
+}
+
+/// How long each unit has been idle; `None` for one that goes.
+fn ages(
+    job: &Job<'_>,
+    all: &[&DiskUnit],
+    edges: &[Vec<Option<usize>>],
+    inputs: &Inputs,
+    result: JobResult,
+) -> Vec<Option<u32>> {
+    let known_units = known_units(job);
+    let known: Vec<Option<u32>> = (0..all.len())
+        .map(|at| {
+            let (root, _) = job.units[at];
+            let place = &job.unit(at).place;
+            let on_disk_before = job
+                .state
+                .unknown_units
+                .contains(&format!("{root}:{}", units::fingerprint_dir(place)));
+            known_units
+                .get(&(root, place))
+                .map(|(_, unit)| unit.idle)
+                .or(on_disk_before.then_some(0))
+        })
+        .collect();
+    let evidence = if job.state.access_times {
+        Evidence::AccessTimes
+    } else {
+        Evidence::Nothing
+    };
+    liveness::ages(
+        all,
+        edges,
+        &known,
+        evidence,
+        inputs.keep_unused,
+        result == JobResult::Succeeded,
+    )
+}
+
+/// Units that came back from the restored state, by place.
+fn known_units<'a>(job: &'a Job<'_>) -> HashMap<(usize, &'a UnitPlace), (usize, &'a UnitRecord)> {
+    let Some(restored) = job.previous() else {
+        return HashMap::new();
+    };
+    let by_dir: HashMap<(usize, String), (usize, &UnitRecord)> = restored
+        .manifest
+        .units
+        .iter()
+        .enumerate()
+        .map(|(at, unit)| ((unit.root, record_dir(unit)), (at, unit)))
+        .collect();
+    let units = job
+        .units
+        .iter()
+        .map(|&(root, unit)| (root, &job.surveys[root].units[unit]));
+    units
+        .filter_map(|(root, unit)| Some(((root, &unit.place), *by_dir.get(&(root, unit.fingerprint_dir()))?)))
+        .collect()
+}
+
+fn record_dir(unit: &UnitRecord) -> String {
+    units::fingerprint_dir(&UnitPlace {
+        layout: unit.layout,
+        profile: unit.profile.clone(),
+        package: unit.package.clone(),
+        id: unit.id.clone(),
+    })
+}
+
+fn was_compiled(job: &Job<'_>, at: usize, known: &HashMap<(usize, &UnitPlace), (usize, &UnitRecord)>) -> bool {
+    let (root, _) = job.units[at];
+    let unit = job.unit(at);
+    match known.get(&(root, &unit.place)) {
+        Some((_, record)) => record.reference.minus(job.state.shift) != unit.reference,
+        None => !job
+            .state
+            .unknown_units
+            .contains(&format!("{root}:{}", units::fingerprint_dir(&unit.place))),
+    }
+}
+
+/// Recorded units that are no longer kept.
+fn dropped(job: &Job<'_>, live: &[usize]) -> usize {
+    let Some(restored) = job.previous() else { return 0 };
+    let kept: BTreeSet<(usize, String)> = live
+        .iter()
+        .map(|&at| (job.units[at].0, job.unit(at).fingerprint_dir()))
+        .collect();
+    restored
+        .manifest
+        .units
+        .iter()
+        .filter(|unit| !kept.contains(&(unit.root, record_dir(unit))))
+        .count()
+}
+
+fn parents_are_there(store: &dyn Store, restored: &Restored) -> bool {
+    let is_there = |parent: &Parent| Pack::open(store, &parent.key).is_ok_and(|pack| pack.sha256 == parent.sha256);
+    is_there(&restored.pack) && restored.manifest.parents.iter().all(is_there)
+}
+
+/// The live units, what they depend on, and where the run started; no times.
+fn state_digest(manifest: &Manifest, restored: Option<&str>) -> String {
+    let mut hasher = FieldHasher::default();
+    hasher.field(restored.unwrap_or_default());
+    for unit in &manifest.units {
+        hasher.field(record_dir(unit));
+        for fingerprint in &unit.fingerprints {
+            hasher.field(&fingerprint.name).field(&fingerprint.hash);
+        }
+        for input in unit.inputs.iter().map(|&at| &manifest.inputs[at]) {
+            hasher.field(&input.path).field(input.id.as_str());
+        }
+        hasher.field("");
+    }
+    for package in &manifest.packages {
+        hasher.field(&package.name).field(&package.dir);
+    }
+    hasher.finish().short().to_owned()
+}
+
+fn store_pack(
+    job: &Job<'_>,
+    inputs: &Inputs,
+    mut manifest: Manifest,
+    plan: DeltaPlan,
+    paths: &[PathBuf],
+    secrets: &Secrets,
+) -> Result<Saved> {
+    let DeltaPlan {
+        kind,
+        parents,
+        files,
+        stored,
+        stored_bytes,
+    } = plan;
+    manifest.parents = parents;
+    manifest.files = files;
+    ensure!(
+        !secrets.are_in(&serde_json::to_vec(&manifest)?),
+        "the manifest would hold a secret of this job's environment"
+    );
+    let key = manifest.key.clone();
+    let content_bytes = manifest.content_bytes();
+    let sources: Vec<Source> = stored
+        .iter()
+        .map(|&file| Source {
+            file,
+            path: paths[file].clone(),
+        })
+        .collect();
+    let count = sources
+        .iter()
+        .filter(|source| manifest.files[source.file].size() > 0)
+        .count();
+    let (put, written) = write_and_put(job.store, inputs, &key, manifest, sources)?;
+    let local = LocalManifest {
+        pack: Parent {
+            key: key.clone(),
+            sha256: written.sha256.clone(),
+            bytes: stored_bytes,
+        },
+        manifest: written.index.manifest,
+        shift: std::time::Duration::ZERO,
+    };
+    local.store(Path::new(&job.roots[0].path))?;
+    let already_there = put == Put::AlreadyThere;
+    Ok(Saved::Stored {
+        key,
+        kind,
+        files: count,
+        bytes: written.bytes,
+        content_bytes,
+        already_there,
+    })
+}
+
+/// Writes a pack beside the state file and hands it to the store.
+fn write_and_put(
+    store: &dyn Store,
+    inputs: &Inputs,
+    key: &str,
+    manifest: Manifest,
+    sources: Vec<Source>,
+) -> Result<(Put, Written)> {
+    let dir = inputs.state.parent().context("the state file lies in no folder")?;
+    fs::create_dir_all(dir)?;
+    let file = tempfile::Builder::new().prefix("pack-").tempfile_in(dir)?;
+    let mut out = std::io::BufWriter::new(file.as_file());
+    let written = pack::write(&mut out, manifest, sources)?;
+    drop(out);
+    Ok((store.put(key, file.path())?, written))
+}
+
+fn title(unit: &DiskUnit) -> String {
+    let targets: Vec<&str> = unit
+        .fingerprints
+        .iter()
+        .map(|fingerprint| fingerprint.name.as_str())
+        .collect();
+    format!("{} ({})", unit.place.package, targets.join(", "))
+}
+
+/// An empty manifest of this job.
+fn blank(job: &Job<'_>, parts: crate::key::KeyParts, roots: Vec<Root>) -> Manifest {
+    let history = job
+        .previous()
+        .map(|restored| restored.manifest.history.clone())
+        .unwrap_or_default();
+    Manifest {
+        format: FORMAT,
+        key: String::new(),
+        parts,
+        heads: BTreeMap::new(),
+        parents: Vec::new(),
+        roots,
+        files: Vec::new(),
+        inputs: Vec::new(),
+        units: Vec::new(),
+        packages: Vec::new(),
+        env: BTreeMap::new(),
+        history,
+    }
+}

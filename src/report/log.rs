@@ -1,0 +1,279 @@
+//! The short form of an outcome, for a job's log: one line per fact, reasons with old and new value.
+
+use crate::decision::SkipReason;
+use crate::delta::DeltaKind;
+use crate::key::{Fit, KeyParts, PartChange};
+use crate::outcome::{MtimeOutcome, RestoreOutcome, SaveOutcome, Saved, Start};
+use crate::problem::Warning;
+
+/// How many items of a list are shown before it is cut.
+const SHOWN: usize = 10;
+
+/// What `restore` did.
+pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
+    let RestoreOutcome {
+        start,
+        key,
+        rolled,
+        files,
+        bytes,
+        seconds,
+        stamping,
+        doubts,
+        home,
+        incremental_off,
+        warnings,
+        notes,
+    } = outcome;
+    let mut lines = vec![match start {
+        Start::Cold => format!("cold start: nothing is stored under `{key}`"),
+        Start::Restored { key, fit, units } => {
+            let kind = if *fit == Fit::Soft {
+                ""
+            } else {
+                ", the nearest state there is"
+            };
+            let size = size(*bytes);
+            format!(
+                "restored {}, {}, {size}, in {seconds:.1} s from `{key}`{kind}",
+                count(*units, "unit"),
+                count(*files, "file")
+            )
+        }
+        Start::Kept { key, units } => {
+            format!(
+                "the disk was kept: {} are as `{key}` recorded them, nothing is fetched",
+                count(*units, "unit")
+            )
+        }
+        Start::Unknown { units } => {
+            format!(
+                "the disk was kept without a record of its {}: every source counts as changed",
+                count(*units, "unit")
+            )
+        }
+    }];
+    lines.extend(cut("rolled", rolled.iter().map(PartChange::to_string).collect()));
+    if stamping.by_commit > 0 {
+        lines.push(format!(
+            "sources: {} have the time of their last commit",
+            stamping.by_commit
+        ));
+    } else if stamping.same + stamping.differing.len() > 0 {
+        lines.push(format!(
+            "sources: {} as recorded, {} new, changed or gone",
+            stamping.same,
+            stamping.differing.len()
+        ));
+    }
+    lines.extend(cut(
+        "differs",
+        stamping.differing.iter().map(|path| format!("`{path}`")).collect(),
+    ));
+    let doubts = doubts
+        .iter()
+        .filter_map(|(unit, doubts)| Some(format!("{unit}: {}", doubts.first()?)));
+    lines.extend(cut("will be rebuilt", doubts.collect()));
+    lines.extend(cut(
+        "will be rebuilt",
+        stamping.touches.iter().map(ToString::to_string).collect(),
+    ));
+    lines.extend(cut(
+        "newer, and not ours to set back",
+        stamping.not_ours.iter().map(|path| format!("`{path}`")).collect(),
+    ));
+    if let Some(key) = &home.key {
+        lines.push(format!(
+            "Cargo home: {}, {}, from `{key}`",
+            count(home.files, "file"),
+            size(home.bytes)
+        ));
+    }
+    if *incremental_off {
+        lines.push(
+            "CARGO_INCREMENTAL=0 is set for the job: incremental state would cost more to keep than it saves"
+                .to_owned(),
+        );
+    }
+    lines.extend(notes.iter().map(|note| format!("note: {note}")));
+    lines.extend(warnings.iter().map(warning));
+    lines
+}
+
+/// What `save` did.
+pub fn save(outcome: &SaveOutcome) -> Vec<String> {
+    let SaveOutcome {
+        compiled,
+        dropped,
+        live,
+        secret_units,
+        target,
+        home,
+        seconds,
+        warnings,
+    } = outcome;
+    let mut lines = vec![format!(
+        "{} in use, {} compiled, {} dropped",
+        count(*live, "unit"),
+        compiled.len(),
+        dropped
+    )];
+    lines.extend(cut("compiled", compiled.clone()));
+    lines.extend(cut(
+        "left out, because it holds a secret of the environment (pass it at run time instead of at build time)",
+        secret_units.clone(),
+    ));
+    lines.extend(saved("target", target));
+    lines.extend(saved("Cargo home", home));
+    lines.push(format!("took {seconds:.1} s"));
+    lines.extend(warnings.iter().map(warning));
+    lines
+}
+
+/// The parts of a key and the key itself, without the fields that only a save knows.
+pub fn key(parts: &KeyParts) -> Vec<String> {
+    let KeyParts { name, hard, soft } = parts;
+    let mut lines = vec![parts.fields().prefix(Fit::Soft), String::new()];
+    let mut row = |name: &str, value: &str| {
+        let value = if value.is_empty() { "(none)" } else { value };
+        let indented = value.replace('\n', &format!("\n{:<24}", ""));
+        lines.push(format!("{name:<24}{indented}"));
+    };
+    row("workflow", &name.workflow);
+    row("job", &name.job);
+    row("key", &name.key);
+    row("key-roll", &name.roll);
+    row(
+        "operating system",
+        &format!("{} {} {}", hard.os, hard.arch, hard.os_release),
+    );
+    row("libc", &hard.libc);
+    row("CARGO_HOME", &hard.cargo_home);
+    for workspace in &hard.workspaces {
+        row("workspace", &workspace.root);
+        row("target directory", &workspace.target);
+        row("build directory", &workspace.build);
+        row("toolchain", &workspace.rustc);
+    }
+    for (flag, value) in &hard.flags {
+        row(flag, value);
+    }
+    row("incremental", &hard.incremental);
+    row("linker", &hard.linker);
+    row("C compiler", &hard.c_compiler);
+    for (option, value) in &hard.options {
+        row(&format!("option {option}"), value);
+    }
+    row("locked packages", &soft.packages.len().to_string());
+    for (path, digest) in soft.manifests.iter().chain(&soft.configs) {
+        row(path, digest.short());
+    }
+    lines
+}
+
+/// What `mtime` did.
+pub fn mtime(outcome: &MtimeOutcome) -> Vec<String> {
+    let MtimeOutcome {
+        files,
+        folders,
+        missing,
+    } = outcome;
+    let mut lines = vec![format!(
+        "{} and {} have the time of their last commit",
+        count(*files, "file"),
+        count(*folders, "folder")
+    )];
+    lines.extend(cut(
+        "in no commit",
+        missing.iter().map(|path| format!("`{path}`")).collect(),
+    ));
+    lines
+}
+
+fn saved(what: &str, saved: &Saved) -> Option<String> {
+    match saved {
+        Saved::Skipped(reason @ (SkipReason::Never | SkipReason::NothingNew | SkipReason::NothingBuilt)) => {
+            Some(format!("{what}: not saved, {reason}"))
+        }
+        Saved::NothingFetched | Saved::Failed => None,
+        Saved::Stored {
+            key,
+            already_there: true,
+            ..
+        } => Some(format!("{what}: `{key}` is already stored by another job")),
+        Saved::Stored {
+            key,
+            kind,
+            files,
+            bytes,
+            content_bytes,
+            already_there: false,
+        } => {
+            let kind = match kind {
+                DeltaKind::Delta => "changes only".to_owned(),
+                DeltaKind::Base(reason) => format!("everything, because {}", reason.reason()),
+            };
+            let (files, bytes, all) = (count(*files, "file"), size(*bytes), size(*content_bytes));
+            Some(format!(
+                "{what}: saved {files} in {bytes} ({kind}; the state is {all}) as `{key}`"
+            ))
+        }
+    }
+}
+
+fn warning(warning: &Warning) -> String {
+    format!("warning: {warning}")
+}
+
+/// `head: item`, one a line; what is over `SHOWN` is only counted.
+fn cut(head: &str, items: Vec<String>) -> Vec<String> {
+    let more = items.len().saturating_sub(SHOWN);
+    let mut lines: Vec<String> = items
+        .into_iter()
+        .take(SHOWN)
+        .map(|item| format!("  {head}: {item}"))
+        .collect();
+    if more > 0 {
+        lines.push(format!("  {head}: and {more} more"));
+    }
+    lines
+}
+
+/// `1 unit`, `2 units`.
+pub fn count(number: usize, word: &str) -> String {
+    if number == 1 {
+        format!("1 {word}")
+    } else {
+        format!("{number} {word}s")
+    }
+}
+
+/// Bytes for people, in powers of ten.
+pub fn size(bytes: u64) -> String {
+    #[allow(clippy::cast_precision_loss, reason = "two digits are shown")]
+    let number = bytes as f64;
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", number / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", number / 1e6),
+        _ => format!("{:.2} GB", number / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(
+            (count(1, "unit"), count(0, "file")),
+            ("1 unit".into(), "0 files".into())
+        );
+        assert_eq!(
+            (size(999), size(1_500), size(2_500_000_000)),
+            ("999 B".into(), "1.5 kB".into(), "2.50 GB".into())
+        );
+        assert_eq!(cut("x", vec!["y".into(); 12]).last().unwrap(), "  x: and 2 more");
+    }
+}

@@ -1,0 +1,93 @@
+//! What `try` found, as a table for people and as JSON for programs.
+
+use serde_json::json;
+
+use super::log::size;
+use crate::outcome::{TryOutcome, TryRun};
+
+/// The documented JSON, whose fields never change their meaning.
+pub fn json(outcome: &TryOutcome) -> String {
+    let TryOutcome {
+        cold,
+        warm,
+        edited,
+        expected,
+        pack_bytes,
+        delta_bytes,
+        restore_seconds,
+        save_seconds,
+        ..
+    } = outcome;
+    let mut edited = json!(edited);
+    edited["expected"] = json!(expected);
+    json!({
+        "cold": cold,
+        "warm": warm,
+        "edited": edited,
+        "pack_bytes": pack_bytes,
+        "delta_bytes": delta_bytes,
+        "restore_seconds": restore_seconds,
+        "save_seconds": save_seconds,
+    })
+    .to_string()
+}
+
+pub fn text(outcome: &TryOutcome) -> Vec<String> {
+    let TryOutcome {
+        cold,
+        warm,
+        edited,
+        expected,
+        pack_bytes,
+        delta_bytes,
+        restore_seconds,
+        save_seconds,
+        ..
+    } = outcome;
+    let row = |name: &str, run: &TryRun, note: &str| {
+        format!(
+            "{name:<34}{:>9.1} s{:>10}{:>8}   {note}",
+            run.seconds, run.compiled, run.fresh
+        )
+        .trim_end()
+        .to_owned()
+    };
+    let mut lines = vec![
+        format!("{:<34}{:>11}{:>10}{:>8}", "", "build", "compiled", "fresh"),
+        row("cold", cold, ""),
+        row("wiped, restored", warm, "expected 0"),
+        row(
+            "wiped, restored, one file edited",
+            edited,
+            &format!("never wiped: {expected}"),
+        ),
+        String::new(),
+        format!("restore {restore_seconds:.1} s, save {save_seconds:.1} s"),
+        format!(
+            "first pack {}, after the edit {}",
+            size(*pack_bytes),
+            size(*delta_bytes)
+        ),
+    ];
+    let lists = [
+        ("compiled although nothing changed", &outcome.warm_compiled),
+        (
+            "compiled although a machine that was never wiped did not",
+            &outcome.surplus,
+        ),
+        (
+            "not compiled although a machine that was never wiped did",
+            &outcome.lacking,
+        ),
+    ];
+    for (head, units) in lists {
+        lines.extend(units.iter().map(|unit| format!("{head}: {unit}")));
+    }
+    let verdict = if outcome.kept_the_promise() {
+        "the promise holds"
+    } else {
+        "the promise does not hold here"
+    };
+    lines.push(verdict.to_owned());
+    lines
+}

@@ -1,0 +1,134 @@
+//! The one thing that `restore` tells `save`: a versioned file in the runner's temporary folder.
+//!
+//! Also reads and writes the manifest that stays in the target folder, so that a disk which is kept knows what it holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::disk;
+use crate::key::{FORMAT, KeyParts};
+use crate::manifest::{Manifest, Parent};
+use crate::moment::Moment;
+use crate::problem::Warning;
+use crate::record::Stamped;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct State {
+    pub format: u32,
+    pub parts: KeyParts,
+    pub started: Moment,
+    /// What the target held when the job began, as far as a manifest speaks for it.
+    pub restored: Option<Restored>,
+    /// Restored times are this much older than the manifest says.
+    pub shift: Duration,
+    /// Content and time of every input after stamping.
+    pub stamped: Stamped,
+    /// Access times were set to zero and can be believed.
+    pub access_times: bool,
+    /// Units that were on disk although no manifest speaks for them, by place.
+    pub unknown_units: BTreeSet<String>,
+    pub home: Option<HomeState>,
+    pub warnings: Vec<Warning>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Restored {
+    pub manifest: Manifest,
+    /// The pack that carried it.
+    pub pack: Parent,
+    /// Files and units that did not come back, or are not the ones that it speaks for.
+    pub lost_files: BTreeSet<usize>,
+    pub lost_units: BTreeSet<usize>,
+    /// A pack that it refers to was missing or damaged.
+    pub damaged: bool,
+}
+
+/// The same for the Cargo home.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HomeState {
+    pub parts: KeyParts,
+    pub manifest: Option<Manifest>,
+    pub pack: Option<Parent>,
+    pub names: BTreeSet<String>,
+    pub lost_files: BTreeSet<usize>,
+    pub damaged: bool,
+}
+
+impl State {
+    pub fn load(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).context("`rekindle restore` left no state here")?;
+        let value: serde_json::Value = serde_json::from_slice(&bytes).context("the state file is not readable")?;
+        let format = value.get("format").and_then(serde_json::Value::as_u64);
+        if format != Some(u64::from(FORMAT)) {
+            bail!(
+                "the state file `{}` was written by another version of Rekindle",
+                path.display()
+            );
+        }
+        let state: Self = serde_json::from_value(value).context("the state file is not readable")?;
+        if let Some(restored) = &state.restored {
+            restored.manifest.check()?;
+        }
+        Ok(state)
+    }
+
+    pub fn store(&self, path: &Path) -> Result<()> {
+        disk::write_atomically(path, &serde_json::to_vec(self)?).context("cannot write the state file")
+    }
+
+    /// Where the state of a job lies when nothing else is said: apart for every workspace path.
+    pub fn default_path(workspace: &Path) -> PathBuf {
+        let temp = std::env::var_os("RUNNER_TEMP").map_or_else(std::env::temp_dir, PathBuf::from);
+        let name = Digest::of(workspace.to_string_lossy().as_bytes());
+        temp.join("rekindle").join(format!("state-{}.json", name.short()))
+    }
+}
+
+/// What a target folder says about itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LocalManifest {
+    pub manifest: Manifest,
+    pub pack: Parent,
+    /// Times on disk are this much older than the manifest says.
+    pub shift: Duration,
+}
+
+impl LocalManifest {
+    pub fn path(build_dir: &Path) -> PathBuf {
+        build_dir.join(".rekindle").join("manifest.json")
+    }
+
+    /// What lies in the target folder, unless it is for other hard parts, unreadable or of another version.
+    pub fn load(build_dir: &Path, parts: &KeyParts) -> Option<Self> {
+        let bytes = fs::read(Self::path(build_dir)).ok()?;
+        let local: Self = serde_json::from_slice(&bytes).ok()?;
+        let usable = local.manifest.check().is_ok() && local.manifest.parts.hard == parts.hard;
+        usable.then_some(local)
+    }
+
+    pub fn store(&self, build_dir: &Path) -> Result<()> {
+        disk::write_atomically(&Self::path(build_dir), &serde_json::to_vec(self)?)
+            .context("cannot note what the target holds")
+    }
+
+    pub fn forget(build_dir: &Path) {
+        // One that cannot be removed is caught by the rule that it speaks only for files which still match it.
+        let _ = fs::remove_file(Self::path(build_dir));
+    }
+}
+
+/// Seconds per unit and runs per state are kept for this many runs.
+pub const HISTORY: usize = 20;
+
+/// Variables in sorted order, for records that have to compare equal.
+pub fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
