@@ -48,28 +48,35 @@ pub fn run(dir: &Path, arguments: &[String], env: &BTreeMap<String, String>) -> 
         .output()
         .context("cannot run `cargo`")?;
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let messages = stdout
+        .lines()
+        .filter(|line| line.starts_with('{'))
+        .map(serde_json::from_str);
+    let messages: Vec<Value> = messages
+        .collect::<Result<_, _>>()
+        .context("cargo printed a message that is no JSON")?;
+    let mut said = Vec::new();
     let mut verdict = Verdict {
         success: output.status.success(),
         ..Verdict::default()
     };
-    for line in String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter(|line| line.starts_with('{'))
-    {
-        let message: Value = serde_json::from_str(line).context("cargo printed a message that is no JSON")?;
+    for message in &messages {
         if message["reason"] == "compiler-artifact" {
-            let unit = artifact(&message)?;
+            let unit = artifact(message)?;
             let list = if message["fresh"] == true {
                 &mut verdict.fresh
             } else {
                 &mut verdict.compiled
             };
             list.insert(unit);
+        } else if message["message"]["level"] == "error" {
+            said.extend(message["message"]["rendered"].as_str());
         }
     }
     verdict.compiled.extend(stderr.lines().filter_map(script_run));
     verdict.fresh = verdict.fresh.difference(&verdict.compiled).cloned().collect();
-    verdict.stderr = stderr;
+    verdict.stderr = format!("{stderr}{}", said.concat());
     Ok(verdict)
 }
 

@@ -1,0 +1,7 @@
+//! A world of its own for each test: an origin repository, a work tree that is cloned from it, a store and a Cargo home.
+
+mod project;
+mod world;
+
+pub(crate) use project::{Project, scenario_project};
+pub(crate) use world::{World, git, restored_time, write};
