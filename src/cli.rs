@@ -111,23 +111,8 @@ pub struct MtimeArgs {
 
 impl From<JobArgs> for RawInputs {
     fn from(args: JobArgs) -> Self {
-        let JobArgs {
-            workspaces,
-            store,
-            key,
-            key_roll,
-            incremental,
-            state,
-        } = args;
-        Self {
-            workspaces,
-            store,
-            key,
-            key_roll,
-            incremental,
-            state,
-            ..Self::default()
-        }
+        let JobArgs { workspaces, store, key, key_roll, incremental, state } = args;
+        Self { workspaces, store, key, key_roll, incremental, state, ..Self::default() }
     }
 }
 

@@ -65,14 +65,8 @@ mod tests {
 
     #[test]
     fn news_is_saved_and_no_news_is_not() {
-        let quiet = News {
-            units: 9,
-            ..News::default()
-        };
-        assert_eq!(
-            SaveDecision::make(SaveMode::Auto, quiet),
-            SaveDecision::Skip(SkipReason::NothingNew)
-        );
+        let quiet = News { units: 9, ..News::default() };
+        assert_eq!(SaveDecision::make(SaveMode::Auto, quiet), SaveDecision::Skip(SkipReason::NothingNew));
         for news in [
             News { compiled: 1, ..quiet },
             News { dropped: 1, ..quiet },
@@ -80,10 +74,7 @@ mod tests {
             News { first: true, ..quiet },
         ] {
             assert_eq!(SaveDecision::make(SaveMode::Auto, news), SaveDecision::Save);
-            assert_eq!(
-                SaveDecision::make(SaveMode::Never, news),
-                SaveDecision::Skip(SkipReason::Never)
-            );
+            assert_eq!(SaveDecision::make(SaveMode::Never, news), SaveDecision::Skip(SkipReason::Never));
         }
         assert_eq!(SaveDecision::make(SaveMode::Always, quiet), SaveDecision::Save);
     }

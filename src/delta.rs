@@ -82,13 +82,7 @@ pub fn plan(files: Vec<FileEntry>, previous: Option<&Previous<'_>>) -> DeltaPlan
 fn base(files: Vec<FileEntry>, reason: NewBase) -> DeltaPlan {
     let stored: Vec<usize> = (0..files.len()).collect();
     let stored_bytes = files.iter().map(FileEntry::size).sum();
-    DeltaPlan {
-        kind: DeltaKind::Base(reason),
-        parents: Vec::new(),
-        files,
-        stored,
-        stored_bytes,
-    }
+    DeltaPlan { kind: DeltaKind::Base(reason), parents: Vec::new(), files, stored, stored_bytes }
 }
 
 fn delta(mut files: Vec<FileEntry>, previous: &Previous<'_>) -> DeltaPlan {
@@ -103,9 +97,7 @@ fn delta(mut files: Vec<FileEntry>, previous: &Previous<'_>) -> DeltaPlan {
     // Roots are declared in the same order by every save of a lineage: their paths are hard parts of the key.
     let labels: Vec<&str> = manifest.roots.iter().map(|root| root.label.as_str()).collect();
 
-    let all: Vec<Parent> = std::iter::once(previous.pack.clone())
-        .chain(manifest.parents.iter().cloned())
-        .collect();
+    let all: Vec<Parent> = std::iter::once(previous.pack.clone()).chain(manifest.parents.iter().cloned()).collect();
     let mut reused: BTreeMap<usize, u64> = BTreeMap::new();
     let (mut stored, mut stored_bytes) = (Vec::new(), 0);
     for (at, file) in files.iter_mut().enumerate() {
@@ -113,14 +105,7 @@ fn delta(mut files: Vec<FileEntry>, previous: &Previous<'_>) -> DeltaPlan {
         let before = old.get(&(label, file.path.as_str())).map(|&at| &manifest.files[at]);
         let kept = before.filter(|before| unchanged(before, file, previous.shift));
         match (kept.map(|before| &before.content), &mut file.content) {
-            (
-                Some(Content::File {
-                    sha256: old_hash,
-                    at: old_at,
-                    ..
-                }),
-                Content::File { sha256, at, size, .. },
-            ) => {
+            (Some(Content::File { sha256: old_hash, at: old_at, .. }), Content::File { sha256, at, size, .. }) => {
                 sha256.clone_from(old_hash);
                 *at = *old_at;
                 *reused.entry(old_at.pack).or_default() += *size;
@@ -134,28 +119,15 @@ fn delta(mut files: Vec<FileEntry>, previous: &Previous<'_>) -> DeltaPlan {
     }
     // Only packs that still give something are parents; `pack` 0 becomes the first of them, or whichever place it gets.
     let kept: Vec<usize> = reused.keys().copied().collect();
-    let new_place: HashMap<usize, usize> = kept
-        .iter()
-        .enumerate()
-        .map(|(place, &pack)| (pack, place + 1))
-        .collect();
+    let new_place: HashMap<usize, usize> = kept.iter().enumerate().map(|(place, &pack)| (pack, place + 1)).collect();
     let stored_set: BTreeSet<usize> = stored.iter().copied().collect();
     for (at, file) in files.iter_mut().enumerate() {
         if let (false, Content::File { at, .. }) = (stored_set.contains(&at), &mut file.content) {
-            *at = Location {
-                pack: new_place.get(&at.pack).copied().unwrap_or_default(),
-                ..*at
-            };
+            *at = Location { pack: new_place.get(&at.pack).copied().unwrap_or_default(), ..*at };
         }
     }
     let parents = kept.iter().filter_map(|&pack| all.get(pack).cloned()).collect();
-    DeltaPlan {
-        kind: DeltaKind::Delta,
-        parents,
-        files,
-        stored,
-        stored_bytes,
-    }
+    DeltaPlan { kind: DeltaKind::Delta, parents, files, stored, stored_bytes }
 }
 
 fn unchanged(before: &FileEntry, now: &FileEntry, shift: Duration) -> bool {
@@ -194,50 +166,24 @@ mod tests {
     use crate::moment::Moment;
 
     fn file(path: &str, size: u64, mtime: i64, pack: usize) -> FileEntry {
-        let at = Location {
-            pack,
-            frame: 0,
-            offset: 0,
-        };
-        let content = Content::File {
-            size,
-            mode: 0o644,
-            sha256: Digest::of(path.as_bytes()),
-            at,
-        };
-        FileEntry {
-            root: 0,
-            path: path.into(),
-            mtime: Moment(mtime),
-            unit: None,
-            content,
-        }
+        let at = Location { pack, frame: 0, offset: 0 };
+        let content = Content::File { size, mode: 0o644, sha256: Digest::of(path.as_bytes()), at };
+        FileEntry { root: 0, path: path.into(), mtime: Moment(mtime), unit: None, content }
     }
 
     fn parent(key: &str, bytes: u64) -> Parent {
-        Parent {
-            key: key.into(),
-            sha256: Digest::of(key.as_bytes()),
-            bytes,
-        }
+        Parent { key: key.into(), sha256: Digest::of(key.as_bytes()), bytes }
     }
 
     fn manifest(files: Vec<FileEntry>, parents: Vec<Parent>) -> Manifest {
-        let parts = KeyParts {
-            name: NameParts::default(),
-            hard: HardParts::default(),
-            soft: SoftParts::default(),
-        };
+        let parts = KeyParts { name: NameParts::default(), hard: HardParts::default(), soft: SoftParts::default() };
         Manifest {
             format: FORMAT,
             key: "k".into(),
             parts,
             heads: BTreeMap::new(),
             parents,
-            roots: vec![Root {
-                label: "target".into(),
-                path: "/t".into(),
-            }],
+            roots: vec![Root { label: "target".into(), path: "/t".into() }],
             files,
             inputs: Vec::new(),
             units: Vec::new(),
@@ -249,35 +195,19 @@ mod tests {
 
     fn planned(now: Vec<FileEntry>, old: &Manifest, own: Parent, complete: bool) -> DeltaPlan {
         let lost = BTreeSet::new();
-        let previous = Previous {
-            manifest: old,
-            pack: own,
-            lineage: "l",
-            lost: &lost,
-            shift: Duration::ZERO,
-            complete,
-        };
+        let previous =
+            Previous { manifest: old, pack: own, lineage: "l", lost: &lost, shift: Duration::ZERO, complete };
         plan(now, Some(&previous))
     }
 
     #[test]
     fn only_what_changed_is_stored_and_the_rest_points_at_parents() {
-        let old = manifest(
-            vec![file("a", 900, 1, 1), file("b", 100, 2, 0)],
-            vec![parent("base", 1000)],
-        );
-        let plan = planned(
-            vec![file("a", 900, 1, 0), file("b", 100, 3, 0)],
-            &old,
-            parent("d1", 100),
-            true,
-        );
+        let old = manifest(vec![file("a", 900, 1, 1), file("b", 100, 2, 0)], vec![parent("base", 1000)]);
+        let plan = planned(vec![file("a", 900, 1, 0), file("b", 100, 3, 0)], &old, parent("d1", 100), true);
         assert_eq!(plan.kind, DeltaKind::Delta);
         assert_eq!(plan.stored, [1]);
         assert_eq!(plan.parents, [parent("base", 1000)]);
-        let Content::File { at, .. } = &plan.files[0].content else {
-            panic!()
-        };
+        let Content::File { at, .. } = &plan.files[0].content else { panic!() };
         assert_eq!(at.pack, 1);
     }
 
@@ -287,26 +217,16 @@ mod tests {
         let old = manifest(big(1), Vec::new());
         let kind = |plan: DeltaPlan| plan.kind;
         assert_eq!(kind(plan(big(1), None)), DeltaKind::Base(NewBase::NothingRestored));
-        assert_eq!(
-            kind(planned(big(1), &old, parent("p", 1000), false)),
-            DeltaKind::Base(NewBase::ParentLost)
-        );
-        assert_eq!(
-            kind(planned(big(2), &old, parent("p", 1000), true)),
-            DeltaKind::Base(NewBase::DeltasTooLarge)
-        );
+        assert_eq!(kind(planned(big(1), &old, parent("p", 1000), false)), DeltaKind::Base(NewBase::ParentLost));
+        assert_eq!(kind(planned(big(2), &old, parent("p", 1000), true)), DeltaKind::Base(NewBase::DeltasTooLarge));
         assert_eq!(
             kind(planned(vec![file("b", 300, 1, 0)], &old, parent("p", 1000), true)),
             DeltaKind::Base(NewBase::TooMuchDead)
         );
-        let many: Vec<FileEntry> = (0..10)
-            .map(|at| file(&at.to_string(), if at == 0 { 9000 } else { 1 }, 1, at))
-            .collect();
+        let many: Vec<FileEntry> =
+            (0..10).map(|at| file(&at.to_string(), if at == 0 { 9000 } else { 1 }, 1, at)).collect();
         let parents = (1..10).map(|at| parent(&at.to_string(), 1)).collect();
         let chain = manifest(many.clone(), parents);
-        assert_eq!(
-            kind(planned(many, &chain, parent("p", 9000), true)),
-            DeltaKind::Base(NewBase::TooManyDeltas)
-        );
+        assert_eq!(kind(planned(many, &chain, parent("p", 9000), true)), DeltaKind::Base(NewBase::TooManyDeltas));
     }
 }

@@ -146,12 +146,10 @@ impl BlobHasher {
 
 fn hex(bytes: &[u8]) -> String {
     use fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]
@@ -176,9 +174,6 @@ mod tests {
         // `printf 'hello\n' | git hash-object --stdin`
         let mut hasher = BlobHasher::new(BlobAlgorithm::Sha1, 6);
         hasher.update(b"hello\n");
-        assert_eq!(
-            hasher.finish().as_str(),
-            "sha1:ce013625030ba8dba906f756967f9e9ca394464a"
-        );
+        assert_eq!(hasher.finish().as_str(), "sha1:ce013625030ba8dba906f756967f9e9ca394464a");
     }
 }

@@ -72,12 +72,7 @@ mod platform {
     pub(super) type Facts = (u32, Option<(u64, u64)>, u64, Option<u32>);
 
     pub(super) fn facts(meta: &std::fs::Metadata) -> Facts {
-        (
-            meta.mode() & 0o777,
-            Some((meta.dev(), meta.ino())),
-            meta.nlink(),
-            Some(meta.uid()),
-        )
+        (meta.mode() & 0o777, Some((meta.dev(), meta.ino())), meta.nlink(), Some(meta.uid()))
     }
 
     pub(super) fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
@@ -213,12 +208,7 @@ impl FileSystem {
         let zeroed = Meta::of(path)?.atime == Moment::EPOCH;
         fs::read(path)?;
         let reads_leave_traces = zeroed && Meta::of(path)?.atime > Moment::EPOCH;
-        Ok(Self {
-            now: fresh.mtime,
-            tick: Duration::from_nanos(tick),
-            reads_leave_traces,
-            owner: fresh.owner,
-        })
+        Ok(Self { now: fresh.mtime, tick: Duration::from_nanos(tick), reads_leave_traces, owner: fresh.owner })
     }
 
     /// Whether a file belongs to the user that we run as; no where the platform does not say.

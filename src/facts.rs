@@ -36,15 +36,9 @@ impl Facts {
         for input in &inputs.workspaces {
             workspaces.push(Workspace::load(&input.root, input.target.as_deref())?);
         }
-        let locked = workspaces
-            .iter()
-            .map(|workspace| Locked::load(&workspace.root))
-            .collect::<Result<Vec<_>>>()?;
+        let locked = workspaces.iter().map(|workspace| Locked::load(&workspace.root)).collect::<Result<Vec<_>>>()?;
         let mut configs: Vec<ConfigFile> = Vec::new();
-        for file in workspaces
-            .iter()
-            .flat_map(|workspace| config::load(&workspace.root, &cargo_home))
-        {
+        for file in workspaces.iter().flat_map(|workspace| config::load(&workspace.root, &cargo_home)) {
             if !configs.iter().any(|known| known.path == file.path) {
                 configs.push(file);
             }
@@ -62,15 +56,7 @@ impl Facts {
             soft: soft_parts(&workspaces, &locked, &configs),
         };
         let vendored = vendor::packages(&configs);
-        Ok(Self {
-            workspaces,
-            locked,
-            configs,
-            vendored,
-            cargo_home,
-            incremental,
-            parts,
-        })
+        Ok(Self { workspaces, locked, configs, vendored, cargo_home, incremental, parts })
     }
 
     /// Folders that packs are made of and unpacked into: each workspace's build folder, and its target folder where that is
@@ -80,18 +66,11 @@ impl Facts {
         for (at, workspace) in self.workspaces.iter().enumerate() {
             let suffix = if at == 0 { String::new() } else { format!(".{at}") };
             let pairs = [("build", &workspace.build), ("target", &workspace.target)];
-            let pairs = if workspace.build == workspace.target {
-                &pairs[1..]
-            } else {
-                &pairs[..]
-            };
+            let pairs = if workspace.build == workspace.target { &pairs[1..] } else { &pairs[..] };
             for (label, path) in pairs {
                 let path = path.to_string_lossy().into_owned();
                 if !roots.iter().any(|root| root.path == path) {
-                    roots.push(Root {
-                        label: format!("{label}{suffix}"),
-                        path,
-                    });
+                    roots.push(Root { label: format!("{label}{suffix}"), path });
                 }
             }
         }
@@ -119,15 +98,9 @@ impl Facts {
 pub fn home_parts(locked: &[Locked]) -> KeyParts {
     let packages = locked.iter().flat_map(Locked::external).collect();
     KeyParts {
-        name: NameParts {
-            kind: PackKind::CargoHome,
-            ..NameParts::default()
-        },
+        name: NameParts { kind: PackKind::CargoHome, ..NameParts::default() },
         hard: HardParts::default(),
-        soft: SoftParts {
-            packages,
-            ..SoftParts::default()
-        },
+        soft: SoftParts { packages, ..SoftParts::default() },
     }
 }
 
@@ -160,10 +133,7 @@ fn hard_parts(
         incremental: incremental.text.clone(),
         linker: toolchain::linker(&triple, configs),
         c_compiler: toolchain::c_compiler(),
-        options: BTreeMap::from([(
-            "incremental".to_owned(),
-            format!("{:?}", inputs.incremental).to_lowercase(),
-        )]),
+        options: BTreeMap::from([("incremental".to_owned(), format!("{:?}", inputs.incremental).to_lowercase())]),
         workspaces: parts,
     })
 }
@@ -172,23 +142,13 @@ fn soft_parts(workspaces: &[Workspace], locked: &[Locked], configs: &[ConfigFile
     let base = &workspaces[0].root;
     let relative = |path: &Path| path.strip_prefix(base).unwrap_or(path).display().to_string();
     let manifests = workspaces.iter().enumerate().flat_map(|(at, workspace)| {
-        let prefix = if at == 0 {
-            String::new()
-        } else {
-            format!("{}/", relative(&workspace.root))
-        };
-        workspace
-            .manifest_digests()
-            .into_iter()
-            .map(move |(name, digest)| (format!("{prefix}{name}"), digest))
+        let prefix = if at == 0 { String::new() } else { format!("{}/", relative(&workspace.root)) };
+        workspace.manifest_digests().into_iter().map(move |(name, digest)| (format!("{prefix}{name}"), digest))
     });
     SoftParts {
         packages: locked.iter().flat_map(Locked::external).collect(),
         manifests: manifests.collect(),
-        configs: configs
-            .iter()
-            .map(|file| (relative(&file.path), file.digest.clone()))
-            .collect(),
+        configs: configs.iter().map(|file| (relative(&file.path), file.digest.clone())).collect(),
     }
 }
 
@@ -205,8 +165,5 @@ fn flags() -> BTreeMap<String, String> {
                 | "RUSTC_WORKSPACE_WRAPPER"
         ) || name.starts_with("CARGO_TARGET_") && (name.ends_with("_RUSTFLAGS") || name.ends_with("_LINKER"))
     };
-    crate::state::environment()
-        .into_iter()
-        .filter(|(name, _)| counts(name))
-        .collect()
+    crate::state::environment().into_iter().filter(|(name, _)| counts(name)).collect()
 }

@@ -67,11 +67,7 @@ impl Repository {
         Some(Self {
             top: PathBuf::from(top),
             git_dir: PathBuf::from(git_dir),
-            algorithm: if format == "sha256" {
-                BlobAlgorithm::Sha256
-            } else {
-                BlobAlgorithm::Sha1
-            },
+            algorithm: if format == "sha256" { BlobAlgorithm::Sha256 } else { BlobAlgorithm::Sha1 },
             shallow: shallow == "true",
             head: head.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned()),
         })
@@ -101,9 +97,7 @@ impl Repository {
                 bail!("`git ls-files --stage -v` printed `{head}`");
             };
             let Ok(text) = std::str::from_utf8(name) else {
-                listing
-                    .unreadable
-                    .push(self.top.join(String::from_utf8_lossy(name).as_ref()));
+                listing.unreadable.push(self.top.join(String::from_utf8_lossy(name).as_ref()));
                 continue;
             };
             let path = self.top.join(text);
@@ -126,9 +120,7 @@ impl Repository {
             match std::str::from_utf8(name) {
                 Ok(text) if text.ends_with('/') => listing.nested.push(self.top.join(text.trim_end_matches('/'))),
                 Ok(text) => listing.untracked.push(self.top.join(text)),
-                Err(_) => listing
-                    .unreadable
-                    .push(self.top.join(String::from_utf8_lossy(name).as_ref())),
+                Err(_) => listing.unreadable.push(self.top.join(String::from_utf8_lossy(name).as_ref())),
             }
         }
         Ok(listing)
@@ -138,12 +130,8 @@ impl Repository {
     pub fn uncommitted(&self) -> Result<Vec<String>> {
         let differing = run(&self.top, ["diff-index", "-z", "--name-only", "HEAD"])?;
         let untracked = run(&self.top, ["ls-files", "-z", "--others", "--exclude-standard"])?;
-        let names = differing
-            .split(|byte| *byte == 0)
-            .chain(untracked.split(|byte| *byte == 0));
-        let texts = names
-            .filter(|name| !name.is_empty())
-            .filter_map(|name| String::from_utf8(name.to_vec()).ok());
+        let names = differing.split(|byte| *byte == 0).chain(untracked.split(|byte| *byte == 0));
+        let texts = names.filter(|name| !name.is_empty()).filter_map(|name| String::from_utf8(name.to_vec()).ok());
         Ok(texts.filter(|name| !name.ends_with('/')).collect())
     }
 
@@ -174,21 +162,13 @@ impl Repository {
 
     /// Which of these tracked files may differ from their blob although git calls them clean.
     fn filtered(&self, names: &[String]) -> Result<Filtered> {
-        let config = run(
-            &self.top,
-            ["config", "--get-regexp", r"^core\.(autocrlf|attributesfile)$"],
-        )
-        .unwrap_or_default();
+        let config =
+            run(&self.top, ["config", "--get-regexp", r"^core\.(autocrlf|attributesfile)$"]).unwrap_or_default();
         let config = String::from_utf8_lossy(&config).to_ascii_lowercase();
-        if config
-            .lines()
-            .any(|line| line.starts_with("core.autocrlf") && !line.ends_with(" false"))
-        {
+        if config.lines().any(|line| line.starts_with("core.autocrlf") && !line.ends_with(" false")) {
             return Ok(Filtered::All);
         }
-        let in_tree = names
-            .iter()
-            .any(|name| name == ".gitattributes" || name.ends_with("/.gitattributes"));
+        let in_tree = names.iter().any(|name| name == ".gitattributes" || name.ends_with("/.gitattributes"));
         // Folders below the top inherit attributes from files above them that a listing of the folder does not show.
         let attributes = in_tree
             || config.contains("core.attributesfile")
@@ -199,17 +179,7 @@ impl Repository {
             return Ok(Filtered::None);
         }
         let mut child = command(&self.top)
-            .args([
-                "check-attr",
-                "-z",
-                "--stdin",
-                "text",
-                "crlf",
-                "eol",
-                "filter",
-                "ident",
-                "working-tree-encoding",
-            ])
+            .args(["check-attr", "-z", "--stdin", "text", "crlf", "eol", "filter", "ident", "working-tree-encoding"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -224,9 +194,7 @@ impl Repository {
         }
         let text = String::from_utf8_lossy(&output.stdout);
         let fields: Vec<&str> = text.split('\0').collect();
-        let some = fields
-            .chunks_exact(3)
-            .filter(|triple| !matches!(triple[2], "unspecified" | "unset"));
+        let some = fields.chunks_exact(3).filter(|triple| !matches!(triple[2], "unspecified" | "unset"));
         Ok(Filtered::Some(some.map(|triple| triple[0].to_owned()).collect()))
     }
 }
@@ -250,10 +218,7 @@ impl Filtered {
 fn global_attributes() -> Vec<PathBuf> {
     let var = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let config = var("XDG_CONFIG_HOME").or_else(|| var("HOME").map(|home| home.join(".config")));
-    let mut paths = vec![
-        PathBuf::from("/etc/gitattributes"),
-        PathBuf::from("/usr/local/etc/gitattributes"),
-    ];
+    let mut paths = vec![PathBuf::from("/etc/gitattributes"), PathBuf::from("/usr/local/etc/gitattributes")];
     paths.extend(config.map(|dir| dir.join("git/attributes")));
     paths
 }
@@ -262,14 +227,7 @@ fn global_attributes() -> Vec<PathBuf> {
 fn command(dir: &Path) -> Command {
     let mut command = Command::new("git");
     command.current_dir(dir).stdin(Stdio::null());
-    command.args([
-        "-c",
-        "core.fsmonitor=false",
-        "-c",
-        "core.checkStat=default",
-        "-c",
-        "core.trustctime=true",
-    ]);
+    command.args(["-c", "core.fsmonitor=false", "-c", "core.checkStat=default", "-c", "core.trustctime=true"]);
     command.args(["-c", "core.quotePath=false", "-c", "log.showSignature=false"]);
     command.env("LC_ALL", "C").env("GIT_OPTIONAL_LOCKS", "0");
     command
@@ -286,16 +244,9 @@ fn finish(mut command: Command) -> Result<Vec<u8>> {
     if output.status.success() {
         return Ok(output.stdout);
     }
-    let shown: Vec<&str> = command
-        .get_args()
-        .filter_map(OsStr::to_str)
-        .skip_while(|word| *word == "-c" || word.contains('='))
-        .collect();
-    bail!(
-        "`git {}` failed: {}",
-        shown.join(" "),
-        String::from_utf8_lossy(&output.stderr).trim()
-    )
+    let shown: Vec<&str> =
+        command.get_args().filter_map(OsStr::to_str).skip_while(|word| *word == "-c" || word.contains('=')).collect();
+    bail!("`git {}` failed: {}", shown.join(" "), String::from_utf8_lossy(&output.stderr).trim())
 }
 
 fn split_once(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {

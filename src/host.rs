@@ -24,9 +24,7 @@ pub fn describe() -> Host {
 
 fn release() -> String {
     match std::env::consts::OS {
-        "linux" => fs::read_to_string("/etc/os-release")
-            .map(|text| os_release(&text))
-            .unwrap_or_default(),
+        "linux" => fs::read_to_string("/etc/os-release").map(|text| os_release(&text)).unwrap_or_default(),
         "macos" => first_line("sw_vers", &["-productVersion"]),
         "windows" => first_line("cmd", &["/c", "ver"]),
         _ => first_line("uname", &["-r"]),
@@ -39,11 +37,7 @@ fn os_release(text: &str) -> String {
         .filter_map(|line| line.split_once('='))
         .map(|(name, value)| (name, value.trim_matches('"')))
         .collect();
-    ["ID", "VERSION_ID"]
-        .iter()
-        .filter_map(|name| fields.get(name).copied())
-        .collect::<Vec<_>>()
-        .join(" ")
+    ["ID", "VERSION_ID"].iter().filter_map(|name| fields.get(name).copied()).collect::<Vec<_>>().join(" ")
 }
 
 fn libc() -> String {
@@ -51,31 +45,17 @@ fn libc() -> String {
         return String::new();
     }
     let glibc = first_line("getconf", &["GNU_LIBC_VERSION"]);
-    if glibc.is_empty() {
-        first_line("ldd", &["--version"])
-    } else {
-        glibc
-    }
+    if glibc.is_empty() { first_line("ldd", &["--version"]) } else { glibc }
 }
 
 fn first_line(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
     // musl's `ldd --version` speaks on the other stream.
     let text = output
-        .map(|output| {
-            if output.stdout.is_empty() {
-                output.stderr
-            } else {
-                output.stdout
-            }
-        })
+        .map(|output| if output.stdout.is_empty() { output.stderr } else { output.stdout })
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
         .unwrap_or_default();
-    text.lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty())
-        .unwrap_or_default()
-        .to_owned()
+    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -84,9 +64,6 @@ mod tests {
 
     #[test]
     fn a_release_is_its_name_and_version() {
-        assert_eq!(
-            os_release("NAME=\"X\"\nID=ubuntu\nVERSION_ID=\"24.04\"\n"),
-            "ubuntu 24.04"
-        );
+        assert_eq!(os_release("NAME=\"X\"\nID=ubuntu\nVERSION_ID=\"24.04\"\n"), "ubuntu 24.04");
     }
 }

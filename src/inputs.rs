@@ -51,27 +51,14 @@ pub enum StoreInput {
 impl RawInputs {
     pub fn resolve(self) -> Result<Inputs> {
         let current = std::env::current_dir()?;
-        let lines: Vec<&str> = self
-            .workspaces
-            .iter()
-            .flat_map(|text| text.lines())
-            .map(str::trim)
-            .filter(|l| !l.is_empty())
-            .collect();
+        let lines: Vec<&str> =
+            self.workspaces.iter().flat_map(|text| text.lines()).map(str::trim).filter(|l| !l.is_empty()).collect();
         let workspaces: Vec<WorkspaceInput> = match lines.as_slice() {
-            [] => vec![WorkspaceInput {
-                root: current.clone(),
-                target: None,
-            }],
-            lines => lines
-                .iter()
-                .map(|line| workspace(line, &current))
-                .collect::<Result<_>>()?,
+            [] => vec![WorkspaceInput { root: current.clone(), target: None }],
+            lines => lines.iter().map(|line| workspace(line, &current)).collect::<Result<_>>()?,
         };
         let from_env = |name: &str| std::env::var(name).unwrap_or_default();
-        let state = self
-            .state
-            .unwrap_or_else(|| crate::state::State::default_path(&workspaces[0].root));
+        let state = self.state.unwrap_or_else(|| crate::state::State::default_path(&workspaces[0].root));
         Ok(Inputs {
             store: store(self.store.as_deref())?,
             key: self.key.unwrap_or_default(),
@@ -81,17 +68,9 @@ impl RawInputs {
             save: choice(
                 "save",
                 self.save.as_deref(),
-                &[
-                    ("auto", SaveMode::Auto),
-                    ("always", SaveMode::Always),
-                    ("never", SaveMode::Never),
-                ],
+                &[("auto", SaveMode::Auto), ("always", SaveMode::Always), ("never", SaveMode::Never)],
             )?,
-            incremental: choice(
-                "incremental",
-                self.incremental.as_deref(),
-                &[("off", Wish::Off), ("on", Wish::On)],
-            )?,
+            incremental: choice("incremental", self.incremental.as_deref(), &[("off", Wish::Off), ("on", Wish::On)])?,
             keep_unused: self.keep_unused.unwrap_or(3),
             state,
             workspaces,
@@ -117,10 +96,7 @@ fn workspace(line: &str, current: &Path) -> Result<WorkspaceInput> {
         let hint = "write `path/to/workspace`, or `path/to/workspace -> target`";
         return Err(WrongInput::new(format!("the workspace `{line}` names no folder"), hint).into());
     }
-    Ok(WorkspaceInput {
-        root: current.join(root),
-        target: target.map(PathBuf::from),
-    })
+    Ok(WorkspaceInput { root: current.join(root), target: target.map(PathBuf::from) })
 }
 
 fn store(text: Option<&str>) -> Result<StoreInput> {
@@ -138,11 +114,7 @@ fn store(text: Option<&str>) -> Result<StoreInput> {
 
 /// The user's cache folder, as each platform has it.
 fn default_store() -> PathBuf {
-    let var = |name: &str| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = || std::env::home_dir().unwrap_or_else(std::env::temp_dir);
     let base = match std::env::consts::OS {
         "windows" => var("LOCALAPPDATA").unwrap_or_else(home),
@@ -156,18 +128,11 @@ fn choice<T: Copy + Default>(name: &str, text: Option<&str>, values: &[(&str, T)
     let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
         return Ok(T::default());
     };
-    values
-        .iter()
-        .find(|(word, _)| *word == text)
-        .map(|(_, value)| *value)
-        .ok_or_else(|| {
-            let words: Vec<String> = values.iter().map(|(word, _)| format!("`{word}`")).collect();
-            WrongInput::new(
-                format!("`{name}: {text}` is not one of its values"),
-                format!("write {}", words.join(", ")),
-            )
+    values.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
+        let words: Vec<String> = values.iter().map(|(word, _)| format!("`{word}`")).collect();
+        WrongInput::new(format!("`{name}: {text}` is not one of its values"), format!("write {}", words.join(", ")))
             .into()
-        })
+    })
 }
 
 #[cfg(test)]
@@ -177,30 +142,15 @@ mod tests {
     #[test]
     fn a_workspace_line_may_name_its_target() {
         let base = Path::new("/w");
-        assert_eq!(
-            workspace("a", base).unwrap(),
-            WorkspaceInput {
-                root: "/w/a".into(),
-                target: None
-            }
-        );
+        assert_eq!(workspace("a", base).unwrap(), WorkspaceInput { root: "/w/a".into(), target: None });
         let both = workspace("a/b -> out", base).unwrap();
-        assert_eq!(
-            both,
-            WorkspaceInput {
-                root: "/w/a/b".into(),
-                target: Some("out".into())
-            }
-        );
+        assert_eq!(both, WorkspaceInput { root: "/w/a/b".into(), target: Some("out".into()) });
         assert!(workspace("-> out", base).is_err());
     }
 
     #[test]
     fn a_word_that_means_nothing_is_refused_by_name() {
-        let raw = RawInputs {
-            save: Some("sometimes".into()),
-            ..RawInputs::default()
-        };
+        let raw = RawInputs { save: Some("sometimes".into()), ..RawInputs::default() };
         let error = raw.resolve().unwrap_err();
         let wrong = error.downcast_ref::<WrongInput>().unwrap();
         assert_eq!(wrong.what, "`save: sometimes` is not one of its values");

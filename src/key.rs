@@ -91,11 +91,7 @@ pub struct PartChange {
 impl fmt::Display for PartChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let show = |text: &str| {
-            if text.is_empty() {
-                "(none)".to_owned()
-            } else {
-                text.replace('\n', ", ")
-            }
+            if text.is_empty() { "(none)".to_owned() } else { text.replace('\n', ", ") }
         };
         write!(f, "{}: {} → {}", self.part, show(&self.old), show(&self.new))
     }
@@ -124,13 +120,7 @@ impl KeyParts {
 
 impl NameParts {
     fn slug(&self) -> String {
-        let Self {
-            kind,
-            key,
-            workflow,
-            job,
-            roll,
-        } = self;
+        let Self { kind, key, workflow, job, roll } = self;
         let base = match kind {
             PackKind::Target => "",
             PackKind::CargoHome => "cargo-home",
@@ -142,13 +132,7 @@ impl NameParts {
             .collect::<Vec<_>>()
             .join("-")
             .chars()
-            .map(|c| {
-                if c.is_ascii_alphanumeric() {
-                    c.to_ascii_lowercase()
-                } else {
-                    '-'
-                }
-            })
+            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
             .collect();
         let mut slug = String::new();
         for word in text.split('-').filter(|word| !word.is_empty()) {
@@ -164,13 +148,7 @@ impl NameParts {
     }
 
     fn diff(&self, old: &Self, changes: &mut Changes) {
-        let Self {
-            kind,
-            key,
-            workflow,
-            job,
-            roll,
-        } = self;
+        let Self { kind, key, workflow, job, roll } = self;
         changes.compare("kind", &format!("{:?}", old.kind), &format!("{kind:?}"));
         changes.compare("key", &old.key, key);
         changes.compare("workflow", &old.workflow, workflow);
@@ -199,18 +177,9 @@ impl HardParts {
         changes.compare("operating system release", &old.os_release, os_release);
         changes.compare("libc", &old.libc, libc);
         changes.compare("CARGO_HOME", &old.cargo_home, cargo_home);
-        changes.compare(
-            "workspaces",
-            &old.workspaces.len().to_string(),
-            &workspaces.len().to_string(),
-        );
+        changes.compare("workspaces", &old.workspaces.len().to_string(), &workspaces.len().to_string());
         for (new, old) in workspaces.iter().zip(&old.workspaces) {
-            let WorkspaceParts {
-                root,
-                target,
-                build,
-                rustc,
-            } = new;
+            let WorkspaceParts { root, target, build, rustc } = new;
             changes.compare("workspace path", &old.root, root);
             changes.compare("target directory", &old.target, target);
             changes.compare("build directory", &old.build, build);
@@ -226,11 +195,7 @@ impl HardParts {
 
 impl SoftParts {
     fn diff(&self, old: &Self, changes: &mut Changes) {
-        let Self {
-            packages,
-            manifests,
-            configs,
-        } = self;
+        let Self { packages, manifests, configs } = self;
         changes.compare_maps("locked package", &old.packages, packages);
         changes.compare_maps("manifest", &digests(&old.manifests), &digests(manifests));
         changes.compare_maps("config", &digests(&old.configs), &digests(configs));
@@ -238,9 +203,7 @@ impl SoftParts {
 }
 
 fn digests(map: &BTreeMap<String, Digest>) -> BTreeMap<String, String> {
-    map.iter()
-        .map(|(name, digest)| (name.clone(), digest.short().to_owned()))
-        .collect()
+    map.iter().map(|(name, digest)| (name.clone(), digest.short().to_owned())).collect()
 }
 
 #[derive(Default)]
@@ -249,21 +212,14 @@ struct Changes(Vec<PartChange>);
 impl Changes {
     fn compare(&mut self, part: &str, old: &str, new: &str) {
         if old != new {
-            self.0.push(PartChange {
-                part: part.to_owned(),
-                old: old.to_owned(),
-                new: new.to_owned(),
-            });
+            self.0.push(PartChange { part: part.to_owned(), old: old.to_owned(), new: new.to_owned() });
         }
     }
 
     /// Names only the lines that differ, so that a toolchain reads `release: 1.94.0 → release: 1.95.0`.
     fn compare_lines(&mut self, part: &str, old: &str, new: &str) {
         let only = |of: &str, against: &str| -> String {
-            let lines: Vec<&str> = of
-                .lines()
-                .filter(|line| !against.lines().any(|other| other == *line))
-                .collect();
+            let lines: Vec<&str> = of.lines().filter(|line| !against.lines().any(|other| other == *line)).collect();
             lines.join(", ")
         };
         if old != new {
@@ -336,11 +292,7 @@ pub struct Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            fields: KeyFields { name, hard, soft },
-            lineage,
-            state,
-        } = self;
+        let Self { fields: KeyFields { name, hard, soft }, lineage, state } = self;
         write!(f, "rekindle.{FORMAT}.{name}.{hard}.{soft}.{lineage}.{state}")
     }
 }
@@ -353,21 +305,14 @@ impl Key {
             return None;
         };
         let plain = |field: &&str| {
-            !field.is_empty()
-                && field
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            !field.is_empty() && field.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         };
         if *format != FORMAT.to_string() || ![name, hard, soft, lineage, state].iter().all(|field| plain(field)) {
             return None;
         }
         let own = |field: &str| field.to_owned();
         Some(Self {
-            fields: KeyFields {
-                name: own(name),
-                hard: own(hard),
-                soft: own(soft),
-            },
+            fields: KeyFields { name: own(name), hard: own(hard), soft: own(soft) },
             lineage: own(lineage),
             state: own(state),
         })
@@ -380,26 +325,15 @@ mod tests {
 
     fn parts() -> KeyParts {
         KeyParts {
-            name: NameParts {
-                workflow: "CI".into(),
-                job: "test".into(),
-                ..NameParts::default()
-            },
-            hard: HardParts {
-                workspaces: vec![WorkspaceParts::default()],
-                ..HardParts::default()
-            },
+            name: NameParts { workflow: "CI".into(), job: "test".into(), ..NameParts::default() },
+            hard: HardParts { workspaces: vec![WorkspaceParts::default()], ..HardParts::default() },
             soft: SoftParts::default(),
         }
     }
 
     #[test]
     fn a_key_survives_being_written_and_read() {
-        let key = Key {
-            fields: parts().fields(),
-            lineage: "0a".into(),
-            state: "1b".into(),
-        };
+        let key = Key { fields: parts().fields(), lineage: "0a".into(), state: "1b".into() };
         assert_eq!(Key::parse(&key.to_string()), Some(key.clone()));
         assert!(key.to_string().starts_with("rekindle.1.ci-test-"));
         assert!(key.fields.admits(&key, Fit::Soft));
@@ -407,28 +341,18 @@ mod tests {
 
     #[test]
     fn names_of_other_makers_and_formats_are_not_keys() {
-        for text in [
-            "v0-rust-ci",
-            "rekindle.2.a.b.c.d.e",
-            "rekindle.1.a.b.c.d",
-            "rekindle.1.a.b.c..e",
-            "rekindle.1.A.b.c.d.e",
-        ] {
+        for text in
+            ["v0-rust-ci", "rekindle.2.a.b.c.d.e", "rekindle.1.a.b.c.d", "rekindle.1.a.b.c..e", "rekindle.1.A.b.c.d.e"]
+        {
             assert_eq!(Key::parse(text), None, "{text}");
         }
     }
 
     #[test]
     fn a_matrix_as_json_gives_a_readable_short_slug() {
-        let name = NameParts {
-            key: r#"{"os":"ubuntu-24.04","rust":"1.95"}"#.into(),
-            ..parts().name
-        };
+        let name = NameParts { key: r#"{"os":"ubuntu-24.04","rust":"1.95"}"#.into(), ..parts().name };
         assert_eq!(name.slug(), "ci-test-os-ubuntu-24-04-rust-1-95");
-        let long = NameParts {
-            key: "word-".repeat(200),
-            ..parts().name
-        };
+        let long = NameParts { key: "word-".repeat(200), ..parts().name };
         assert!(long.slug().len() <= MAX_SLUG);
     }
 
@@ -440,13 +364,7 @@ mod tests {
         let mut old = parts();
         old.hard.workspaces[0].rustc = "rustc 1.94\nhost: x".into();
         let words: Vec<String> = new.diff(&old).iter().map(ToString::to_string).collect();
-        assert_eq!(
-            words,
-            [
-                "toolchain: rustc 1.94 → rustc 1.95",
-                "locked package `syn 2.0.1`: (none) → registry abc"
-            ]
-        );
+        assert_eq!(words, ["toolchain: rustc 1.94 → rustc 1.95", "locked package `syn 2.0.1`: (none) → registry abc"]);
         assert_ne!(new.fields().hard, old.fields().hard);
     }
 }

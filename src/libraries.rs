@@ -26,35 +26,21 @@ const DEFAULT_FOLDERS: [&str; 8] = [
 pub fn linked_files(output: &str, own: &[PathBuf]) -> BTreeSet<PathBuf> {
     let values = |name: &str| -> Vec<String> {
         let starts = [format!("cargo:{name}="), format!("cargo::{name}=")];
-        let value = |line: &str| {
-            starts
-                .iter()
-                .find_map(|start| line.strip_prefix(start.as_str()))
-                .map(str::to_owned)
-        };
+        let value = |line: &str| starts.iter().find_map(|start| line.strip_prefix(start.as_str())).map(str::to_owned);
         output.lines().map(str::trim).filter_map(value).collect()
     };
     let without_kind = |text: &str| text.split_once('=').map_or(text, |(_, rest)| rest).to_owned();
-    let mut folders: Vec<PathBuf> = values("rustc-link-search")
-        .iter()
-        .map(|text| PathBuf::from(without_kind(text)))
-        .collect();
+    let mut folders: Vec<PathBuf> =
+        values("rustc-link-search").iter().map(|text| PathBuf::from(without_kind(text))).collect();
     folders.extend(DEFAULT_FOLDERS.iter().map(PathBuf::from));
     let names = values("rustc-link-lib").into_iter().map(|text| {
         let name = without_kind(&text);
         name.split(':').next().unwrap_or(&name).to_owned()
     });
     let file = |name: &str| {
-        let spellings = [
-            format!("lib{name}.so"),
-            format!("lib{name}.a"),
-            format!("lib{name}.dylib"),
-            format!("{name}.lib"),
-        ];
-        folders
-            .iter()
-            .flat_map(|dir| spellings.iter().map(|file| dir.join(file)))
-            .find(|path| path.is_file())
+        let spellings =
+            [format!("lib{name}.so"), format!("lib{name}.a"), format!("lib{name}.dylib"), format!("{name}.lib")];
+        folders.iter().flat_map(|dir| spellings.iter().map(|file| dir.join(file))).find(|path| path.is_file())
     };
     let outside = |path: &PathBuf| !own.iter().any(|dir| path.starts_with(dir));
     names.filter_map(|name| file(&name)).filter(outside).collect()
@@ -69,20 +55,10 @@ pub fn identify(files: &BTreeSet<PathBuf>) -> Vec<LibraryFact> {
     let versions = versions(&owners.values().cloned().collect());
     let fact = |path: &PathBuf| {
         let file = path.to_string_lossy().into_owned();
-        let owned = owners
-            .get(path)
-            .and_then(|owner| Some((owner.clone(), versions.get(owner)?.clone())));
+        let owned = owners.get(path).and_then(|owner| Some((owner.clone(), versions.get(owner)?.clone())));
         match owned {
-            Some((owner, version)) => LibraryFact {
-                file,
-                owner: Some(owner),
-                version,
-            },
-            None => LibraryFact {
-                file,
-                owner: None,
-                version: content(path),
-            },
+            Some((owner, version)) => LibraryFact { file, owner: Some(owner), version },
+            None => LibraryFact { file, owner: None, version: content(path) },
         }
     };
     files.iter().map(fact).collect()
@@ -106,10 +82,7 @@ fn owners(files: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, String> {
         }
         asked.insert(text, path);
     }
-    let text = query(
-        "dpkg-query",
-        std::iter::once("--search".to_owned()).chain(asked.keys().cloned()),
-    );
+    let text = query("dpkg-query", std::iter::once("--search".to_owned()).chain(asked.keys().cloned()));
     let lines = text.lines().filter_map(|line| line.rsplit_once(": "));
     lines
         .filter_map(|(owner, file)| Some(((*asked.get(file)?).clone(), owner.split(", ").next()?.to_owned())))
@@ -120,10 +93,8 @@ fn versions(packages: &BTreeSet<String>) -> BTreeMap<String, String> {
     if packages.is_empty() {
         return BTreeMap::new();
     }
-    let format = [
-        "--show".to_owned(),
-        "--showformat=${Package}:${Architecture} ${binary:Package} ${Version}\\n".to_owned(),
-    ];
+    let format =
+        ["--show".to_owned(), "--showformat=${Package}:${Architecture} ${binary:Package} ${Version}\\n".to_owned()];
     let text = query("dpkg-query", format.into_iter().chain(packages.iter().cloned()));
     let mut versions = BTreeMap::new();
     for line in text.lines() {
@@ -137,15 +108,9 @@ fn versions(packages: &BTreeSet<String>) -> BTreeMap<String, String> {
 
 /// Output of a program that may not be there, and that fails when only some of its arguments are known to it.
 fn query(program: &str, arguments: impl Iterator<Item = String>) -> String {
-    let output = Command::new(program)
-        .args(arguments)
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output();
-    output
-        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
-        .unwrap_or_default()
+    let output =
+        Command::new(program).args(arguments).env("LC_ALL", "C").stdin(Stdio::null()).stderr(Stdio::null()).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -157,10 +122,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let library = dir.path().join("libodd.a");
         fs::write(&library, "one").unwrap();
-        let output = format!(
-            "cargo:rustc-link-search=native={}\ncargo::rustc-link-lib=static=odd\n",
-            dir.path().display()
-        );
+        let output =
+            format!("cargo:rustc-link-search=native={}\ncargo::rustc-link-lib=static=odd\n", dir.path().display());
         let files = linked_files(&output, &[]);
         assert_eq!(files, BTreeSet::from([library.clone()]));
         assert_eq!(linked_files(&output, &[dir.path().to_path_buf()]), BTreeSet::new());

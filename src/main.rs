@@ -38,18 +38,8 @@ fn run(command: Command) -> Result<ExitCode> {
 
 fn save(args: SaveArgs) -> Result<ExitCode> {
     let result = JobResult::from(&args);
-    let SaveArgs {
-        job,
-        save,
-        keep_unused,
-        job_result: _,
-    } = args;
-    let inputs = RawInputs {
-        save,
-        keep_unused,
-        ..RawInputs::from(job)
-    }
-    .resolve()?;
+    let SaveArgs { job, save, keep_unused, job_result: _ } = args;
+    let inputs = RawInputs { save, keep_unused, ..RawInputs::from(job) }.resolve()?;
     match phase::save::run(&inputs, result) {
         Ok(outcome) => print(&log::save(&outcome)),
         Err(error) if error.is::<WrongInput>() => Err(error),
@@ -60,17 +50,9 @@ fn save(args: SaveArgs) -> Result<ExitCode> {
 fn try_it(args: TryArgs) -> Result<ExitCode> {
     let TryArgs { path, commands, json } = args;
     let outcome = phase::try_it::run(&TryInputs { path, commands })?;
-    let lines = if json {
-        vec![table::json(&outcome)]
-    } else {
-        table::text(&outcome)
-    };
+    let lines = if json { vec![table::json(&outcome)] } else { table::text(&outcome) };
     print(&lines)?;
-    Ok(if outcome.kept_the_promise() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if outcome.kept_the_promise() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn key(args: KeyArgs) -> Result<ExitCode> {
@@ -79,12 +61,8 @@ fn key(args: KeyArgs) -> Result<ExitCode> {
     if let Some([old, new]) = diff.as_deref() {
         let changes = phase::key::diff(&inputs, old, new)?;
         let lines: Vec<String> = changes.iter().map(ToString::to_string).collect();
-        return print(if lines.is_empty() {
-            &["the keys have the same parts"][..]
-        } else {
-            &[]
-        })
-        .and_then(|_| print(&lines));
+        return print(if lines.is_empty() { &["the keys have the same parts"][..] } else { &[] })
+            .and_then(|_| print(&lines));
     }
     let parts = phase::key::current(&inputs)?;
     if json {
@@ -115,9 +93,5 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         Some(WrongInput { what, hint }) => writeln!(out, "error: {what}\nhint: {hint}"),
         None => writeln!(out, "error: {error:#}"),
     };
-    if error.is::<WrongInput>() {
-        ExitCode::from(2)
-    } else {
-        ExitCode::FAILURE
-    }
+    if error.is::<WrongInput>() { ExitCode::from(2) } else { ExitCode::FAILURE }
 }

@@ -240,11 +240,7 @@ impl Manifest {
             return Err(ManifestError::NewerFormat { found: self.format });
         }
         let within = |what, index: usize, len: usize| {
-            if index < len {
-                Ok(())
-            } else {
-                Err(ManifestError::BadIndex { what, index })
-            }
+            if index < len { Ok(()) } else { Err(ManifestError::BadIndex { what, index }) }
         };
         for file in &self.files {
             within("file root", file.root, self.roots.len())?;
@@ -259,22 +255,15 @@ impl Manifest {
         }
         for unit in &self.units {
             within("unit root", unit.root, self.roots.len())?;
-            unit.inputs
-                .iter()
-                .try_for_each(|&input| within("unit input", input, self.inputs.len()))?;
-            unit.deps
-                .iter()
-                .try_for_each(|&dep| within("unit dependency", dep, self.units.len()))?;
+            unit.inputs.iter().try_for_each(|&input| within("unit input", input, self.inputs.len()))?;
+            unit.deps.iter().try_for_each(|&dep| within("unit dependency", dep, self.units.len()))?;
         }
         Ok(())
     }
 
     /// The newest time of any regular file that a restore would bring.
     pub fn newest(&self) -> Option<Moment> {
-        let files = self
-            .files
-            .iter()
-            .filter(|file| matches!(file.content, Content::File { .. }));
+        let files = self.files.iter().filter(|file| matches!(file.content, Content::File { .. }));
         files.map(|file| file.mtime).max()
     }
 
@@ -295,9 +284,7 @@ impl FileEntry {
 
 impl UnitRecord {
     pub fn is_run(&self) -> bool {
-        self.fingerprints
-            .iter()
-            .any(|fingerprint| fingerprint.name.starts_with("run-"))
+        self.fingerprints.iter().any(|fingerprint| fingerprint.name.starts_with("run-"))
     }
 
     pub fn is_precalculated(&self) -> bool {
@@ -306,11 +293,7 @@ impl UnitRecord {
 
     /// `serde (lib-serde)`: how a unit is called in messages.
     pub fn title(&self) -> String {
-        let targets: Vec<&str> = self
-            .fingerprints
-            .iter()
-            .map(|fingerprint| fingerprint.name.as_str())
-            .collect();
+        let targets: Vec<&str> = self.fingerprints.iter().map(|fingerprint| fingerprint.name.as_str()).collect();
         format!("{} ({})", self.package, targets.join(", "))
     }
 }

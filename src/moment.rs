@@ -21,18 +21,12 @@ impl Moment {
 
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)),
-        )
+        Self(self.0.saturating_add(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)))
     }
 
     #[must_use]
     pub fn minus(self, span: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_sub(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)),
-        )
+        Self(self.0.saturating_sub(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)))
     }
 
     /// How far `self` lies after `other`; nothing when it does not.
@@ -43,11 +37,7 @@ impl Moment {
 
 impl From<FileTime> for Moment {
     fn from(time: FileTime) -> Self {
-        Self(
-            time.unix_seconds()
-                .saturating_mul(1_000_000_000)
-                .saturating_add(i64::from(time.nanoseconds())),
-        )
+        Self(time.unix_seconds().saturating_mul(1_000_000_000).saturating_add(i64::from(time.nanoseconds())))
     }
 }
 
@@ -59,12 +49,7 @@ impl fmt::Debug for Moment {
 
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}.{:09}",
-            self.0.div_euclid(1_000_000_000),
-            self.0.rem_euclid(1_000_000_000)
-        )
+        write!(f, "{}.{:09}", self.0.div_euclid(1_000_000_000), self.0.rem_euclid(1_000_000_000))
     }
 }
 

@@ -2,8 +2,7 @@
 
 /// Whether `path` lies below `dir`, by whole components; a folder does not lie below itself.
 pub fn is_under(path: &str, dir: &str) -> bool {
-    path.strip_prefix(dir)
-        .is_some_and(|rest| dir.ends_with(['/', '\\']) || rest.starts_with(['/', '\\']))
+    path.strip_prefix(dir).is_some_and(|rest| dir.ends_with(['/', '\\']) || rest.starts_with(['/', '\\']))
 }
 
 pub fn file_name(path: &str) -> &str {

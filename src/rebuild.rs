@@ -56,11 +56,7 @@ pub enum Touch {
     /// The package's build script names no inputs, and Cargo does not notice that a file of the package went away.
     FileSetChanged { package: String, path: String },
     /// A proc macro that reads files may have read this one.
-    MacroInput {
-        package: String,
-        path: String,
-        reader: String,
-    },
+    MacroInput { package: String, path: String, reader: String },
     /// The saved times lie in the future and the package cannot be shifted with the rest.
     ClockSkew { package: String },
 }
@@ -69,16 +65,10 @@ impl fmt::Display for Touch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::FileSetChanged { package, path } => {
-                write!(
-                    f,
-                    "`{package}` has a build script without `rerun-if`, and `{path}` went away"
-                )
+                write!(f, "`{package}` has a build script without `rerun-if`, and `{path}` went away")
             }
             Self::MacroInput { package, path, reader } => {
-                write!(
-                    f,
-                    "`{package}` uses `{reader}`, a proc macro that reads files, and `{path}` changed"
-                )
+                write!(f, "`{package}` uses `{reader}`, a proc macro that reads files, and `{path}` changed")
             }
             Self::ClockSkew { package } => write!(f, "the saved times of `{package}` lie in the future (clock skew)"),
         }

@@ -20,43 +20,27 @@ pub fn without_litter(
     units: &[UnitRecord],
     named: &BTreeSet<String>,
 ) {
-    let newest = |name: &str| {
-        units
-            .iter()
-            .filter(|unit| unit.package == name)
-            .map(|unit| unit.reference)
-            .max()
-    };
+    let newest = |name: &str| units.iter().filter(|unit| unit.package == name).map(|unit| unit.reference).max();
     inputs.retain(|path, input| {
         if input.origin != Origin::Untracked || named.contains(path) {
             return true;
         }
         let owners = packages.iter().filter(|package| is_under(path, &package.dir));
         let owner = owners.max_by_key(|package| package.dir.len());
-        owner
-            .and_then(|package| newest(&package.name))
-            .is_some_and(|built| input.mtime <= built)
+        owner.and_then(|package| newest(&package.name)).is_some_and(|built| input.mtime <= built)
     });
 }
 
 /// Adds the folders that hold these inputs, as far up as `roots` reach; a folder is the names of its counted children.
 pub fn with_folders(inputs: &mut BTreeMap<String, Input>, roots: &[String], mtime_of: impl Fn(&str) -> Option<Moment>) {
     let mut children: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for path in inputs
-        .values()
-        .filter(|input| input.origin != Origin::Outside)
-        .map(|input| input.path.as_str())
-    {
+    for path in inputs.values().filter(|input| input.origin != Origin::Outside).map(|input| input.path.as_str()) {
         let mut child = path;
         while let Some(dir) = parent(child) {
             if !roots.iter().any(|root| dir == root || is_under(dir, root)) {
                 break;
             }
-            if !children
-                .entry(dir.to_owned())
-                .or_default()
-                .insert(file_name(child).to_owned())
-            {
+            if !children.entry(dir.to_owned()).or_default().insert(file_name(child).to_owned()) {
                 break;
             }
             child = dir;
@@ -66,17 +50,7 @@ pub fn with_folders(inputs: &mut BTreeMap<String, Input>, roots: &[String], mtim
         let Some(mtime) = mtime_of(&path) else { continue };
         let id = ContentId::of_children(names.iter().map(String::as_str));
         let origin = Origin::Tracked;
-        inputs.insert(
-            path.clone(),
-            Input {
-                path,
-                kind: InputKind::Folder,
-                id,
-                mtime,
-                origin,
-                resolved: None,
-            },
-        );
+        inputs.insert(path.clone(), Input { path, kind: InputKind::Folder, id, mtime, origin, resolved: None });
     }
 }
 

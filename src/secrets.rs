@@ -6,16 +6,8 @@
 use memchr::memmem::Finder;
 
 const SHORTEST: usize = 8;
-const MARKS: [&str; 8] = [
-    "TOKEN",
-    "PASSWORD",
-    "PASSWD",
-    "SECRET",
-    "CREDENTIAL",
-    "PRIVATE_KEY",
-    "API_KEY",
-    "ACCESS_KEY",
-];
+const MARKS: [&str; 8] =
+    ["TOKEN", "PASSWORD", "PASSWD", "SECRET", "CREDENTIAL", "PRIVATE_KEY", "API_KEY", "ACCESS_KEY"];
 
 /// Whether a variable of this name is taken to hold a secret.
 pub fn is_secret_name(name: &str) -> bool {
@@ -36,11 +28,7 @@ impl std::fmt::Debug for Secrets {
 impl Secrets {
     pub fn new(variables: impl Iterator<Item = (String, String)>) -> Self {
         let values = variables.filter(|(name, value)| is_secret_name(name) && value.len() >= SHORTEST);
-        Self(
-            values
-                .map(|(_, value)| Finder::new(value.as_bytes()).into_owned())
-                .collect(),
-        )
+        Self(values.map(|(_, value)| Finder::new(value.as_bytes()).into_owned()).collect())
     }
 
     pub fn is_empty(&self) -> bool {
@@ -63,11 +51,7 @@ mod tests {
 
     #[test]
     fn values_are_found_and_never_shown() {
-        let variables = [
-            ("MY_API_TOKEN", "s3cr3t-value"),
-            ("HOME", "/home/user"),
-            ("X_SECRET", "short"),
-        ];
+        let variables = [("MY_API_TOKEN", "s3cr3t-value"), ("HOME", "/home/user"), ("X_SECRET", "short")];
         let secrets = Secrets::new(variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())));
         assert!(secrets.are_in(b"..s3cr3t-value.."));
         assert!(!secrets.are_in(b"/home/user short"));

@@ -73,26 +73,14 @@ pub fn scan(scope: &Scope, file_system: &FileSystem) -> Result<Sources> {
         }
     }
     let listed: BTreeSet<&str> = candidates.iter().map(|candidate| candidate.path.as_str()).collect();
-    let named: Vec<String> = scope
-        .named
-        .iter()
-        .filter(|path| !listed.contains(path.as_str()))
-        .cloned()
-        .collect();
-    let algorithm = sources
-        .repositories
-        .first()
-        .map(|repository| repository.algorithm)
-        .unwrap_or_default();
+    let named: Vec<String> = scope.named.iter().filter(|path| !listed.contains(path.as_str())).cloned().collect();
+    let algorithm = sources.repositories.first().map(|repository| repository.algorithm).unwrap_or_default();
     for path in named {
         add_named(&path, scope, algorithm, &mut candidates, &mut sources);
     }
     candidates.sort_by(|a, b| a.path.cmp(&b.path));
     candidates.dedup_by(|a, b| a.path == b.path);
-    let found: Vec<(Input, bool)> = candidates
-        .into_par_iter()
-        .filter_map(|c| identify(c, file_system))
-        .collect();
+    let found: Vec<(Input, bool)> = candidates.into_par_iter().filter_map(|c| identify(c, file_system)).collect();
     for (input, own) in found {
         if own && input.origin == Origin::Outside {
             sources.own_outside.insert(input.path.clone());
@@ -104,14 +92,8 @@ pub fn scan(scope: &Scope, file_system: &FileSystem) -> Result<Sources> {
 
 /// Adds the folders that hold the inputs.
 pub fn add_folders(sources: &mut Sources, scope: &Scope) {
-    let roots: Vec<String> = scope
-        .roots
-        .iter()
-        .filter_map(|root| root.to_str().map(str::to_owned))
-        .collect();
-    record::with_folders(&mut sources.inputs, &roots, |path| {
-        Meta::of(Path::new(path)).ok().map(|meta| meta.mtime)
-    });
+    let roots: Vec<String> = scope.roots.iter().filter_map(|root| root.to_str().map(str::to_owned)).collect();
+    record::with_folders(&mut sources.inputs, &roots, |path| Meta::of(Path::new(path)).ok().map(|meta| meta.mtime));
 }
 
 fn list_repository(
@@ -126,12 +108,7 @@ fn list_repository(
     let algorithm = repository.algorithm;
     let mut add = |path: PathBuf, origin, id| match path.to_str() {
         Some(text) if !is_output(text, scope) => {
-            candidates.push(Candidate {
-                path: native(text),
-                origin,
-                id,
-                algorithm,
-            });
+            candidates.push(Candidate { path: native(text), origin, id, algorithm });
         }
         Some(_) => {}
         None => sources.unreadable.push(path),
@@ -163,12 +140,7 @@ fn walk_plain(
     for found in disk::walk(root, &enter)? {
         match found.path.to_str() {
             Some(text) if found.meta.kind != Kind::Folder && !is_output(text, scope) => {
-                candidates.push(Candidate {
-                    path: text.to_owned(),
-                    origin,
-                    id: None,
-                    algorithm: BlobAlgorithm::Sha1,
-                });
+                candidates.push(Candidate { path: text.to_owned(), origin, id: None, algorithm: BlobAlgorithm::Sha1 });
             }
             Some(_) => {}
             None => sources.unreadable.push(found.path),
@@ -188,18 +160,9 @@ fn add_named(
     if is_output(path, scope) {
         return;
     }
-    let inside = scope
-        .roots
-        .iter()
-        .filter_map(|root| root.to_str())
-        .any(|root| path == root || is_under(path, root));
+    let inside = scope.roots.iter().filter_map(|root| root.to_str()).any(|root| path == root || is_under(path, root));
     let origin = if inside { Origin::Ignored } else { Origin::Outside };
-    let own = |path: &str| Candidate {
-        path: path.to_owned(),
-        origin,
-        id: None,
-        algorithm,
-    };
+    let own = |path: &str| Candidate { path: path.to_owned(), origin, id: None, algorithm };
     match Meta::of(Path::new(path)) {
         Ok(meta) if meta.kind == Kind::Folder => {
             // A folder that holds listed files is built from them; what git ignores in it does not count.
@@ -230,29 +193,16 @@ fn add_named(
 }
 
 fn is_output(path: &str, scope: &Scope) -> bool {
-    scope
-        .outputs
-        .iter()
-        .filter_map(|dir| dir.to_str())
-        .any(|dir| path == dir || is_under(path, dir))
+    scope.outputs.iter().filter_map(|dir| dir.to_str()).any(|dir| path == dir || is_under(path, dir))
 }
 
 /// Git writes `/` everywhere; the rest of the program compares with what the platform writes.
 fn native(path: &str) -> String {
-    if std::path::MAIN_SEPARATOR == '/' {
-        path.to_owned()
-    } else {
-        path.replace('/', std::path::MAIN_SEPARATOR_STR)
-    }
+    if std::path::MAIN_SEPARATOR == '/' { path.to_owned() } else { path.replace('/', std::path::MAIN_SEPARATOR_STR) }
 }
 
 fn identify(candidate: Candidate, file_system: &FileSystem) -> Option<(Input, bool)> {
-    let Candidate {
-        path,
-        origin,
-        id,
-        algorithm,
-    } = candidate;
+    let Candidate { path, origin, id, algorithm } = candidate;
     let disk_path = Path::new(&path);
     let meta = Meta::of(disk_path).ok()?;
     let (kind, id, resolved) = match meta.kind {
@@ -265,9 +215,7 @@ fn identify(candidate: Candidate, file_system: &FileSystem) -> Option<(Input, bo
         }
         Kind::Symlink => {
             let text = fs::read_link(disk_path).ok()?.to_string_lossy().into_owned();
-            let resolved = fs::canonicalize(disk_path)
-                .ok()
-                .map(|path| path.to_string_lossy().into_owned());
+            let resolved = fs::canonicalize(disk_path).ok().map(|path| path.to_string_lossy().into_owned());
             (InputKind::Symlink, ContentId::of_link(&text), resolved)
         }
         Kind::Folder => {
@@ -276,26 +224,12 @@ fn identify(candidate: Candidate, file_system: &FileSystem) -> Option<(Input, bo
                 .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
                 .collect();
             names.sort();
-            (
-                InputKind::Folder,
-                ContentId::of_children(names.iter().map(String::as_str)),
-                None,
-            )
+            (InputKind::Folder, ContentId::of_children(names.iter().map(String::as_str)), None)
         }
         Kind::Other => return None,
     };
     let own = file_system.owns(&meta);
-    Some((
-        Input {
-            path,
-            kind,
-            id,
-            mtime: meta.mtime,
-            origin,
-            resolved,
-        },
-        own,
-    ))
+    Some((Input { path, kind, id, mtime: meta.mtime, origin, resolved }, own))
 }
 
 /// The blob id of a file's bytes; nothing if it changes while it is read.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::manifest::{Input, InputKind, Manifest, Origin, PackageKind, PackageRecord};
 use crate::moment::Moment;
-use crate::paths::{file_name, is_under};
+use crate::paths::{file_name, is_under, parent};
 use crate::rebuild::{Doubt, Touch};
 
 /// What is on disk now, as far as stamping needs to know it.
@@ -63,11 +63,7 @@ pub fn plan(manifest: &Manifest, present: &Present) -> StampPlan {
 pub fn plan_without_manifest(present: &Present) -> StampPlan {
     let inside = present.inputs.values().filter(|input| input.origin != Origin::Outside);
     let times: BTreeMap<String, Moment> = inside.map(|input| (input.path.clone(), present.new_time)).collect();
-    StampPlan {
-        differing: times.keys().cloned().collect(),
-        times,
-        ..StampPlan::default()
-    }
+    StampPlan { differing: times.keys().cloned().collect(), times, ..StampPlan::default() }
 }
 
 struct Planner<'a> {
@@ -87,20 +83,13 @@ impl<'a> Planner<'a> {
         let mut readers: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (index, unit) in manifest.units.iter().enumerate() {
             for &input in &unit.inputs {
-                readers
-                    .entry(manifest.inputs[input].path.as_str())
-                    .or_default()
-                    .push(index);
+                readers.entry(manifest.inputs[input].path.as_str()).or_default().push(index);
             }
         }
         Self {
             manifest,
             present,
-            recorded: manifest
-                .inputs
-                .iter()
-                .map(|input| (input.path.as_str(), input))
-                .collect(),
+            recorded: manifest.inputs.iter().map(|input| (input.path.as_str(), input)).collect(),
             readers,
             changed: BTreeSet::new(),
             added: BTreeSet::new(),
@@ -131,12 +120,7 @@ impl<'a> Planner<'a> {
             }
         }
         let inputs = &self.present.inputs;
-        self.gone = self
-            .recorded
-            .keys()
-            .copied()
-            .filter(|path| !inputs.contains_key(*path))
-            .collect();
+        self.gone = self.recorded.keys().copied().filter(|path| !inputs.contains_key(*path)).collect();
         let differing = self.changed.iter().chain(&self.added).chain(&self.gone);
         self.plan.differing = differing.map(|path| (*path).to_owned()).collect();
         self.plan.differing.sort();
@@ -151,10 +135,7 @@ impl<'a> Planner<'a> {
 
     /// Doubts every unit that names `path` or something below it.
     fn doubt_readers(&mut self, path: &str, doubt: &Doubt) {
-        let below = self
-            .readers
-            .range(path..)
-            .take_while(|(named, _)| named.starts_with(path));
+        let below = self.readers.range(path..).take_while(|(named, _)| named.starts_with(path));
         let units: Vec<usize> = below
             .filter(|(named, _)| **named == path || is_under(named, path))
             .flat_map(|(_, units)| units.iter().copied())
@@ -172,13 +153,7 @@ impl<'a> Planner<'a> {
             let kind_now = self.present.inputs.get(path).map(|input| input.kind);
             if then.kind == InputKind::Symlink {
                 if let Some(old) = &then.resolved {
-                    self.doubt_readers(
-                        old,
-                        &Doubt::LinkMoved {
-                            link: path.to_owned(),
-                            old: old.clone(),
-                        },
-                    );
+                    self.doubt_readers(old, &Doubt::LinkMoved { link: path.to_owned(), old: old.clone() });
                 }
                 self.file_set_changed(path);
             }
@@ -194,10 +169,7 @@ impl<'a> Planner<'a> {
     }
 
     fn is_link(&self, path: &str) -> bool {
-        self.present
-            .inputs
-            .get(path)
-            .is_some_and(|input| input.kind == InputKind::Symlink)
+        self.present.inputs.get(path).is_some_and(|input| input.kind == InputKind::Symlink)
     }
 
     /// A file that a build made inside the sources does not come back with a checkout; its build script has to run.
@@ -224,12 +196,7 @@ impl<'a> Planner<'a> {
             self.file_set_changed(path);
         }
         // A manifest that appears below a package takes its folder out of the package.
-        let added: Vec<&str> = self
-            .added
-            .iter()
-            .copied()
-            .filter(|path| file_name(path) == "Cargo.toml")
-            .collect();
+        let added: Vec<&str> = self.added.iter().copied().filter(|path| file_name(path) == "Cargo.toml").collect();
         for path in added {
             self.file_set_changed(path);
         }
@@ -246,10 +213,7 @@ impl<'a> Planner<'a> {
             .filter(|package| splits_a_package || deepest.as_ref() == Some(&package.dir))
             .collect();
         for package in owners {
-            if self
-                .units_of(&package.name, crate::manifest::UnitRecord::is_precalculated)
-                .is_empty()
-            {
+            if self.units_of(&package.name, crate::manifest::UnitRecord::is_precalculated).is_empty() {
                 continue;
             }
             let manifest_path = join(&package.dir, "Cargo.toml");
@@ -262,32 +226,21 @@ impl<'a> Planner<'a> {
 
     /// A proc macro that reads files leaves no trace of which: any change that no dep-info accounts for may be one.
     fn macro_inputs(&mut self) {
-        let differing: Vec<&str> = self
-            .changed
-            .iter()
-            .chain(&self.added)
-            .chain(&self.gone)
-            .copied()
-            .collect();
-        let unlisted: Vec<&str> = differing
-            .into_iter()
-            .filter(|path| self.could_be_macro_input(path))
-            .collect();
+        let differing: Vec<&str> = self.changed.iter().chain(&self.added).chain(&self.gone).copied().collect();
+        let unlisted: Vec<&str> = differing.into_iter().filter(|path| self.could_be_macro_input(path)).collect();
+        let manifests = self.added.iter().filter(|path| file_name(path) == "Cargo.toml");
+        let new_packages: Vec<&str> = manifests.filter_map(|path| parent(path)).collect();
         for package in &self.manifest.packages {
             let Some(reader) = package.reading_macros.first() else {
                 continue;
             };
             let suspect = unlisted.iter().find(|path| match self.owner(path) {
                 Some(owner) => owner.dir == package.dir,
-                None => true,
+                None => !new_packages.iter().any(|dir| is_under(path, dir)),
             });
             let Some(path) = suspect else { continue };
             let mut touched = false;
-            for source in package
-                .sources
-                .iter()
-                .filter(|source| self.present.inputs.contains_key(*source))
-            {
+            for source in package.sources.iter().filter(|source| self.present.inputs.contains_key(*source)) {
                 let before = self.plan.times.insert(source.clone(), self.present.new_time);
                 touched |= before != Some(self.present.new_time);
             }
@@ -299,62 +252,34 @@ impl<'a> Planner<'a> {
     }
 
     fn could_be_macro_input(&self, path: &str) -> bool {
-        let kind = self
-            .present
-            .inputs
-            .get(path)
-            .or_else(|| self.recorded.get(path).copied())
-            .map(|input| input.kind);
-        let outside = self
-            .recorded
-            .get(path)
-            .is_some_and(|input| input.origin == Origin::Outside);
-        // Cargo itself accounts for the lock file to the last package; what drives the CI service is no input of a build.
-        let accounted = file_name(path) == "Cargo.lock" || path.split(['/', '\\']).any(|part| part == ".github");
-        let listed = self
-            .readers
-            .get(path)
-            .is_some_and(|units| units.iter().any(|&unit| !self.manifest.units[unit].is_run()));
+        let kind = self.present.inputs.get(path).or_else(|| self.recorded.get(path).copied()).map(|input| input.kind);
+        let outside = self.recorded.get(path).is_some_and(|input| input.origin == Origin::Outside);
+        // Cargo itself accounts for the lock file to the last package, and for what a workspace's manifest hands down; what
+        // drives the CI service is no input of a build.
+        let accounted = matches!((file_name(path), self.owner(path)), ("Cargo.lock", _) | ("Cargo.toml", None))
+            || path.split(['/', '\\']).any(|part| part == ".github");
+        let listed =
+            self.readers.get(path).is_some_and(|units| units.iter().any(|&unit| !self.manifest.units[unit].is_run()));
         kind != Some(InputKind::Folder) && !outside && !accounted && !listed
     }
 
     /// Cargo looks at a vendored package only when something else made it dirty.
     fn vendored(&mut self) {
-        let differing: Vec<&str> = self
-            .changed
-            .iter()
-            .chain(&self.added)
-            .chain(&self.gone)
-            .copied()
-            .collect();
-        for package in self
-            .manifest
-            .packages
-            .iter()
-            .filter(|package| package.kind == PackageKind::Vendored)
-        {
+        let differing: Vec<&str> = self.changed.iter().chain(&self.added).chain(&self.gone).copied().collect();
+        for package in self.manifest.packages.iter().filter(|package| package.kind == PackageKind::Vendored) {
             let Some(path) = differing.iter().find(|path| is_under(path, &package.dir)) else {
                 continue;
             };
             for unit in self.units_of(&package.name, |_| true) {
-                self.doubt(
-                    unit,
-                    Doubt::VendoredChanged {
-                        path: (*path).to_owned(),
-                    },
-                );
+                self.doubt(unit, Doubt::VendoredChanged { path: (*path).to_owned() });
             }
         }
     }
 
     /// Outside files: equal ones get their time back where that is ours to set, changed ones cost their readers.
     fn outside(&mut self) {
-        let outside: Vec<&Input> = self
-            .present
-            .inputs
-            .values()
-            .filter(|input| input.origin == Origin::Outside)
-            .collect();
+        let outside: Vec<&Input> =
+            self.present.inputs.values().filter(|input| input.origin == Origin::Outside).collect();
         for now in outside {
             let path = now.path.as_str();
             let Some(then) = self.recorded.get(path).copied() else {
@@ -376,16 +301,8 @@ impl<'a> Planner<'a> {
         if self.present.shift.is_zero() {
             return;
         }
-        for package in self
-            .manifest
-            .packages
-            .iter()
-            .filter(|package| package.kind == PackageKind::Path)
-        {
-            if self
-                .units_of(&package.name, crate::manifest::UnitRecord::is_precalculated)
-                .is_empty()
-            {
+        for package in self.manifest.packages.iter().filter(|package| package.kind == PackageKind::Path) {
+            if self.units_of(&package.name, crate::manifest::UnitRecord::is_precalculated).is_empty() {
                 continue;
             }
             let exact: Vec<(&str, Moment)> = self
@@ -398,47 +315,27 @@ impl<'a> Planner<'a> {
                 .collect();
             let names_them = |unit: &&crate::manifest::UnitRecord| {
                 unit.package == package.name
-                    || unit
-                        .inputs
-                        .iter()
-                        .any(|&input| is_under(&self.manifest.inputs[input].path, &package.dir))
+                    || unit.inputs.iter().any(|&input| is_under(&self.manifest.inputs[input].path, &package.dir))
             };
-            let oldest = self
-                .manifest
-                .units
-                .iter()
-                .filter(names_them)
-                .map(|unit| unit.reference)
-                .min();
+            let oldest = self.manifest.units.iter().filter(names_them).map(|unit| unit.reference).min();
             let limit = oldest.unwrap_or_default().minus(self.present.shift);
             if exact.iter().all(|(_, mtime)| *mtime <= limit) {
-                self.plan
-                    .times
-                    .extend(exact.into_iter().map(|(path, mtime)| (path.to_owned(), mtime)));
+                self.plan.times.extend(exact.into_iter().map(|(path, mtime)| (path.to_owned(), mtime)));
             } else {
-                self.plan.touches.push(Touch::ClockSkew {
-                    package: package.name.clone(),
-                });
+                self.plan.touches.push(Touch::ClockSkew { package: package.name.clone() });
             }
         }
     }
 
     /// The deepest package that a path belongs to.
     fn owner(&self, path: &str) -> Option<&'a PackageRecord> {
-        let packages = self
-            .manifest
-            .packages
-            .iter()
-            .filter(|package| is_under(path, &package.dir));
+        let packages = self.manifest.packages.iter().filter(|package| is_under(path, &package.dir));
         packages.max_by_key(|package| package.dir.len())
     }
 
     fn units_of(&self, package: &str, wanted: impl Fn(&crate::manifest::UnitRecord) -> bool) -> Vec<usize> {
         let units = self.manifest.units.iter().enumerate();
-        units
-            .filter(|(_, unit)| unit.package == package && wanted(unit))
-            .map(|(index, _)| index)
-            .collect()
+        units.filter(|(_, unit)| unit.package == package && wanted(unit)).map(|(index, _)| index).collect()
     }
 }
 

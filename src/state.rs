@@ -66,10 +66,7 @@ impl State {
         let value: serde_json::Value = serde_json::from_slice(&bytes).context("the state file is not readable")?;
         let format = value.get("format").and_then(serde_json::Value::as_u64);
         if format != Some(u64::from(FORMAT)) {
-            bail!(
-                "the state file `{}` was written by another version of Rekindle",
-                path.display()
-            );
+            bail!("the state file `{}` was written by another version of Rekindle", path.display());
         }
         let state: Self = serde_json::from_value(value).context("the state file is not readable")?;
         if let Some(restored) = &state.restored {

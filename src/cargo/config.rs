@@ -22,10 +22,8 @@ pub struct ConfigFile {
 
 /// The files that Cargo reads for a workspace, nearest first.
 pub fn load(workspace: &Path, cargo_home: &Path) -> Vec<ConfigFile> {
-    let mut dirs: Vec<(PathBuf, PathBuf)> = workspace
-        .ancestors()
-        .map(|base| (base.join(".cargo"), base.to_path_buf()))
-        .collect();
+    let mut dirs: Vec<(PathBuf, PathBuf)> =
+        workspace.ancestors().map(|base| (base.join(".cargo"), base.to_path_buf())).collect();
     if !dirs.iter().any(|(dir, _)| dir == cargo_home) {
         let base = cargo_home.parent().unwrap_or(cargo_home).to_path_buf();
         dirs.push((cargo_home.to_path_buf(), base));
@@ -34,46 +32,23 @@ pub fn load(workspace: &Path, cargo_home: &Path) -> Vec<ConfigFile> {
 }
 
 fn read(dir: &Path, base: &Path) -> Option<ConfigFile> {
-    let path = ["config", "config.toml"]
-        .iter()
-        .map(|name| dir.join(name))
-        .find(|path| path.is_file())?;
+    let path = ["config", "config.toml"].iter().map(|name| dir.join(name)).find(|path| path.is_file())?;
     let bytes = fs::read(&path).ok()?;
-    let table = std::str::from_utf8(&bytes)
-        .ok()
-        .and_then(|text| text.parse::<Table>().ok());
+    let table = std::str::from_utf8(&bytes).ok().and_then(|text| text.parse::<Table>().ok());
     let digest = match &table {
         Some(table) => Digest::of_value(&without_noise(table.clone())),
         None => Digest::of(&bytes),
     };
-    Some(ConfigFile {
-        path,
-        base: base.to_path_buf(),
-        table,
-        digest,
-    })
+    Some(ConfigFile { path, base: base.to_path_buf(), table, digest })
 }
 
 fn without_noise(mut table: Table) -> Table {
-    for name in [
-        "term",
-        "alias",
-        "net",
-        "http",
-        "credential-alias",
-        "cargo-new",
-        "future-incompat-report",
-        "cache",
-    ] {
+    for name in ["term", "alias", "net", "http", "credential-alias", "cargo-new", "future-incompat-report", "cache"] {
         table.remove(name);
     }
     let cut_token = |value: &mut Value| {
         if let Some(table) = value.as_table_mut() {
-            table.retain(|name, _| {
-                !["token", "secret-key", "credential-provider"]
-                    .iter()
-                    .any(|noise| *noise == name)
-            });
+            table.retain(|name, _| !["token", "secret-key", "credential-provider"].iter().any(|noise| *noise == name));
         }
     };
     if let Some(registry) = table.get_mut("registry") {
@@ -104,10 +79,9 @@ mod tests {
     fn a_token_and_a_colour_change_nothing_and_a_flag_does() {
         let digest = |text: &str| Digest::of_value(&without_noise(text.parse().unwrap()));
         let plain = digest("[build]\njobs = 1");
-        assert_eq!(
-            digest("[build]\njobs = 1\n[term]\ncolor = \"always\"\n[registries.x]"),
-            { digest("[build]\njobs = 1\n[registries.x]\ntoken = \"hunter22\"") }
-        );
+        assert_eq!(digest("[build]\njobs = 1\n[term]\ncolor = \"always\"\n[registries.x]"), {
+            digest("[build]\njobs = 1\n[registries.x]\ntoken = \"hunter22\"")
+        });
         assert_ne!(digest("[build]\njobs = 1\nrustflags = [\"-g\"]"), plain);
     }
 }

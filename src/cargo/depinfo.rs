@@ -41,11 +41,7 @@ pub fn parse(bytes: &[u8]) -> Option<DepInfo> {
     }
     for _ in 0..cursor.number()? {
         let name = cursor.text()?;
-        let value = if cursor.byte()? == 1 {
-            Some(cursor.text()?)
-        } else {
-            None
-        };
+        let value = if cursor.byte()? == 1 { Some(cursor.text()?) } else { None };
         info.env.push((name, value));
     }
     cursor.0.is_empty().then_some(info)
@@ -104,13 +100,7 @@ mod tests {
     #[test]
     fn every_field_is_read() {
         let info = parse(&sample()).unwrap();
-        assert_eq!(
-            info.files,
-            [
-                DepFile::InPackage("src/lib.rs".into()),
-                DepFile::InBuildRoot("/etc/x.h".into())
-            ]
-        );
+        assert_eq!(info.files, [DepFile::InPackage("src/lib.rs".into()), DepFile::InBuildRoot("/etc/x.h".into())]);
         assert_eq!(info.env, [("MY_VAR".to_owned(), None)]);
     }
 

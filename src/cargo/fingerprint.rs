@@ -56,17 +56,12 @@ impl Local {
             "CheckDepInfo" => Self::CheckDepInfo,
             "RerunIfChanged" => {
                 let paths = body.get("paths").and_then(Value::as_array).into_iter().flatten();
-                Self::RerunIfChanged {
-                    paths: paths.filter_map(Value::as_str).map(str::to_owned).collect(),
-                }
+                Self::RerunIfChanged { paths: paths.filter_map(Value::as_str).map(str::to_owned).collect() }
             }
             "RerunIfEnvChanged" => {
                 let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
                 match text("var") {
-                    Some(name) => Self::RerunIfEnvChanged {
-                        name,
-                        value: text("val"),
-                    },
+                    Some(name) => Self::RerunIfEnvChanged { name, value: text("val") },
                     None => Self::Unknown,
                 }
             }
@@ -77,13 +72,11 @@ impl Local {
 
 /// Hash files hold the little-endian bytes of the number as hex.
 fn spell(hash: u64) -> String {
-    hash.to_le_bytes()
-        .iter()
-        .fold(String::with_capacity(16), |mut text, byte| {
-            use std::fmt::Write;
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    hash.to_le_bytes().iter().fold(String::with_capacity(16), |mut text, byte| {
+        use std::fmt::Write;
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]
@@ -102,13 +95,8 @@ mod tests {
             [
                 Local::CheckDepInfo,
                 Local::Unknown,
-                Local::RerunIfChanged {
-                    paths: vec!["assets".into()]
-                },
-                Local::RerunIfEnvChanged {
-                    name: "V".into(),
-                    value: None
-                },
+                Local::RerunIfChanged { paths: vec!["assets".into()] },
+                Local::RerunIfEnvChanged { name: "V".into(), value: None },
             ]
         );
     }

@@ -12,9 +12,7 @@ use crate::disk::{self, Found, Kind};
 
 /// The Cargo home as spelled: Cargo compares the spelling, not what it leads to.
 pub fn path() -> Option<PathBuf> {
-    std::env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
+    std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
 }
 
 /// The files to keep below `home`, and what of the lock files they do not cover.
@@ -35,12 +33,7 @@ pub fn holdings(home: &Path, locked: &[Locked]) -> io::Result<Holdings> {
     holdings.files.extend(disk::walk(&index, &skip_index)?);
 
     for found in disk::walk(&home.join("registry/cache"), &|_| true)? {
-        let name = found
-            .path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = found.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if found.meta.kind == Kind::Folder {
             holdings.files.push(found);
         } else if crates.contains(&name) {
@@ -53,9 +46,7 @@ pub fn holdings(home: &Path, locked: &[Locked]) -> io::Result<Holdings> {
     let wanted = |dir: &Path| {
         let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         dir.parent() != Some(&databases)
-            || name
-                .rsplit_once('-')
-                .is_some_and(|(name, _)| repositories.contains(&name.to_lowercase()))
+            || name.rsplit_once('-').is_some_and(|(name, _)| repositories.contains(&name.to_lowercase()))
     };
     for found in disk::walk(&databases, &wanted)? {
         let top = found
@@ -67,12 +58,7 @@ pub fn holdings(home: &Path, locked: &[Locked]) -> io::Result<Holdings> {
         if !top.is_some_and(|top| wanted(&top)) {
             continue;
         }
-        let relative = found
-            .path
-            .strip_prefix(home)
-            .unwrap_or(&found.path)
-            .to_string_lossy()
-            .replace('\\', "/");
+        let relative = found.path.strip_prefix(home).unwrap_or(&found.path).to_string_lossy().replace('\\', "/");
         let is_revision =
             relative.ends_with(".pack") || relative.contains("/objects/") && found.meta.kind == Kind::File;
         if is_revision || relative.ends_with("/FETCH_HEAD") {

@@ -42,27 +42,17 @@ pub fn effective(wish: Wish, workspace: &Workspace, configs: &[ConfigFile]) -> E
     if let Some((_, value)) = config::find(configs, &["build", "incremental"]) {
         return said(format!("build.incremental={value}"));
     }
-    let manifest = fs::read_to_string(workspace.root.join("Cargo.toml"))
-        .ok()
-        .and_then(|text| text.parse::<Table>().ok());
-    let tables = configs
-        .iter()
-        .filter_map(|file| file.table.as_ref())
-        .chain(manifest.as_ref());
+    let manifest =
+        fs::read_to_string(workspace.root.join("Cargo.toml")).ok().and_then(|text| text.parse::<Table>().ok());
+    let tables = configs.iter().filter_map(|file| file.table.as_ref()).chain(manifest.as_ref());
     for profiles in tables.filter_map(|table| table.get("profile")?.as_table()) {
-        if profiles
-            .values()
-            .any(|profile| profile.get("incremental").and_then(Value::as_bool).is_some())
-        {
+        if profiles.values().any(|profile| profile.get("incremental").and_then(Value::as_bool).is_some()) {
             return said("profile".to_owned());
         }
     }
     match wish {
         Wish::On => said("cargo's default".to_owned()),
         // The same words as for a variable that is already there, so that a second restore in the job makes the same key.
-        Wish::Off => Effective {
-            text: "CARGO_INCREMENTAL=0".to_owned(),
-            export: true,
-        },
+        Wish::Off => Effective { text: "CARGO_INCREMENTAL=0".to_owned(), export: true },
     }
 }

@@ -90,12 +90,7 @@ fn in_profile(profile: &str, rest: &str) -> Belongs {
     let own = str::to_owned;
     let legacy = |name: &str| {
         let (package, id) = split_id(name)?;
-        Some(UnitPlace {
-            layout: Layout::Legacy,
-            profile: own(profile),
-            package: own(package),
-            id: own(id),
-        })
+        Some(UnitPlace { layout: Layout::Legacy, profile: own(profile), package: own(package), id: own(id) })
     };
     match parts.as_slice() {
         [".fingerprint", unit, ..] => legacy(unit).map_or(Belongs::Loose, Belongs::Unit),
@@ -108,15 +103,9 @@ fn in_profile(profile: &str, rest: &str) -> Belongs {
         ["build", unit, ..] => legacy(unit).map_or(Belongs::Loose, Belongs::Unit),
         ["deps", file, ..] if has_extension(file, "d") => Belongs::Disposable,
         ["deps" | "examples", file, ..] => match id_of_file(file) {
-            Some(id) => Belongs::UnitId {
-                profile: own(profile),
-                id: own(id),
-            },
+            Some(id) => Belongs::UnitId { profile: own(profile), id: own(id) },
             None if parts[0] == "examples" => Belongs::Uplift,
-            None => Belongs::Unhashed {
-                profile: own(profile),
-                target: target_of_file(file),
-            },
+            None => Belongs::Unhashed { profile: own(profile), target: target_of_file(file) },
         },
         ["incremental", ..] => Belongs::Incremental,
         [file] if file.starts_with(".cargo-") => Belongs::Disposable,
@@ -157,11 +146,7 @@ fn id_of_file(file: &str) -> Option<&str> {
 fn target_of_file(file: &str) -> String {
     let stem = file.split('.').next().unwrap_or(file);
     let library = [".so", ".dylib", ".a", ".rlib"].iter().any(|end| file.ends_with(end));
-    let name = if library {
-        stem.strip_prefix("lib").unwrap_or(stem)
-    } else {
-        stem
-    };
+    let name = if library { stem.strip_prefix("lib").unwrap_or(stem) } else { stem };
     name.replace('-', "_")
 }
 
@@ -187,25 +172,11 @@ mod tests {
     #[test]
     fn both_layouts_are_told_apart_file_by_file() {
         let unit = |layout, profile: &str, package: &str| {
-            Belongs::Unit(UnitPlace {
-                layout,
-                profile: profile.into(),
-                package: package.into(),
-                id: ID.into(),
-            })
+            Belongs::Unit(UnitPlace { layout, profile: profile.into(), package: package.into(), id: ID.into() })
         };
-        let by_id = Belongs::UnitId {
-            profile: "debug".into(),
-            id: ID.into(),
-        };
-        assert_eq!(
-            classify("debug/.fingerprint/a-b-0123456789abcdef/lib-a"),
-            unit(Layout::Legacy, "debug", "a-b")
-        );
-        assert_eq!(
-            classify("debug/build/a-0123456789abcdef/out/x/y"),
-            unit(Layout::Legacy, "debug", "a")
-        );
+        let by_id = Belongs::UnitId { profile: "debug".into(), id: ID.into() };
+        assert_eq!(classify("debug/.fingerprint/a-b-0123456789abcdef/lib-a"), unit(Layout::Legacy, "debug", "a-b"));
+        assert_eq!(classify("debug/build/a-0123456789abcdef/out/x/y"), unit(Layout::Legacy, "debug", "a"));
         assert_eq!(classify("debug/deps/liba-0123456789abcdef.rlib"), by_id);
         assert_eq!(classify("debug/deps/app-0123456789abcdef"), by_id);
         assert_eq!(classify("debug/examples/e-0123456789abcdef.dwp"), by_id);
@@ -221,10 +192,7 @@ mod tests {
 
     #[test]
     fn what_carries_no_unit_id_is_sorted_by_place() {
-        let unhashed = Belongs::Unhashed {
-            profile: "debug".into(),
-            target: "my_lib".into(),
-        };
+        let unhashed = Belongs::Unhashed { profile: "debug".into(), target: "my_lib".into() };
         assert_eq!(classify("debug/deps/libmy_lib.so"), unhashed);
         assert_eq!(classify("debug/app"), Belongs::Uplift);
         assert_eq!(classify("debug/examples/demo"), Belongs::Uplift);

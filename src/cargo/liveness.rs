@@ -28,16 +28,10 @@ pub fn ages(
     job_succeeded: bool,
 ) -> Vec<Option<u32>> {
     if evidence == Evidence::Nothing {
-        return edges
-            .iter()
-            .map(|deps| deps.iter().all(Option::is_some).then_some(0))
-            .collect();
+        return edges.iter().map(|deps| deps.iter().all(Option::is_some).then_some(0)).collect();
     }
-    let mut used: Vec<bool> = units
-        .iter()
-        .zip(known)
-        .map(|(unit, known)| known.is_none() || unit.accessed > Moment::EPOCH)
-        .collect();
+    let mut used: Vec<bool> =
+        units.iter().zip(known).map(|(unit, known)| known.is_none() || unit.accessed > Moment::EPOCH).collect();
     let mut open: Vec<usize> = (0..units.len()).filter(|&at| used[at]).collect();
     while let Some(at) = open.pop() {
         for &dep in edges[at].iter().flatten() {
@@ -64,19 +58,8 @@ mod tests {
     use crate::manifest::Layout;
 
     fn unit(accessed: i64) -> DiskUnit {
-        let place = UnitPlace {
-            layout: Layout::Legacy,
-            profile: "debug".into(),
-            package: "a".into(),
-            id: "0".into(),
-        };
-        DiskUnit {
-            place,
-            fingerprints: Vec::new(),
-            reference: Moment(1),
-            accessed: Moment(accessed),
-            seconds: 0.0,
-        }
+        let place = UnitPlace { layout: Layout::Legacy, profile: "debug".into(), package: "a".into(), id: "0".into() };
+        DiskUnit { place, fingerprints: Vec::new(), reference: Moment(1), accessed: Moment(accessed), seconds: 0.0 }
     }
 
     #[test]
@@ -85,14 +68,8 @@ mod tests {
         let units: Vec<&DiskUnit> = units.iter().collect();
         let edges = vec![vec![Some(1)], vec![], vec![]];
         let known = [Some(0), Some(2), Some(3)];
-        assert_eq!(
-            ages(&units, &edges, &known, Evidence::AccessTimes, 3, true),
-            [Some(0), Some(0), None]
-        );
-        assert_eq!(
-            ages(&units, &edges, &known, Evidence::AccessTimes, 3, false),
-            [Some(0), Some(0), Some(3)]
-        );
+        assert_eq!(ages(&units, &edges, &known, Evidence::AccessTimes, 3, true), [Some(0), Some(0), None]);
+        assert_eq!(ages(&units, &edges, &known, Evidence::AccessTimes, 3, false), [Some(0), Some(0), Some(3)]);
     }
 
     #[test]

@@ -27,9 +27,7 @@ impl Locked {
                 "let Cargo write it anew with `cargo generate-lockfile`, or resolve the merge conflict in it",
             )
         })?;
-        Ok(Self {
-            packages: lockfile.packages,
-        })
+        Ok(Self { packages: lockfile.packages })
     }
 
     /// External packages for the key: `name version` → `source checksum`.
@@ -37,10 +35,7 @@ impl Locked {
         let external = self.packages.iter().filter_map(|package| {
             let source = package.source.as_ref()?;
             let checksum = package.checksum.as_ref().map(ToString::to_string).unwrap_or_default();
-            Some((
-                format!("{} {}", package.name, package.version),
-                format!("{source} {checksum}").trim().to_owned(),
-            ))
+            Some((format!("{} {}", package.name, package.version), format!("{source} {checksum}").trim().to_owned()))
         });
         external.collect()
     }
@@ -48,30 +43,16 @@ impl Locked {
     /// File names of the archives that it needs.
     pub fn crate_files(&self) -> BTreeSet<String> {
         let registry = self.packages.iter().filter(|package| {
-            package
-                .source
-                .as_ref()
-                .is_some_and(|source| source.is_registry() || source.is_remote_registry())
+            package.source.as_ref().is_some_and(|source| source.is_registry() || source.is_remote_registry())
         });
-        registry
-            .map(|package| format!("{}-{}.crate", package.name, package.version))
-            .collect()
+        registry.map(|package| format!("{}-{}.crate", package.name, package.version)).collect()
     }
 
     /// The last part of every git repository's URL: what Cargo names its folders after.
     pub fn git_names(&self) -> BTreeSet<String> {
-        let git = self
-            .packages
-            .iter()
-            .filter_map(|package| package.source.as_ref())
-            .filter(|source| source.is_git());
+        let git = self.packages.iter().filter_map(|package| package.source.as_ref()).filter(|source| source.is_git());
         let last = |url: String| {
-            let path = url
-                .split(['?', '#'])
-                .next()
-                .unwrap_or_default()
-                .trim_end_matches('/')
-                .to_owned();
+            let path = url.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/').to_owned();
             let name = path.rsplit('/').next().unwrap_or_default();
             name.strip_suffix(".git").unwrap_or(name).to_lowercase()
         };

@@ -18,15 +18,7 @@ use super::workspace::Workspace;
 use crate::disk::{self, Kind};
 
 /// Names without which a library cannot read a file. A preceding letter, digit or `_` makes it another name.
-const TRACES: [&str; 7] = [
-    "fs::",
-    "std::fs",
-    "File::",
-    "read_to_string",
-    "read_dir",
-    "Command",
-    "CARGO_MANIFEST_DIR",
-];
+const TRACES: [&str; 7] = ["fs::", "std::fs", "File::", "read_to_string", "read_dir", "Command", "CARGO_MANIFEST_DIR"];
 
 /// For every path package, by name: the file-reading proc macros among what it depends on.
 pub fn readers(
@@ -36,13 +28,13 @@ pub fn readers(
     cargo_home: &Path,
 ) -> BTreeMap<String, BTreeSet<String>> {
     let graph = Graph::new(workspace, locked, vendored, cargo_home);
-    let reading: BTreeSet<usize> = (0..graph.nodes.len())
-        .filter(|&at| graph.nodes[at].is_proc_macro && graph.may_read_files(at))
-        .collect();
+    let reading: BTreeSet<usize> =
+        (0..graph.nodes.len()).filter(|&at| graph.nodes[at].is_proc_macro && graph.may_read_files(at)).collect();
     let names_of = |at: usize| {
         let reached = graph.closure(at, |node| graph.nodes[node].all.clone());
         reached
             .intersection(&reading)
+            .filter(|&&reader| reader != at)
             .map(|&at| graph.nodes[at].name.clone())
             .collect::<BTreeSet<_>>()
     };
@@ -79,9 +71,8 @@ impl Graph {
             .collect();
         let node = |package: &LockedPackage| {
             let dir = places.of(package);
-            let manifest: Option<Table> = dir
-                .as_ref()
-                .and_then(|dir| fs::read_to_string(dir.join("Cargo.toml")).ok()?.parse().ok());
+            let manifest: Option<Table> =
+                dir.as_ref().and_then(|dir| fs::read_to_string(dir.join("Cargo.toml")).ok()?.parse().ok());
             let normal_names = manifest.as_ref().map(normal_dependencies).unwrap_or_default();
             let deps: Vec<(String, usize)> = package
                 .dependencies
@@ -93,28 +84,17 @@ impl Graph {
                 })
                 .collect();
             let library = manifest.as_ref().and_then(|manifest| manifest.get("lib"));
-            let flag = |name: &str| {
-                library
-                    .and_then(|lib| lib.get(name))
-                    .and_then(Value::as_bool)
-                    .unwrap_or(false)
-            };
+            let flag = |name: &str| library.and_then(|lib| lib.get(name)).and_then(Value::as_bool).unwrap_or(false);
             Node {
                 name: package.name.to_string(),
                 dir,
                 is_local: package.source.is_none(),
                 is_proc_macro: flag("proc-macro") || flag("proc_macro"),
                 all: deps.iter().map(|(_, at)| *at).collect(),
-                normal: deps
-                    .iter()
-                    .filter(|(name, _)| normal_names.contains(name))
-                    .map(|(_, at)| *at)
-                    .collect(),
+                normal: deps.iter().filter(|(name, _)| normal_names.contains(name)).map(|(_, at)| *at).collect(),
             }
         };
-        Self {
-            nodes: locked.packages.iter().map(node).collect(),
-        }
+        Self { nodes: locked.packages.iter().map(node).collect() }
     }
 
     fn may_read_files(&self, at: usize) -> bool {
@@ -144,23 +124,12 @@ struct Places<'a> {
 impl<'a> Places<'a> {
     fn new(workspace: &'a Workspace, vendored: &'a [Vendored], cargo_home: &Path) -> Self {
         let folders = |dir: &Path| -> Vec<PathBuf> {
-            fs::read_dir(dir)
-                .into_iter()
-                .flatten()
-                .filter_map(Result::ok)
-                .map(|entry| entry.path())
-                .collect()
+            fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path()).collect()
         };
-        let checkouts = folders(&cargo_home.join("git/checkouts"))
-            .iter()
-            .flat_map(|dir| folders(dir))
-            .collect();
+        let checkouts = folders(&cargo_home.join("git/checkouts")).iter().flat_map(|dir| folders(dir)).collect();
         Self {
             workspace,
-            vendored: vendored
-                .iter()
-                .map(|package| (package.name.as_str(), package.dir.as_path()))
-                .collect(),
+            vendored: vendored.iter().map(|package| (package.name.as_str(), package.dir.as_path())).collect(),
             registries: folders(&cargo_home.join("registry/src")),
             checkouts,
         }
@@ -174,27 +143,21 @@ impl<'a> Places<'a> {
         };
         if source.is_git() {
             let revision = source.precise().and_then(|precise| precise.get(..7))?;
-            let checkout = self.checkouts.iter().find(|dir| {
-                dir.file_name()
-                    .is_some_and(|name| name.to_string_lossy().starts_with(revision))
-            })?;
+            let checkout = self
+                .checkouts
+                .iter()
+                .find(|dir| dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with(revision)))?;
             return package_in_checkout(checkout, name);
         }
         let versioned = format!("{name}-{}", package.version);
-        let extracted = self
-            .registries
-            .iter()
-            .map(|dir| dir.join(&versioned))
-            .find(|dir| dir.is_dir());
+        let extracted = self.registries.iter().map(|dir| dir.join(&versioned)).find(|dir| dir.is_dir());
         extracted.or_else(|| self.vendored.get(name).map(|dir| dir.to_path_buf()))
     }
 }
 
 fn package_in_checkout(checkout: &Path, name: &str) -> Option<PathBuf> {
-    let found = disk::walk(checkout, &|dir| {
-        dir.file_name().is_some_and(|name| name != ".git" && name != "target")
-    })
-    .ok()?;
+    let found =
+        disk::walk(checkout, &|dir| dir.file_name().is_some_and(|name| name != ".git" && name != "target")).ok()?;
     let manifests = found.iter().filter(|found| found.path.ends_with("Cargo.toml"));
     let named = |path: &Path| {
         let table: Table = fs::read_to_string(path).ok()?.parse().ok()?;
@@ -205,33 +168,20 @@ fn package_in_checkout(checkout: &Path, name: &str) -> Option<PathBuf> {
 
 /// Names of the packages that a library is linked with, renamed ones by their real name.
 fn normal_dependencies(manifest: &Table) -> BTreeSet<String> {
-    let targets = manifest
-        .get("target")
-        .and_then(Value::as_table)
-        .into_iter()
-        .flat_map(|targets| targets.values());
-    let tables = targets
-        .filter_map(|target| target.get("dependencies"))
-        .chain(manifest.get("dependencies"));
+    let targets = manifest.get("target").and_then(Value::as_table).into_iter().flat_map(|targets| targets.values());
+    let tables = targets.filter_map(|target| target.get("dependencies")).chain(manifest.get("dependencies"));
     let named = |(name, value): (&String, &Value)| {
-        value
-            .get("package")
-            .and_then(Value::as_str)
-            .map_or_else(|| name.clone(), str::to_owned)
+        value.get("package").and_then(Value::as_str).map_or_else(|| name.clone(), str::to_owned)
     };
-    tables
-        .filter_map(Value::as_table)
-        .flat_map(|table| table.iter().map(named))
-        .collect()
+    tables.filter_map(Value::as_table).flat_map(|table| table.iter().map(named)).collect()
 }
 
 fn sources_show_traces(dir: &Path) -> bool {
     let Ok(found) = disk::walk(&dir.join("src"), &|_| true) else {
         return true;
     };
-    let sources = found
-        .iter()
-        .filter(|found| found.meta.kind == Kind::File && found.path.extension().is_some_and(|e| e == "rs"));
+    let sources =
+        found.iter().filter(|found| found.meta.kind == Kind::File && found.path.extension().is_some_and(|e| e == "rs"));
     let mut seen = false;
     for source in sources {
         seen = true;
@@ -289,9 +239,7 @@ mod tests {
         assert!(shows_traces(b"use std::{fs, io}; fs::read(p)"));
         assert!(shows_traces(b"let url = \"https://x\"; File::open(p)"));
         assert!(shows_traces(b"std::env::var(\"CARGO_MANIFEST_DIR\")"));
-        assert!(!shows_traces(
-            b"/// use std::fs;\nfn f() {} // File::open\n/* read_dir */"
-        ));
+        assert!(!shows_traces(b"/// use std::fs;\nfn f() {} // File::open\n/* read_dir */"));
         assert!(!shows_traces(b"impl SourceFile::X { my_fs::y }"));
     }
 }

@@ -14,23 +14,12 @@ use crate::problem::WrongInput;
 pub fn rustc_version(dir: &Path) -> Result<String> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
     let hint = "install the toolchain before this step, or mend `rust-toolchain.toml`";
-    let output = Command::new(&rustc)
-        .arg("-vV")
-        .current_dir(dir)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| {
-            WrongInput::new(
-                format!("`{} -vV` cannot be run: {error}", rustc.to_string_lossy()),
-                hint,
-            )
+    let output =
+        Command::new(&rustc).arg("-vV").current_dir(dir).stdin(Stdio::null()).output().map_err(|error| {
+            WrongInput::new(format!("`{} -vV` cannot be run: {error}", rustc.to_string_lossy()), hint)
         })?;
     if !output.status.success() {
-        let reason = String::from_utf8_lossy(&output.stderr)
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .to_owned();
+        let reason = String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or_default().to_owned();
         return Err(WrongInput::new(format!("`rustc -vV` failed in `{}`: {reason}", dir.display()), hint).into());
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -38,10 +27,7 @@ pub fn rustc_version(dir: &Path) -> Result<String> {
 
 /// The host triple from `rustc -vV`.
 pub fn host(rustc_version: &str) -> &str {
-    rustc_version
-        .lines()
-        .find_map(|line| line.strip_prefix("host: "))
-        .unwrap_or_default()
+    rustc_version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default()
 }
 
 /// The first line that the linker says of itself; nothing where the toolchain finds its linker by other means (MSVC).
@@ -49,11 +35,7 @@ pub fn linker(host: &str, configs: &[ConfigFile]) -> String {
     let variable = format!("CARGO_TARGET_{}_LINKER", host.to_uppercase().replace('-', "_"));
     let configured = config::find(configs, &["target", host, "linker"]).and_then(|(file, value)| {
         let text = value.as_str()?;
-        let path = if text.contains('/') {
-            file.base.join(text).into_os_string()
-        } else {
-            OsString::from(text)
-        };
+        let path = if text.contains('/') { file.base.join(text).into_os_string() } else { OsString::from(text) };
         Some(path)
     });
     let program = env::var_os(variable).or(configured);
@@ -70,13 +52,7 @@ pub fn c_compiler() -> String {
 }
 
 fn first_line(program: &OsString) -> String {
-    let output = Command::new(program)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output();
-    let text = output
-        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
-        .unwrap_or_default();
+    let output = Command::new(program).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     text.lines().next().unwrap_or_default().trim().to_owned()
 }

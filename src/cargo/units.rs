@@ -66,15 +66,11 @@ pub struct DiskFingerprint {
 
 impl DiskUnit {
     pub fn is_run(&self) -> bool {
-        self.fingerprints
-            .iter()
-            .any(|fingerprint| fingerprint.name.starts_with("run-"))
+        self.fingerprints.iter().any(|fingerprint| fingerprint.name.starts_with("run-"))
     }
 
     pub fn is_doc(&self) -> bool {
-        self.fingerprints
-            .iter()
-            .any(|fingerprint| fingerprint.name.starts_with("doc-"))
+        self.fingerprints.iter().any(|fingerprint| fingerprint.name.starts_with("doc-"))
     }
 
     pub fn locals(&self) -> impl Iterator<Item = Local> + '_ {
@@ -92,12 +88,7 @@ impl DiskUnit {
 
 /// The fingerprint folder of a unit, relative to its root.
 pub fn fingerprint_dir(place: &UnitPlace) -> String {
-    let UnitPlace {
-        layout,
-        profile,
-        package,
-        id,
-    } = place;
+    let UnitPlace { layout, profile, package, id } = place;
     match layout {
         Layout::Legacy => join(profile, &format!(".fingerprint/{package}-{id}")),
         Layout::PerUnit => join(profile, &format!("build/{package}/{id}/fingerprint")),
@@ -106,12 +97,7 @@ pub fn fingerprint_dir(place: &UnitPlace) -> String {
 
 /// The folder of a build script's run, relative to its root: what it printed, and `out/`.
 pub fn run_dir(place: &UnitPlace) -> String {
-    let UnitPlace {
-        layout,
-        profile,
-        package,
-        id,
-    } = place;
+    let UnitPlace { layout, profile, package, id } = place;
     match layout {
         Layout::Legacy => join(profile, &format!("build/{package}-{id}")),
         Layout::PerUnit => join(profile, &format!("build/{package}/{id}/run")),
@@ -128,12 +114,7 @@ pub fn run_output(place: &UnitPlace) -> String {
 
 /// A build script's `OUT_DIR`, relative to its root.
 pub fn out_dir(place: &UnitPlace) -> String {
-    let UnitPlace {
-        layout,
-        profile,
-        package,
-        id,
-    } = place;
+    let UnitPlace { layout, profile, package, id } = place;
     match layout {
         Layout::Legacy => join(profile, &format!("build/{package}-{id}/out")),
         Layout::PerUnit => join(profile, &format!("build/{package}/{id}/out")),
@@ -141,20 +122,13 @@ pub fn out_dir(place: &UnitPlace) -> String {
 }
 
 fn join(profile: &str, rest: &str) -> String {
-    if profile.is_empty() {
-        rest.to_owned()
-    } else {
-        format!("{profile}/{rest}")
-    }
+    if profile.is_empty() { rest.to_owned() } else { format!("{profile}/{rest}") }
 }
 
 /// Looks at everything below `root`, except below `apart` (a build folder inside a target folder is a root of its own).
 pub fn survey(root: &Path, apart: &[PathBuf], profiles_elsewhere: &Profiles) -> io::Result<Survey> {
     let enter = |dir: &Path| !apart.iter().any(|other| other == dir);
-    let mut survey = Survey {
-        root: root.to_path_buf(),
-        ..Survey::default()
-    };
+    let mut survey = Survey { root: root.to_path_buf(), ..Survey::default() };
     let mut found = Vec::new();
     for Found { path, meta } in disk::walk(root, &enter)? {
         if apart.contains(&path) {
@@ -171,13 +145,7 @@ pub fn survey(root: &Path, apart: &[PathBuf], profiles_elsewhere: &Profiles) -> 
     let belongs: Vec<Belongs> = found.iter().map(|(path, _)| profiles.classify(path)).collect();
     let places: BTreeSet<UnitPlace> = belongs
         .iter()
-        .filter_map(|belongs| {
-            if let Belongs::Unit(place) = belongs {
-                Some(place.clone())
-            } else {
-                None
-            }
-        })
+        .filter_map(|belongs| if let Belongs::Unit(place) = belongs { Some(place.clone()) } else { None })
         .collect();
     let places: Vec<UnitPlace> = places.into_iter().collect();
     let index: HashMap<&UnitPlace, usize> = places.iter().enumerate().map(|(at, place)| (place, at)).collect();
@@ -193,20 +161,15 @@ pub fn survey(root: &Path, apart: &[PathBuf], profiles_elsewhere: &Profiles) -> 
         .iter()
         .enumerate()
         .flat_map(|(at, unit)| {
-            let names = unit
-                .fingerprints
-                .iter()
-                .map(|fingerprint| target_name(&fingerprint.name));
+            let names = unit.fingerprints.iter().map(|fingerprint| target_name(&fingerprint.name));
             names.map(move |name| ((unit.place.profile.clone(), name), at))
         })
         .collect();
 
     let mut unit_files = HashSet::new();
     for ((_, meta), belongs) in found.iter().zip(&belongs) {
-        if matches!(
-            belongs,
-            Belongs::Unit(_) | Belongs::UnitId { .. } | Belongs::Unhashed { .. }
-        ) && meta.kind == Kind::File
+        if matches!(belongs, Belongs::Unit(_) | Belongs::UnitId { .. } | Belongs::Unhashed { .. })
+            && meta.kind == Kind::File
         {
             unit_files.extend(meta.identity);
         }
@@ -217,9 +180,9 @@ pub fn survey(root: &Path, apart: &[PathBuf], profiles_elsewhere: &Profiles) -> 
         .zip(belongs)
         .map(|((path, meta), belongs)| match belongs {
             Belongs::Unit(place) => index.get(&place).map_or(Role::Keep, |&at| Role::Unit(at)),
-            Belongs::UnitId { profile, id } => by_id
-                .get(&(profile.as_str(), id.as_str()))
-                .map_or(Role::Drop, |&at| Role::Unit(at)),
+            Belongs::UnitId { profile, id } => {
+                by_id.get(&(profile.as_str(), id.as_str())).map_or(Role::Drop, |&at| Role::Unit(at))
+            }
             Belongs::Unhashed { profile, target } => {
                 outputs.get(&(profile, target)).map_or(Role::Keep, |&at| Role::Unit(at))
             }
@@ -229,14 +192,8 @@ pub fn survey(root: &Path, apart: &[PathBuf], profiles_elsewhere: &Profiles) -> 
                 let library = stem.rsplit_once("/lib").map(|(dir, name)| format!("{dir}/{name}"));
                 let is_listed = [path.as_str(), stem].iter().any(|name| linked.contains(name))
                     || library.is_some_and(|name| linked.contains(name.as_str()));
-                let is_link = meta
-                    .identity
-                    .is_some_and(|identity| meta.links > 1 && unit_files.contains(&identity));
-                if path.ends_with(".d") || is_listed || is_link {
-                    Role::Drop
-                } else {
-                    Role::Keep
-                }
+                let is_link = meta.identity.is_some_and(|identity| meta.links > 1 && unit_files.contains(&identity));
+                if path.ends_with(".d") || is_listed || is_link { Role::Drop } else { Role::Keep }
             }
             Belongs::Incremental => Role::Incremental,
             Belongs::Doc => Role::Doc,
@@ -244,11 +201,7 @@ pub fn survey(root: &Path, apart: &[PathBuf], profiles_elsewhere: &Profiles) -> 
             Belongs::Disposable => Role::Drop,
         })
         .collect();
-    survey.files = found
-        .into_iter()
-        .zip(roles)
-        .map(|((path, meta), role)| DiskFile { path, meta, role })
-        .collect();
+    survey.files = found.into_iter().zip(roles).map(|((path, meta), role)| DiskFile { path, meta, role }).collect();
     Ok(survey)
 }
 
@@ -285,9 +238,7 @@ fn read_unit(root: &Path, place: &UnitPlace, metas: &BTreeMap<&str, &Meta>) -> D
     let mut accessed = Moment::EPOCH;
     let mut reference = Moment::EPOCH;
     for name in names.iter().filter(|name| is_hash_file(name)) {
-        let hash = read(name)
-            .and_then(|bytes| String::from_utf8(bytes).ok())
-            .unwrap_or_default();
+        let hash = read(name).and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
         let dep_name = format!("dep-{name}");
         let hash_meta = meta(name);
         accessed = accessed.max(hash_meta.map_or(Moment::EPOCH, |meta| meta.atime));
@@ -305,24 +256,14 @@ fn read_unit(root: &Path, place: &UnitPlace, metas: &BTreeMap<&str, &Meta>) -> D
         reference = output.mtime;
     }
     let seconds = seconds_spent(place, metas);
-    DiskUnit {
-        place: place.clone(),
-        fingerprints,
-        reference,
-        accessed,
-        seconds,
-    }
+    DiskUnit { place: place.clone(), fingerprints, reference, accessed, seconds }
 }
 
 /// From the moment Cargo noted before it started the unit to the newest thing that the unit left.
 fn seconds_spent(place: &UnitPlace, metas: &BTreeMap<&str, &Meta>) -> f64 {
     let started = [fingerprint_dir(place), run_dir(place)]
         .iter()
-        .filter_map(|dir| {
-            metas
-                .get(format!("{dir}/invoked.timestamp").as_str())
-                .map(|meta| meta.mtime)
-        })
+        .filter_map(|dir| metas.get(format!("{dir}/invoked.timestamp").as_str()).map(|meta| meta.mtime))
         .max();
     let dirs = [fingerprint_dir(place), run_dir(place), out_dir(place)];
     let newest_in = |dir: &String| {
@@ -351,14 +292,7 @@ fn target_name(fingerprint: &str) -> String {
     for start in ["test-", "run-", "doc-"] {
         name = name.strip_prefix(start).unwrap_or(name);
     }
-    for start in [
-        "integration-test-",
-        "build-script-",
-        "lib-",
-        "bin-",
-        "bench-",
-        "example-",
-    ] {
+    for start in ["integration-test-", "build-script-", "lib-", "bin-", "bench-", "example-"] {
         if let Some(rest) = name.strip_prefix(start) {
             return rest.replace('-', "_");
         }
@@ -371,25 +305,15 @@ fn target_name(fingerprint: &str) -> String {
 pub fn edges(units: &[&DiskUnit]) -> Vec<Vec<Option<usize>>> {
     let mut by_hash: HashMap<&str, usize> = HashMap::new();
     for (at, unit) in units.iter().enumerate() {
-        for fingerprint in unit
-            .fingerprints
-            .iter()
-            .filter(|fingerprint| !fingerprint.hash.is_empty())
-        {
+        for fingerprint in unit.fingerprints.iter().filter(|fingerprint| !fingerprint.hash.is_empty()) {
             by_hash.insert(&fingerprint.hash, at);
         }
     }
     units
         .iter()
         .map(|unit| {
-            let parsed = unit
-                .fingerprints
-                .iter()
-                .filter_map(|fingerprint| fingerprint.fingerprint.as_ref());
-            parsed
-                .flat_map(Fingerprint::dependency_hashes)
-                .map(|hash| by_hash.get(hash.as_str()).copied())
-                .collect()
+            let parsed = unit.fingerprints.iter().filter_map(|fingerprint| fingerprint.fingerprint.as_ref());
+            parsed.flat_map(Fingerprint::dependency_hashes).map(|hash| by_hash.get(hash.as_str()).copied()).collect()
         })
         .collect()
 }

@@ -33,10 +33,7 @@ impl Verdict {
 /// Runs `cargo` with these arguments in `dir` and listens.
 pub fn run(dir: &Path, arguments: &[String], env: &BTreeMap<String, String>) -> Result<Verdict> {
     ensure!(!arguments.is_empty(), "an empty cargo command");
-    let split = arguments
-        .iter()
-        .position(|word| word == "--")
-        .unwrap_or(arguments.len());
+    let split = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
     let mut words: Vec<OsString> = arguments[..split].iter().map(OsString::from).collect();
     words.extend(["--message-format=json", "-v", "--color=never"].map(OsString::from));
     words.extend(arguments[split..].iter().map(OsString::from));
@@ -49,26 +46,14 @@ pub fn run(dir: &Path, arguments: &[String], env: &BTreeMap<String, String>) -> 
         .context("cannot run `cargo`")?;
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-    let messages = stdout
-        .lines()
-        .filter(|line| line.starts_with('{'))
-        .map(serde_json::from_str);
-    let messages: Vec<Value> = messages
-        .collect::<Result<_, _>>()
-        .context("cargo printed a message that is no JSON")?;
+    let messages = stdout.lines().filter(|line| line.starts_with('{')).map(serde_json::from_str);
+    let messages: Vec<Value> = messages.collect::<Result<_, _>>().context("cargo printed a message that is no JSON")?;
     let mut said = Vec::new();
-    let mut verdict = Verdict {
-        success: output.status.success(),
-        ..Verdict::default()
-    };
+    let mut verdict = Verdict { success: output.status.success(), ..Verdict::default() };
     for message in &messages {
         if message["reason"] == "compiler-artifact" {
             let unit = artifact(message)?;
-            let list = if message["fresh"] == true {
-                &mut verdict.fresh
-            } else {
-                &mut verdict.compiled
-            };
+            let list = if message["fresh"] == true { &mut verdict.fresh } else { &mut verdict.compiled };
             list.insert(unit);
         } else if message["message"]["level"] == "error" {
             said.extend(message["message"]["rendered"].as_str());
@@ -82,22 +67,12 @@ pub fn run(dir: &Path, arguments: &[String], env: &BTreeMap<String, String>) -> 
 
 /// `syn 2.0.1 lib`, `app 0.1.0 bin test`.
 fn artifact(message: &Value) -> Result<String> {
-    let Some(id) = message["package_id"].as_str() else {
-        bail!("cargo named no package")
-    };
+    let Some(id) = message["package_id"].as_str() else { bail!("cargo named no package") };
     let target = &message["target"];
-    let kind = target["kind"]
-        .as_array()
-        .and_then(|kinds| kinds.first())
-        .and_then(Value::as_str)
-        .unwrap_or("?");
+    let kind = target["kind"].as_array().and_then(|kinds| kinds.first()).and_then(Value::as_str).unwrap_or("?");
     let name = target["name"].as_str().unwrap_or("?");
     let (package, version) = package_of(id);
-    let test = if message["profile"]["test"] == true {
-        " test"
-    } else {
-        ""
-    };
+    let test = if message["profile"]["test"] == true { " test" } else { "" };
     Ok(format!("{package} {version} {kind} {name}{test}"))
 }
 
@@ -115,11 +90,7 @@ fn package_of(id: &str) -> (String, String) {
 
 /// A line in which `-v` announces a build script: ``Running `/…/build/<package>-<id>/build-script-build` ``.
 fn script_run(line: &str) -> Option<String> {
-    let command = line
-        .trim_start()
-        .strip_prefix("Running `")?
-        .strip_suffix('`')?
-        .replace('\\', "/");
+    let command = line.trim_start().strip_prefix("Running `")?.strip_suffix('`')?.replace('\\', "/");
     let program = command.rsplit(' ').next()?;
     let name = program.rsplit('/').next()?;
     if !name.starts_with("build-script-") && !name.starts_with("build_script_") {
@@ -150,14 +121,8 @@ mod tests {
     fn a_build_script_that_runs_is_noticed_in_both_layouts() {
         let run = |line| script_run(line);
         let expected = Some("a-b build-script run".to_owned());
-        assert_eq!(
-            run("     Running `/t/debug/build/a-b-0123456789abcdef/build-script-build`"),
-            expected
-        );
-        assert_eq!(
-            run("     Running `X=1 /t/debug/build/a-b/0123456789abcdef/out/build-script-build`"),
-            expected
-        );
+        assert_eq!(run("     Running `/t/debug/build/a-b-0123456789abcdef/build-script-build`"), expected);
+        assert_eq!(run("     Running `X=1 /t/debug/build/a-b/0123456789abcdef/out/build-script-build`"), expected);
         assert_eq!(
             run("     Running `rustc --crate-name build_script_build --out-dir /t/debug/build/a-b-0123456789abcdef`"),
             None

@@ -46,29 +46,18 @@ impl Workspace {
         })?;
         let workspace_root = metadata.workspace_root.as_std_path().to_path_buf();
         let own_target = metadata.target_directory.as_std_path().to_path_buf();
-        let own_build = metadata
-            .build_directory
-            .as_ref()
-            .map_or_else(|| own_target.clone(), |dir| dir.as_std_path().into());
+        let own_build =
+            metadata.build_directory.as_ref().map_or_else(|| own_target.clone(), |dir| dir.as_std_path().into());
         let (target, build) = match target {
             None => (own_target, own_build),
             Some(target) => {
                 let given = allowed_target(&workspace_root, target, &own_target)?;
-                let build = if own_build == own_target {
-                    given.clone()
-                } else {
-                    own_build
-                };
+                let build = if own_build == own_target { given.clone() } else { own_build };
                 (given, build)
             }
         };
         let packages = with_path_dependencies(&metadata);
-        Ok(Self {
-            root: workspace_root,
-            target,
-            build,
-            packages,
-        })
+        Ok(Self { root: workspace_root, target, build, packages })
     }
 
     /// Folders whose files are inputs: the workspace, and each path dependency outside it.
@@ -84,30 +73,18 @@ impl Workspace {
 
     /// What the manifests say that reaches beyond one unit: profiles, features and patches.
     pub fn manifest_digests(&self) -> BTreeMap<String, Digest> {
-        let mut manifests: BTreeSet<PathBuf> = self
-            .packages
-            .iter()
-            .map(|package| package.dir.join("Cargo.toml"))
-            .collect();
+        let mut manifests: BTreeSet<PathBuf> =
+            self.packages.iter().map(|package| package.dir.join("Cargo.toml")).collect();
         manifests.insert(self.root.join("Cargo.toml"));
         let digest = |path: &PathBuf| {
             let mut table = fs::read_to_string(path).ok()?.parse::<Table>().ok()?;
             table.retain(|name, _| {
-                ["profile", "features", "patch", "replace", "cargo-features"]
-                    .iter()
-                    .any(|kept| *kept == name)
+                ["profile", "features", "patch", "replace", "cargo-features"].iter().any(|kept| *kept == name)
             });
-            if table.is_empty() {
-                None
-            } else {
-                Some(Digest::of_value(&table))
-            }
+            if table.is_empty() { None } else { Some(Digest::of_value(&table)) }
         };
         let name = |path: &PathBuf| path.strip_prefix(&self.root).unwrap_or(path).display().to_string();
-        manifests
-            .iter()
-            .filter_map(|path| Some((name(path), digest(path)?)))
-            .collect()
+        manifests.iter().filter_map(|path| Some((name(path), digest(path)?))).collect()
     }
 }
 
@@ -116,21 +93,12 @@ fn metadata(manifest: &Path) -> Result<Metadata, String> {
         return Err(format!("there is no `{}`", manifest.display()));
     }
     let mut command = MetadataCommand::new();
-    command
-        .manifest_path(manifest)
-        .no_deps()
-        .other_options(["--offline".to_owned()]);
+    command.manifest_path(manifest).no_deps().other_options(["--offline".to_owned()]);
     if let Some(dir) = manifest.parent() {
         command.current_dir(dir);
     }
     command.exec().map_err(|error| {
-        error
-            .to_string()
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .collect::<Vec<_>>()
-            .join(" ")
+        error.to_string().lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
     })
 }
 
@@ -150,11 +118,7 @@ fn allowed_target(root: &Path, given: &Path, configured: &Path) -> Result<PathBu
         return Ok(full);
     }
     Err(WrongInput::new(
-        format!(
-            "the target folder `{}` lies outside the workspace `{}`",
-            given.display(),
-            root.display()
-        ),
+        format!("the target folder `{}` lies outside the workspace `{}`", given.display(), root.display()),
         "name a folder below the workspace, or set `CARGO_TARGET_DIR` or `build.target-dir` so that Cargo uses it too",
     )
     .into())
@@ -201,16 +165,11 @@ fn collect(metadata: &Metadata, packages: &mut Vec<Package>, seen: &mut BTreeSet
                 .filter_map(|dep| dep.path.as_ref())
                 .map(|path| path.as_std_path().to_path_buf()),
         );
-        let targets = package
-            .targets
-            .iter()
-            .filter(|target| !target.kind.contains(&TargetKind::CustomBuild));
+        let targets = package.targets.iter().filter(|target| !target.kind.contains(&TargetKind::CustomBuild));
         packages.push(Package {
             name: package.name.to_string(),
             version: package.version.to_string(),
-            sources: targets
-                .map(|target| target.src_path.as_std_path().to_path_buf())
-                .collect(),
+            sources: targets.map(|target| target.src_path.as_std_path().to_path_buf()).collect(),
             path_dependencies: package
                 .dependencies
                 .iter()
@@ -224,20 +183,12 @@ fn collect(metadata: &Metadata, packages: &mut Vec<Package>, seen: &mut BTreeSet
 
 /// Folders that `[patch]` and `[replace]` of the root manifest point at.
 fn patched_paths(root: &Path) -> Vec<PathBuf> {
-    let Some(table) = fs::read_to_string(root.join("Cargo.toml"))
-        .ok()
-        .and_then(|text| text.parse::<Table>().ok())
+    let Some(table) = fs::read_to_string(root.join("Cargo.toml")).ok().and_then(|text| text.parse::<Table>().ok())
     else {
         return Vec::new();
     };
-    let patches = table
-        .get("patch")
-        .and_then(Value::as_table)
-        .into_iter()
-        .flat_map(|sources| sources.values());
+    let patches = table.get("patch").and_then(Value::as_table).into_iter().flat_map(|sources| sources.values());
     let tables = patches.chain(table.get("replace")).filter_map(Value::as_table);
-    let paths = tables
-        .flat_map(|packages| packages.values())
-        .filter_map(|package| package.get("path")?.as_str());
+    let paths = tables.flat_map(|packages| packages.values()).filter_map(|package| package.get("path")?.as_str());
     paths.map(|path| root.join(path)).collect()
 }

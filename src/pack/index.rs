@@ -52,12 +52,8 @@ impl Index {
         let body = zstd::encode_all(json.as_slice(), 3).map_err(IndexError::Compression)?;
         let digest = Digest::of(&body);
         let mut bytes = skippable(&body);
-        let trailer: Vec<u8> = [
-            MAGIC.as_slice(),
-            &(offset + FRAME_HEAD).to_le_bytes(),
-            &(body.len() as u64).to_le_bytes(),
-        ]
-        .concat();
+        let trailer: Vec<u8> =
+            [MAGIC.as_slice(), &(offset + FRAME_HEAD).to_le_bytes(), &(body.len() as u64).to_le_bytes()].concat();
         bytes.extend(skippable(&trailer));
         Ok((bytes, digest))
     }
@@ -65,21 +61,14 @@ impl Index {
     /// Where the index of a pack lies, from the last `TRAILER` bytes of it.
     pub(super) fn locate(trailer: &[u8], pack_size: u64) -> Result<(u64, u64), IndexError> {
         let head = usize::try_from(FRAME_HEAD).unwrap_or_default();
-        let body = trailer
-            .get(head..)
-            .filter(|body| body.starts_with(MAGIC))
-            .ok_or(IndexError::NoTrailer)?;
+        let body = trailer.get(head..).filter(|body| body.starts_with(MAGIC)).ok_or(IndexError::NoTrailer)?;
         let number = |at: usize| {
             let bytes: Option<[u8; 8]> = body.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
             bytes.map(u64::from_le_bytes).ok_or(IndexError::NoTrailer)
         };
         let (offset, len) = (number(8)?, number(16)?);
         let fits = offset.checked_add(len).is_some_and(|end| end <= pack_size) && len <= MAX_INDEX;
-        if fits {
-            Ok((offset, len))
-        } else {
-            Err(IndexError::NoTrailer)
-        }
+        if fits { Ok((offset, len)) } else { Err(IndexError::NoTrailer) }
     }
 
     /// Reads an index and refuses one that would make later code look where nothing is.
@@ -87,17 +76,11 @@ impl Index {
         use std::io::Read;
         let mut json = Vec::new();
         let decoder = zstd::Decoder::new(body).map_err(IndexError::Compression)?;
-        decoder
-            .take(MAX_INDEX)
-            .read_to_end(&mut json)
-            .map_err(IndexError::Compression)?;
+        decoder.take(MAX_INDEX).read_to_end(&mut json).map_err(IndexError::Compression)?;
         // The format decides before the fields do: a newer manifest need not parse as this one.
         let probe: Probe = serde_json::from_slice(&json)?;
         if probe.manifest.format != crate::key::FORMAT {
-            return Err(ManifestError::NewerFormat {
-                found: probe.manifest.format,
-            }
-            .into());
+            return Err(ManifestError::NewerFormat { found: probe.manifest.format }.into());
         }
         let index: Self = serde_json::from_slice(&json)?;
         index.manifest.check()?;

@@ -39,25 +39,14 @@ impl<'a> Pack<'a> {
         let (offset, len) = Index::locate(&trailer, bytes).with_context(|| format!("cannot use `{key}`"))?;
         let body = store.read(key, offset, len)?;
         let (index, sha256) = Index::decode(&body).with_context(|| format!("cannot use `{key}`"))?;
-        Ok(Self {
-            store,
-            key: key.to_owned(),
-            sha256,
-            bytes,
-            index,
-        })
+        Ok(Self { store, key: key.to_owned(), sha256, bytes, index })
     }
 
     fn frame(&self, info: &FrameInfo) -> Result<Vec<u8>> {
         let fits = info.offset.checked_add(info.len).is_some_and(|end| end <= self.bytes);
         ensure!(fits, "a frame of `{}` lies outside of it", self.key);
         let bytes = self.store.read(&self.key, info.offset, info.len)?;
-        ensure!(
-            Digest::of(&bytes) == info.sha256,
-            "a frame of `{}` at byte {} is damaged",
-            self.key,
-            info.offset
-        );
+        ensure!(Digest::of(&bytes) == info.sha256, "a frame of `{}` at byte {} is damaged", self.key, info.offset);
         Ok(bytes)
     }
 }
@@ -137,20 +126,12 @@ fn finish(
     skip: &BTreeSet<usize>,
     mut failed: BTreeMap<usize, String>,
 ) -> Unpacked {
-    let entries: Vec<(usize, &FileEntry)> = manifest
-        .files
-        .iter()
-        .enumerate()
-        .filter(|(at, _)| !skip.contains(at))
-        .collect();
+    let entries: Vec<(usize, &FileEntry)> =
+        manifest.files.iter().enumerate().filter(|(at, _)| !skip.contains(at)).collect();
     let errors: Vec<(usize, String)> = entries
         .par_iter()
         .filter(|(at, entry)| matches!(entry.content, Content::File { .. }) && !failed.contains_key(at))
-        .filter_map(|(at, entry)| {
-            settle(&paths[*at], entry, shift)
-                .err()
-                .map(|error| (*at, error.to_string()))
-        })
+        .filter_map(|(at, entry)| settle(&paths[*at], entry, shift).err().map(|error| (*at, error.to_string())))
         .collect();
     failed.extend(errors);
     for (at, entry) in &entries {
@@ -168,10 +149,7 @@ fn finish(
             failed.entry(*at).or_insert_with(|| error.to_string());
         }
     }
-    for at in failed
-        .keys()
-        .filter(|at| matches!(manifest.files[**at].content, Content::File { .. }))
-    {
+    for at in failed.keys().filter(|at| matches!(manifest.files[**at].content, Content::File { .. })) {
         // Only what was written for this restore; a path that was refused has no place.
         if !paths[*at].as_os_str().is_empty() {
             let _ = remove_file(&paths[*at]);
@@ -196,11 +174,7 @@ fn settle(path: &Path, entry: &FileEntry, shift: Duration) -> io::Result<()> {
     if let Content::File { mode, .. } = entry.content {
         disk::set_mode(path, mode)?;
     }
-    filetime::set_file_times(
-        path,
-        Moment::EPOCH.to_file_time(),
-        entry.mtime.minus(shift).to_file_time(),
-    )
+    filetime::set_file_times(path, Moment::EPOCH.to_file_time(), entry.mtime.minus(shift).to_file_time())
 }
 
 /// Which parts of which frames hold a file.
@@ -216,33 +190,14 @@ fn chunks(
     if *size == 0 {
         return Ok(());
     }
-    let pack = packs
-        .get(location.pack)
-        .and_then(Option::as_ref)
-        .context("the pack that holds it is missing")?;
+    let pack = packs.get(location.pack).and_then(Option::as_ref).context("the pack that holds it is missing")?;
     let (mut frame, mut from, mut to) = (location.frame, location.offset, 0);
     let mut found = Vec::new();
     while to < *size {
-        let info = pack
-            .index
-            .frames
-            .get(frame)
-            .with_context(|| format!("`{}` has no frame {frame}", pack.key))?;
-        let room = info
-            .raw
-            .checked_sub(from)
-            .filter(|room| *room > 0)
-            .context("it lies outside its frame")?;
+        let info = pack.index.frames.get(frame).with_context(|| format!("`{}` has no frame {frame}", pack.key))?;
+        let room = info.raw.checked_sub(from).filter(|room| *room > 0).context("it lies outside its frame")?;
         let len = room.min(size - to);
-        found.push((
-            (location.pack, frame),
-            Chunk {
-                file: at,
-                from,
-                len,
-                to,
-            },
-        ));
+        found.push(((location.pack, frame), Chunk { file: at, from, len, to }));
         (frame, from, to) = (frame + 1, 0, to + len);
     }
     for (place, chunk) in found {
@@ -268,10 +223,7 @@ fn unpack_frame(pack: &Pack<'_>, frame: usize, chunks: &[Chunk], paths: &[PathBu
     order.sort_by_key(|chunk| chunk.from);
     let mut position = 0;
     for chunk in order {
-        let skip = chunk
-            .from
-            .checked_sub(position)
-            .context("two files claim the same bytes")?;
+        let skip = chunk.from.checked_sub(position).context("two files claim the same bytes")?;
         let skipped = io::copy(&mut (&mut decoder).take(skip), &mut io::sink())?;
         ensure!(skipped == skip, "the frame ends early");
         let mut file = fs::OpenOptions::new().write(true).open(&paths[chunk.file])?;
@@ -315,24 +267,11 @@ fn place(root: &Path, entry: &FileEntry, folders: &mut Folders) -> Result<PathBu
     let plain = !entry.path.is_empty()
         && !entry.path.contains(['\\', '\0'])
         && relative.components().all(|part| matches!(part, Component::Normal(_)))
-        && !entry
-            .path
-            .split('/')
-            .any(|part| part.is_empty() || part == "." || part == "..");
-    ensure!(
-        plain,
-        "the path `{}` leads out of its folder",
-        entry.path.escape_debug()
-    );
+        && !entry.path.split('/').any(|part| part.is_empty() || part == "." || part == "..");
+    ensure!(plain, "the path `{}` leads out of its folder", entry.path.escape_debug());
     let path = root.join(relative);
-    folders.make(
-        root,
-        if let Content::Folder { .. } = entry.content {
-            &path
-        } else {
-            path.parent().unwrap_or(root)
-        },
-    )?;
+    folders
+        .make(root, if let Content::Folder { .. } = entry.content { &path } else { path.parent().unwrap_or(root) })?;
     Ok(path)
 }
 

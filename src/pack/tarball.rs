@@ -17,11 +17,7 @@ pub(super) fn header(manifest: &Manifest, entry: &FileEntry) -> io::Result<Vec<u
         Content::File { mode, .. } => (EntryType::Regular, *mode, None),
         Content::Folder { mode } => (EntryType::Directory, *mode, None),
         Content::Symlink { to } => (EntryType::Symlink, 0o777, Some(to.clone())),
-        Content::HardLink { to } => (
-            EntryType::Link,
-            0o644,
-            Some(archive_name(manifest, &manifest.files[*to])),
-        ),
+        Content::HardLink { to } => (EntryType::Link, 0o644, Some(archive_name(manifest, &manifest.files[*to]))),
     };
     let mut header = plain(kind, mode, entry.size(), entry.mtime.0.div_euclid(1_000_000_000));
     if header.set_path(&name).is_err() || !name.is_ascii() {

@@ -48,31 +48,20 @@ pub fn write(out: &mut dyn Write, mut manifest: Manifest, mut sources: Vec<Sourc
     let mut frames = Vec::new();
     let mut position = 0_u64;
     for batch in plan.chunks(rayon::current_num_threads().max(1)) {
-        let packed: Vec<Result<Packed>> = batch
-            .par_iter()
-            .map(|pieces| pack_frame(&manifest, &sources, pieces))
-            .collect();
+        let packed: Vec<Result<Packed>> =
+            batch.par_iter().map(|pieces| pack_frame(&manifest, &sources, pieces)).collect();
         for (packed, pieces) in packed.into_iter().zip(batch) {
             let packed = packed?;
             out.write_all(&packed.bytes).context("cannot write the pack")?;
             for ((piece, offset), sha256) in pieces.iter().zip(&packed.offsets).zip(&packed.hashes) {
                 let entry = &mut manifest.files[sources[piece.source].file];
                 if let (Content::File { at, sha256: own, .. }, 0) = (&mut entry.content, piece.offset) {
-                    *at = Location {
-                        pack: 0,
-                        frame: frames.len(),
-                        offset: *offset,
-                    };
+                    *at = Location { pack: 0, frame: frames.len(), offset: *offset };
                     own.clone_from(sha256);
                 }
             }
             let len = packed.bytes.len() as u64;
-            frames.push(FrameInfo {
-                offset: position,
-                len,
-                raw: packed.raw,
-                sha256: Digest::of(&packed.bytes),
-            });
+            frames.push(FrameInfo { offset: position, len, raw: packed.raw, sha256: Digest::of(&packed.bytes) });
             position += len;
         }
     }
@@ -84,11 +73,7 @@ pub fn write(out: &mut dyn Write, mut manifest: Manifest, mut sources: Vec<Sourc
     let (tail, sha256) = index.encode(position)?;
     out.write_all(&tail).context("cannot write the pack")?;
     out.flush().context("cannot write the pack")?;
-    Ok(Written {
-        index,
-        sha256,
-        bytes: position + tail.len() as u64,
-    })
+    Ok(Written { index, sha256, bytes: position + tail.len() as u64 })
 }
 
 /// Similar bytes side by side: executables together, then each library beside its metadata, by name.
@@ -104,11 +89,7 @@ fn neighbourhood(manifest: &Manifest, entry: &FileEntry) -> (u8, String, String)
         1
     };
     let stem = name.split('.').next().unwrap_or(name).to_owned();
-    (
-        class,
-        stem,
-        format!("{}/{}", manifest.roots[entry.root].label, entry.path),
-    )
+    (class, stem, format!("{}/{}", manifest.roots[entry.root].label, entry.path))
 }
 
 /// Cuts the archive into frames: about two per core for small targets, `MAX_FRAME` for large ones. Files larger than that are
@@ -120,33 +101,19 @@ fn plan_frames(manifest: &Manifest, sources: &[Source]) -> Vec<Vec<Piece>> {
     let mut frames: Vec<Vec<Piece>> = Vec::new();
     let mut open = Vec::new();
     let mut used = 0;
-    for (source, size) in sources
-        .iter()
-        .map(|source| manifest.files[source.file].size())
-        .enumerate()
-    {
+    for (source, size) in sources.iter().map(|source| manifest.files[source.file].size()).enumerate() {
         if size > MAX_FRAME {
             frames.push(std::mem::take(&mut open));
             used = 0;
             let starts = (0..size).step_by(usize::try_from(MAX_FRAME).unwrap_or(usize::MAX));
-            frames.extend(starts.map(|offset| {
-                vec![Piece {
-                    source,
-                    offset,
-                    len: MAX_FRAME.min(size - offset),
-                }]
-            }));
+            frames.extend(starts.map(|offset| vec![Piece { source, offset, len: MAX_FRAME.min(size - offset) }]));
             continue;
         }
         if used + size > limit {
             frames.push(std::mem::take(&mut open));
             used = 0;
         }
-        open.push(Piece {
-            source,
-            offset: 0,
-            len: size,
-        });
+        open.push(Piece { source, offset: 0, len: size });
         used += size;
     }
     frames.push(open);
@@ -198,23 +165,14 @@ fn pack_frame(manifest: &Manifest, sources: &[Source], pieces: &[Piece]) -> Resu
     });
     match (bytes, failure) {
         (_, Some(failure)) => Err(failure),
-        (bytes, None) => Ok(Packed {
-            bytes: bytes.context("cannot compress")?,
-            raw,
-            offsets,
-            hashes,
-        }),
+        (bytes, None) => Ok(Packed { bytes: bytes.context("cannot compress")?, raw, offsets, hashes }),
     }
 }
 
 /// Copies a piece and gives the digest of its file.
 fn copy(source: &Source, piece: &Piece, size: u64, out: &mut dyn Write) -> Result<Digest> {
     let mut file = fs::File::open(&source.path)?;
-    ensure!(
-        file.metadata()?.len() == size,
-        "`{}` changed while it was packed",
-        source.path.display()
-    );
+    ensure!(file.metadata()?.len() == size, "`{}` changed while it was packed", source.path.display());
     file.seek(SeekFrom::Start(piece.offset))?;
     let hash =
         copy_hashing(&mut file, piece.len, out).with_context(|| format!("cannot pack `{}`", source.path.display()))?;

@@ -19,17 +19,10 @@ pub fn run(dir: &Path, time_of: TimeOf) -> Result<MtimeOutcome> {
     };
     if repository.shallow {
         let hint = "check out with the whole history: `fetch-depth: 0`";
-        return Err(WrongInput::new(
-            "the clone is shallow: its history does not say when files changed",
-            hint,
-        )
-        .into());
+        return Err(WrongInput::new("the clone is shallow: its history does not say when files changed", hint).into());
     }
     let times = repository.commit_times(time_of)?;
-    let mut outcome = MtimeOutcome {
-        missing: times.missing,
-        ..MtimeOutcome::default()
-    };
+    let mut outcome = MtimeOutcome { missing: times.missing, ..MtimeOutcome::default() };
     for (path, time) in &times.files {
         let path = repository.top.join(path);
         let Ok(meta) = Meta::of(&path) else { continue };
@@ -37,11 +30,7 @@ pub fn run(dir: &Path, time_of: TimeOf) -> Result<MtimeOutcome> {
         outcome.files += 1;
     }
     for (path, time) in &times.folders {
-        let path = if path.is_empty() {
-            repository.top.clone()
-        } else {
-            repository.top.join(path)
-        };
+        let path = if path.is_empty() { repository.top.clone() } else { repository.top.join(path) };
         disk::set_mtime(&path, Kind::Folder, *time)?;
         outcome.folders += 1;
     }

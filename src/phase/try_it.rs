@@ -27,24 +27,13 @@ pub struct TryInputs {
 }
 
 pub fn run(inputs: &TryInputs) -> Result<TryOutcome> {
-    let commands = inputs
-        .commands
-        .iter()
-        .map(|command| words(command))
-        .collect::<Result<Vec<_>>>()?;
+    let commands = inputs.commands.iter().map(|command| words(command)).collect::<Result<Vec<_>>>()?;
     let temp = tempfile::Builder::new().prefix("rekindle-try-").tempdir()?;
     let base = fs::canonicalize(temp.path())?;
     let progress = Progress::start();
     progress.say("copying the project");
     let (origin, below) = origin(&inputs.path, &base)?;
-    let mut trial = Trial {
-        base,
-        origin,
-        below,
-        commands,
-        env: BTreeMap::new(),
-        progress,
-    };
+    let mut trial = Trial { base, origin, below, commands, env: BTreeMap::new(), progress };
     let outcome = trial.run();
     trial.progress.finish();
     outcome
@@ -95,16 +84,8 @@ impl Trial {
             warm,
             edited,
             warm_compiled: warm_verdict.compiled.into_iter().collect(),
-            surplus: edited_verdict
-                .compiled
-                .difference(&expected.compiled)
-                .cloned()
-                .collect(),
-            lacking: expected
-                .compiled
-                .difference(&edited_verdict.compiled)
-                .cloned()
-                .collect(),
+            surplus: edited_verdict.compiled.difference(&expected.compiled).cloned().collect(),
+            lacking: expected.compiled.difference(&edited_verdict.compiled).cloned().collect(),
             expected: expected.compiled.len(),
             pack_bytes,
             delta_bytes,
@@ -126,19 +107,13 @@ impl Trial {
     }
 
     fn keys(&self) -> Result<BTreeSet<String>> {
-        Ok(DirStore::new(self.store())
-            .find("")?
-            .into_iter()
-            .map(|entry| entry.key)
-            .collect())
+        Ok(DirStore::new(self.store()).find("")?.into_iter().map(|entry| entry.key).collect())
     }
 
     /// Bytes of the packs of target folders that are not known yet.
     fn stored_bytes(&self, known: &BTreeSet<String>) -> Result<u64> {
         let entries = DirStore::new(self.store()).find("")?;
-        let new = entries
-            .iter()
-            .filter(|entry| !known.contains(&entry.key) && !entry.key.contains(".cargo-home-"));
+        let new = entries.iter().filter(|entry| !known.contains(&entry.key) && !entry.key.contains(".cargo-home-"));
         Ok(new.map(|entry| entry.bytes).sum())
     }
 
@@ -146,10 +121,7 @@ impl Trial {
         if self.work().exists() {
             fs::remove_dir_all(self.work())?;
         }
-        let (origin, work) = (
-            self.origin.to_string_lossy().into_owned(),
-            self.work().to_string_lossy().into_owned(),
-        );
+        let (origin, work) = (self.origin.to_string_lossy().into_owned(), self.work().to_string_lossy().into_owned());
         git(&self.base, &["clone", "--quiet", "--no-checkout", &origin, &work])?;
         git(&self.work(), &["checkout", "--quiet", "--detach", commit])
     }
@@ -174,28 +146,19 @@ impl Trial {
             .output()?;
         let said = String::from_utf8_lossy(&output.stderr);
         if output.status.code() == Some(2) {
-            let mut lines = said
-                .lines()
-                .map(|line| line.trim_start_matches("error: ").trim_start_matches("hint: "));
+            let mut lines = said.lines().map(|line| line.trim_start_matches("error: ").trim_start_matches("hint: "));
             return Err(WrongInput::new(lines.next().unwrap_or_default(), lines.next().unwrap_or_default()).into());
         }
         ensure!(output.status.success(), "`rekindle {command}` failed: {}", said.trim());
         let lines = fs::read_to_string(&exported)?;
-        self.env.extend(
-            lines
-                .lines()
-                .filter_map(|line| line.split_once('='))
-                .map(|(n, v)| (n.to_owned(), v.to_owned())),
-        );
+        self.env
+            .extend(lines.lines().filter_map(|line| line.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned())));
         Ok(began.elapsed().as_secs_f64())
     }
 
     fn build(&self) -> Result<(TryRun, Verdict)> {
         let began = Instant::now();
-        let mut all = Verdict {
-            success: true,
-            ..Verdict::default()
-        };
+        let mut all = Verdict { success: true, ..Verdict::default() };
         for arguments in &self.commands {
             let verdict = verdict::run(&self.workspace(), arguments, &self.env)?;
             if !verdict.success {
@@ -206,14 +169,7 @@ impl Trial {
             all.merge(verdict);
         }
         let seconds = began.elapsed().as_secs_f64();
-        Ok((
-            TryRun {
-                seconds,
-                compiled: all.compiled.len(),
-                fresh: all.fresh.len(),
-            },
-            all,
-        ))
+        Ok((TryRun { seconds, compiled: all.compiled.len(), fresh: all.fresh.len() }, all))
     }
 
     /// Edits one source file of a leaf crate in the origin.
@@ -234,19 +190,10 @@ impl Trial {
 
 /// The first source of a member that no other member depends on.
 fn leaf_source(workspace: &Workspace) -> Option<PathBuf> {
-    let depended: BTreeSet<&str> = workspace
-        .packages
-        .iter()
-        .flat_map(|package| &package.path_dependencies)
-        .map(String::as_str)
-        .collect();
-    let members = workspace
-        .packages
-        .iter()
-        .filter(|package| package.dir.starts_with(&workspace.root));
-    let leaf = members
-        .clone()
-        .find(|package| !depended.contains(package.name.as_str()) && !package.sources.is_empty());
+    let depended: BTreeSet<&str> =
+        workspace.packages.iter().flat_map(|package| &package.path_dependencies).map(String::as_str).collect();
+    let members = workspace.packages.iter().filter(|package| package.dir.starts_with(&workspace.root));
+    let leaf = members.clone().find(|package| !depended.contains(package.name.as_str()) && !package.sources.is_empty());
     leaf.or_else(|| members.clone().next())?.sources.first().cloned()
 }
 
@@ -271,10 +218,7 @@ fn origin(path: &Path, base: &Path) -> Result<(PathBuf, PathBuf)> {
         return Ok((origin, PathBuf::new()));
     };
     let below = path.strip_prefix(fs::canonicalize(&repository.top)?)?.to_path_buf();
-    let (from, to) = (
-        repository.top.to_string_lossy().into_owned(),
-        origin.to_string_lossy().into_owned(),
-    );
+    let (from, to) = (repository.top.to_string_lossy().into_owned(), origin.to_string_lossy().into_owned());
     git(base, &["clone", "--quiet", &from, &to])?;
     let changes = repository.uncommitted()?;
     for change in &changes {
@@ -317,25 +261,14 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 
 fn commit_all(dir: &Path, message: &str) -> Result<()> {
     git(dir, &["add", "--all"])?;
-    let author = [
-        "-c",
-        "user.name=rekindle try",
-        "-c",
-        "user.email=try@localhost",
-        "-c",
-        "commit.gpgsign=false",
-    ];
-    let arguments: Vec<&str> = author
-        .into_iter()
-        .chain(["commit", "--quiet", "--no-verify", "--allow-empty", "-m", message])
-        .collect();
+    let author = ["-c", "user.name=rekindle try", "-c", "user.email=try@localhost", "-c", "commit.gpgsign=false"];
+    let arguments: Vec<&str> =
+        author.into_iter().chain(["commit", "--quiet", "--no-verify", "--allow-empty", "-m", message]).collect();
     git(dir, &arguments)
 }
 
 fn head(dir: &Path) -> Result<String> {
-    crate::git::Repository::discover(dir)
-        .and_then(|repository| repository.head)
-        .context("the copy has no commit")
+    crate::git::Repository::discover(dir).and_then(|repository| repository.head).context("the copy has no commit")
 }
 
 fn git(dir: &Path, arguments: &[&str]) -> Result<()> {

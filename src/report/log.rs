@@ -28,11 +28,7 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
     let mut lines = vec![match start {
         Start::Cold => format!("cold start: nothing is stored under `{key}`"),
         Start::Restored { key, fit, units } => {
-            let kind = if *fit == Fit::Soft {
-                ""
-            } else {
-                ", the nearest state there is"
-            };
+            let kind = if *fit == Fit::Soft { "" } else { ", the nearest state there is" };
             let size = size(*bytes);
             format!(
                 "restored {}, {}, {size}, in {seconds:.1} s from `{key}`{kind}",
@@ -41,10 +37,7 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
             )
         }
         Start::Kept { key, units } => {
-            format!(
-                "the disk was kept: {} are as `{key}` recorded them, nothing is fetched",
-                count(*units, "unit")
-            )
+            format!("the disk was kept: {} are as `{key}` recorded them, nothing is fetched", count(*units, "unit"))
         }
         Start::Unknown { units } => {
             format!(
@@ -55,10 +48,7 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
     }];
     lines.extend(cut("rolled", rolled.iter().map(PartChange::to_string).collect()));
     if stamping.by_commit > 0 {
-        lines.push(format!(
-            "sources: {} have the time of their last commit",
-            stamping.by_commit
-        ));
+        lines.push(format!("sources: {} have the time of their last commit", stamping.by_commit));
     } else if stamping.same + stamping.differing.len() > 0 {
         lines.push(format!(
             "sources: {} as recorded, {} new, changed or gone",
@@ -66,28 +56,16 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
             stamping.differing.len()
         ));
     }
-    lines.extend(cut(
-        "differs",
-        stamping.differing.iter().map(|path| format!("`{path}`")).collect(),
-    ));
-    let doubts = doubts
-        .iter()
-        .filter_map(|(unit, doubts)| Some(format!("{unit}: {}", doubts.first()?)));
+    lines.extend(cut("differs", stamping.differing.iter().map(|path| format!("`{path}`")).collect()));
+    let doubts = doubts.iter().filter_map(|(unit, doubts)| Some(format!("{unit}: {}", doubts.first()?)));
     lines.extend(cut("will be rebuilt", doubts.collect()));
-    lines.extend(cut(
-        "will be rebuilt",
-        stamping.touches.iter().map(ToString::to_string).collect(),
-    ));
+    lines.extend(cut("will be rebuilt", stamping.touches.iter().map(ToString::to_string).collect()));
     lines.extend(cut(
         "newer, and not ours to set back",
         stamping.not_ours.iter().map(|path| format!("`{path}`")).collect(),
     ));
     if let Some(key) = &home.key {
-        lines.push(format!(
-            "Cargo home: {}, {}, from `{key}`",
-            count(home.files, "file"),
-            size(home.bytes)
-        ));
+        lines.push(format!("Cargo home: {}, {}, from `{key}`", count(home.files, "file"), size(home.bytes)));
     }
     if *incremental_off {
         lines.push(
@@ -102,22 +80,8 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
 
 /// What `save` did.
 pub fn save(outcome: &SaveOutcome) -> Vec<String> {
-    let SaveOutcome {
-        compiled,
-        dropped,
-        live,
-        secret_units,
-        target,
-        home,
-        seconds,
-        warnings,
-    } = outcome;
-    let mut lines = vec![format!(
-        "{} in use, {} compiled, {} dropped",
-        count(*live, "unit"),
-        compiled.len(),
-        dropped
-    )];
+    let SaveOutcome { compiled, dropped, live, secret_units, target, home, seconds, warnings } = outcome;
+    let mut lines = vec![format!("{} in use, {} compiled, {} dropped", count(*live, "unit"), compiled.len(), dropped)];
     lines.extend(cut("compiled", compiled.clone()));
     lines.extend(cut(
         "left out, because it holds a secret of the environment (pass it at run time instead of at build time)",
@@ -143,10 +107,7 @@ pub fn key(parts: &KeyParts) -> Vec<String> {
     row("job", &name.job);
     row("key", &name.key);
     row("key-roll", &name.roll);
-    row(
-        "operating system",
-        &format!("{} {} {}", hard.os, hard.arch, hard.os_release),
-    );
+    row("operating system", &format!("{} {} {}", hard.os, hard.arch, hard.os_release));
     row("libc", &hard.libc);
     row("CARGO_HOME", &hard.cargo_home);
     for workspace in &hard.workspaces {
@@ -173,20 +134,10 @@ pub fn key(parts: &KeyParts) -> Vec<String> {
 
 /// What `mtime` did.
 pub fn mtime(outcome: &MtimeOutcome) -> Vec<String> {
-    let MtimeOutcome {
-        files,
-        folders,
-        missing,
-    } = outcome;
-    let mut lines = vec![format!(
-        "{} and {} have the time of their last commit",
-        count(*files, "file"),
-        count(*folders, "folder")
-    )];
-    lines.extend(cut(
-        "in no commit",
-        missing.iter().map(|path| format!("`{path}`")).collect(),
-    ));
+    let MtimeOutcome { files, folders, missing } = outcome;
+    let mut lines =
+        vec![format!("{} and {} have the time of their last commit", count(*files, "file"), count(*folders, "folder"))];
+    lines.extend(cut("in no commit", missing.iter().map(|path| format!("`{path}`")).collect()));
     lines
 }
 
@@ -196,27 +147,16 @@ fn saved(what: &str, saved: &Saved) -> Option<String> {
             Some(format!("{what}: not saved, {reason}"))
         }
         Saved::NothingFetched | Saved::Failed => None,
-        Saved::Stored {
-            key,
-            already_there: true,
-            ..
-        } => Some(format!("{what}: `{key}` is already stored by another job")),
-        Saved::Stored {
-            key,
-            kind,
-            files,
-            bytes,
-            content_bytes,
-            already_there: false,
-        } => {
+        Saved::Stored { key, already_there: true, .. } => {
+            Some(format!("{what}: `{key}` is already stored by another job"))
+        }
+        Saved::Stored { key, kind, files, bytes, content_bytes, already_there: false } => {
             let kind = match kind {
                 DeltaKind::Delta => "changes only".to_owned(),
                 DeltaKind::Base(reason) => format!("everything, because {}", reason.reason()),
             };
             let (files, bytes, all) = (count(*files, "file"), size(*bytes), size(*content_bytes));
-            Some(format!(
-                "{what}: saved {files} in {bytes} ({kind}; the state is {all}) as `{key}`"
-            ))
+            Some(format!("{what}: saved {files} in {bytes} ({kind}; the state is {all}) as `{key}`"))
         }
     }
 }
@@ -228,11 +168,7 @@ fn warning(warning: &Warning) -> String {
 /// `head: item`, one a line; what is over `SHOWN` is only counted.
 fn cut(head: &str, items: Vec<String>) -> Vec<String> {
     let more = items.len().saturating_sub(SHOWN);
-    let mut lines: Vec<String> = items
-        .into_iter()
-        .take(SHOWN)
-        .map(|item| format!("  {head}: {item}"))
-        .collect();
+    let mut lines: Vec<String> = items.into_iter().take(SHOWN).map(|item| format!("  {head}: {item}")).collect();
     if more > 0 {
         lines.push(format!("  {head}: and {more} more"));
     }
@@ -241,11 +177,7 @@ fn cut(head: &str, items: Vec<String>) -> Vec<String> {
 
 /// `1 unit`, `2 units`.
 pub fn count(number: usize, word: &str) -> String {
-    if number == 1 {
-        format!("1 {word}")
-    } else {
-        format!("{number} {word}s")
-    }
+    if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
 }
 
 /// Bytes for people, in powers of ten.
@@ -266,14 +198,8 @@ mod tests {
 
     #[test]
     fn numbers_read_well() {
-        assert_eq!(
-            (count(1, "unit"), count(0, "file")),
-            ("1 unit".into(), "0 files".into())
-        );
-        assert_eq!(
-            (size(999), size(1_500), size(2_500_000_000)),
-            ("999 B".into(), "1.5 kB".into(), "2.50 GB".into())
-        );
+        assert_eq!((count(1, "unit"), count(0, "file")), ("1 unit".into(), "0 files".into()));
+        assert_eq!((size(999), size(1_500), size(2_500_000_000)), ("999 B".into(), "1.5 kB".into(), "2.50 GB".into()));
         assert_eq!(cut("x", vec!["y".into(); 12]).last().unwrap(), "  x: and 2 more");
     }
 }

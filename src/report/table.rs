@@ -7,17 +7,8 @@ use crate::outcome::{TryOutcome, TryRun};
 
 /// The documented JSON, whose fields never change their meaning.
 pub fn json(outcome: &TryOutcome) -> String {
-    let TryOutcome {
-        cold,
-        warm,
-        edited,
-        expected,
-        pack_bytes,
-        delta_bytes,
-        restore_seconds,
-        save_seconds,
-        ..
-    } = outcome;
+    let TryOutcome { cold, warm, edited, expected, pack_bytes, delta_bytes, restore_seconds, save_seconds, .. } =
+        outcome;
     let mut edited = json!(edited);
     edited["expected"] = json!(expected);
     json!({
@@ -33,61 +24,29 @@ pub fn json(outcome: &TryOutcome) -> String {
 }
 
 pub fn text(outcome: &TryOutcome) -> Vec<String> {
-    let TryOutcome {
-        cold,
-        warm,
-        edited,
-        expected,
-        pack_bytes,
-        delta_bytes,
-        restore_seconds,
-        save_seconds,
-        ..
-    } = outcome;
+    let TryOutcome { cold, warm, edited, expected, pack_bytes, delta_bytes, restore_seconds, save_seconds, .. } =
+        outcome;
     let row = |name: &str, run: &TryRun, note: &str| {
-        format!(
-            "{name:<34}{:>9.1} s{:>10}{:>8}   {note}",
-            run.seconds, run.compiled, run.fresh
-        )
-        .trim_end()
-        .to_owned()
+        format!("{name:<34}{:>9.1} s{:>10}{:>8}   {note}", run.seconds, run.compiled, run.fresh).trim_end().to_owned()
     };
     let mut lines = vec![
         format!("{:<34}{:>11}{:>10}{:>8}", "", "build", "compiled", "fresh"),
         row("cold", cold, ""),
         row("wiped, restored", warm, "expected 0"),
-        row(
-            "wiped, restored, one file edited",
-            edited,
-            &format!("never wiped: {expected}"),
-        ),
+        row("wiped, restored, one file edited", edited, &format!("never wiped: {expected}")),
         String::new(),
         format!("restore {restore_seconds:.1} s, save {save_seconds:.1} s"),
-        format!(
-            "first pack {}, after the edit {}",
-            size(*pack_bytes),
-            size(*delta_bytes)
-        ),
+        format!("first pack {}, after the edit {}", size(*pack_bytes), size(*delta_bytes)),
     ];
     let lists = [
         ("compiled although nothing changed", &outcome.warm_compiled),
-        (
-            "compiled although a machine that was never wiped did not",
-            &outcome.surplus,
-        ),
-        (
-            "not compiled although a machine that was never wiped did",
-            &outcome.lacking,
-        ),
+        ("compiled although a machine that was never wiped did not", &outcome.surplus),
+        ("not compiled although a machine that was never wiped did", &outcome.lacking),
     ];
     for (head, units) in lists {
         lines.extend(units.iter().map(|unit| format!("{head}: {unit}")));
     }
-    let verdict = if outcome.kept_the_promise() {
-        "the promise holds"
-    } else {
-        "the promise does not hold here"
-    };
+    let verdict = if outcome.kept_the_promise() { "the promise holds" } else { "the promise does not hold here" };
     lines.push(verdict.to_owned());
     lines
 }

@@ -62,9 +62,7 @@ pub(super) fn arrive(
     let (doubts, lost_files) = drop_incomplete(&manifest, &paths, &unpacked.failed);
     if let Some((file, reason)) = unpacked.failed.first_key_value() {
         let (count, path) = (unpacked.failed.len(), &manifest.files[*file].path);
-        outcome.warnings.push(Warning::new(format!(
-            "{count} files were not restored, `{path}` first: {reason}"
-        )));
+        outcome.warnings.push(Warning::new(format!("{count} files were not restored, `{path}` first: {reason}")));
     }
     let lost_units: BTreeSet<usize> = doubts.iter().map(|(unit, _)| *unit).collect();
     let units = manifest.units.len() - lost_units.len();
@@ -72,13 +70,7 @@ pub(super) fn arrive(
     Arrival {
         start: Start::Restored { key, fit, units },
         newest: crate::moment::Moment(newest.0).minus(shift),
-        restored: Some(Restored {
-            manifest,
-            pack: own,
-            lost_files,
-            lost_units,
-            damaged,
-        }),
+        restored: Some(Restored { manifest, pack: own, lost_files, lost_units, damaged }),
         shift,
         doubts,
         unknown: BTreeSet::new(),
@@ -118,11 +110,7 @@ fn admitted(store: &dyn Store, fields: &KeyFields, fit: Fit) -> Result<Vec<Strin
 
 fn open<'a>(store: &'a dyn Store, key: &str, roots: Option<&[Root]>) -> Result<Pack<'a>> {
     let pack = Pack::open(store, key)?;
-    ensure!(
-        pack.index.manifest.key == key,
-        "`{key}` says that it is `{}`",
-        pack.index.manifest.key
-    );
+    ensure!(pack.index.manifest.key == key, "`{key}` says that it is `{}`", pack.index.manifest.key);
     if let Some(roots) = roots {
         ensure!(pack.index.manifest.roots == roots, "`{key}` is for other folders");
     }
@@ -136,11 +124,7 @@ pub(super) fn parent_of(pack: &Pack<'_>) -> Parent {
         _ => 0,
     };
     let bytes = pack.index.manifest.files.iter().map(|file| own(&file.content)).sum();
-    Parent {
-        key: pack.key.clone(),
-        sha256: pack.sha256.clone(),
-        bytes,
-    }
+    Parent { key: pack.key.clone(), sha256: pack.sha256.clone(), bytes }
 }
 
 /// Opens the packs that a manifest refers to; whether any is missing comes along.
@@ -154,11 +138,7 @@ pub(super) fn with_parents<'a>(
     let mut damaged = false;
     for parent in &manifest.parents {
         let opened = Pack::open(store, &parent.key).and_then(|pack| {
-            ensure!(
-                pack.sha256 == parent.sha256,
-                "`{}` holds other bytes than the ones it was built on",
-                parent.key
-            );
+            ensure!(pack.sha256 == parent.sha256, "`{}` holds other bytes than the ones it was built on", parent.key);
             Ok(pack)
         });
         match opened {
@@ -183,9 +163,7 @@ fn drop_incomplete(
     for &at in failed.keys() {
         let file = &manifest.files[at];
         if let Some(unit) = file.unit {
-            doubts.entry(unit).or_insert_with(|| Doubt::Incomplete {
-                file: file.path.clone(),
-            });
+            doubts.entry(unit).or_insert_with(|| Doubt::Incomplete { file: file.path.clone() });
         }
     }
     let mut lost: BTreeSet<usize> = failed.keys().copied().collect();
@@ -193,11 +171,8 @@ fn drop_incomplete(
         if file.unit.is_some_and(|unit| doubts.contains_key(&unit)) && lost.insert(at) {
             let path = roots[file.root].join(&file.path);
             // A folder stays if something is left in it.
-            let _ = if let Content::Folder { .. } = file.content {
-                fs::remove_dir(&path)
-            } else {
-                fs::remove_file(&path)
-            };
+            let _ =
+                if let Content::Folder { .. } = file.content { fs::remove_dir(&path) } else { fs::remove_file(&path) };
         }
     }
     (doubts.into_iter().collect(), lost)
@@ -206,16 +181,11 @@ fn drop_incomplete(
 /// Nothing fits: the newest entry of the same name says which part rolled the key.
 fn explain_miss(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOutcome) {
     let fields = facts.parts.fields();
-    let Some(key) = admitted(store, &fields, Fit::Name)
-        .ok()
-        .and_then(|keys| keys.into_iter().next())
-    else {
+    let Some(key) = admitted(store, &fields, Fit::Name).ok().and_then(|keys| keys.into_iter().next()) else {
         return;
     };
     match Pack::open(store, &key) {
         Ok(pack) => outcome.rolled = facts.parts.diff(&pack.index.manifest.parts),
-        Err(error) => outcome
-            .warnings
-            .push(Warning::of("the last state cannot say why the key rolled", &error)),
+        Err(error) => outcome.warnings.push(Warning::of("the last state cannot say why the key rolled", &error)),
     }
 }

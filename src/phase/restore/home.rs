@@ -25,14 +25,9 @@ pub(super) fn restore(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOut
         lost_files: BTreeSet::new(),
         damaged: false,
     };
-    let complete = holdings(&facts.cargo_home, &facts.locked)
-        .map(|held| has_everything(facts, &held.names))
-        .unwrap_or(false);
-    let found = if complete {
-        None
-    } else {
-        arrival::best(store, &state.parts.fields(), None, &mut outcome.warnings)
-    };
+    let complete =
+        holdings(&facts.cargo_home, &facts.locked).map(|held| has_everything(facts, &held.names)).unwrap_or(false);
+    let found = if complete { None } else { arrival::best(store, &state.parts.fields(), None, &mut outcome.warnings) };
     if let Some((pack, _)) = found {
         let manifest = pack.index.manifest.clone();
         if manifest.roots.len() == 1 {
@@ -42,20 +37,12 @@ pub(super) fn restore(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOut
             let there: BTreeSet<usize> = (0..manifest.files.len())
                 .filter(|&at| Meta::of(&facts.cargo_home.join(&manifest.files[at].path)).is_ok())
                 .collect();
-            let unpacked = pack::unpack(
-                &manifest,
-                &packs,
-                std::slice::from_ref(&facts.cargo_home),
-                Duration::ZERO,
-                &there,
-            );
+            let unpacked =
+                pack::unpack(&manifest, &packs, std::slice::from_ref(&facts.cargo_home), Duration::ZERO, &there);
             outcome.home.files = unpacked.files;
             outcome.home.bytes = unpacked.bytes;
             if let Some((_, reason)) = unpacked.failed.first_key_value() {
-                let text = format!(
-                    "{} files of the Cargo home were not restored: {reason}",
-                    unpacked.failed.len()
-                );
+                let text = format!("{} files of the Cargo home were not restored: {reason}", unpacked.failed.len());
                 outcome.warnings.push(Warning::new(text));
             }
             state.damaged = damaged || !unpacked.failed.is_empty();
@@ -64,22 +51,12 @@ pub(super) fn restore(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOut
         }
     }
     // What is there before the job's own steps is not news.
-    state.names = holdings(&facts.cargo_home, &facts.locked)
-        .map(|held| held.names)
-        .unwrap_or_default();
+    state.names = holdings(&facts.cargo_home, &facts.locked).map(|held| held.names).unwrap_or_default();
     Some(state)
 }
 
 fn has_everything(facts: &Facts, names: &BTreeSet<String>) -> bool {
-    let wanted: BTreeSet<String> = facts
-        .locked
-        .iter()
-        .flat_map(crate::cargo::lockfile::Locked::crate_files)
-        .collect();
-    let git = facts
-        .locked
-        .iter()
-        .flat_map(crate::cargo::lockfile::Locked::git_names)
-        .count();
+    let wanted: BTreeSet<String> = facts.locked.iter().flat_map(crate::cargo::lockfile::Locked::crate_files).collect();
+    let git = facts.locked.iter().flat_map(crate::cargo::lockfile::Locked::git_names).count();
     !wanted.is_empty() && git == 0 && wanted.is_subset(names)
 }

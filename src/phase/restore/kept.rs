@@ -15,10 +15,7 @@ use crate::state::{LocalManifest, Restored};
 
 pub(super) fn arrive(facts: &Facts, roots: &[Root], surveys: &[Survey]) -> Arrival {
     let on_disk: usize = surveys.iter().map(|survey| survey.units.len()).sum();
-    let files = surveys
-        .iter()
-        .flat_map(|survey| &survey.files)
-        .filter(|file| file.meta.kind == Kind::File);
+    let files = surveys.iter().flat_map(|survey| &survey.files).filter(|file| file.meta.kind == Kind::File);
     let newest = files.map(|file| file.meta.mtime).max().unwrap_or_default();
     let places = surveys
         .iter()
@@ -29,23 +26,13 @@ pub(super) fn arrive(facts: &Facts, roots: &[Root], surveys: &[Survey]) -> Arriv
     let local =
         LocalManifest::load(Path::new(&roots[0].path), &facts.parts).filter(|local| local.manifest.roots == roots);
     let Some(local) = local else {
-        return Arrival {
-            start: Start::Unknown { units: on_disk },
-            unknown,
-            newest,
-            ..Arrival::default()
-        };
+        return Arrival { start: Start::Unknown { units: on_disk }, unknown, newest, ..Arrival::default() };
     };
     let LocalManifest { manifest, pack, shift } = local;
     let metas: HashMap<(usize, &str), &Meta> = surveys
         .iter()
         .enumerate()
-        .flat_map(|(root, survey)| {
-            survey
-                .files
-                .iter()
-                .map(move |file| ((root, file.path.as_str()), &file.meta))
-        })
+        .flat_map(|(root, survey)| survey.files.iter().map(move |file| ((root, file.path.as_str()), &file.meta)))
         .collect();
     let mut doubts: BTreeMap<usize, Doubt> = BTreeMap::new();
     let mut lost_files = BTreeSet::new();
@@ -60,9 +47,7 @@ pub(super) fn arrive(facts: &Facts, roots: &[Root], surveys: &[Survey]) -> Arriv
         if !same {
             lost_files.insert(at);
             if let Some(unit) = file.unit {
-                doubts.entry(unit).or_insert_with(|| Doubt::DiffersOnDisk {
-                    file: file.path.clone(),
-                });
+                doubts.entry(unit).or_insert_with(|| Doubt::DiffersOnDisk { file: file.path.clone() });
             }
         }
     }
@@ -72,17 +57,8 @@ pub(super) fn arrive(facts: &Facts, roots: &[Root], surveys: &[Survey]) -> Arriv
     let lost_units: BTreeSet<usize> = doubts.keys().copied().collect();
     let units = manifest.units.len() - lost_units.len();
     Arrival {
-        start: Start::Kept {
-            key: pack.key.clone(),
-            units,
-        },
-        restored: Some(Restored {
-            manifest,
-            pack,
-            lost_files,
-            lost_units,
-            damaged: false,
-        }),
+        start: Start::Kept { key: pack.key.clone(), units },
+        restored: Some(Restored { manifest, pack, lost_files, lost_units, damaged: false }),
         shift,
         doubts: doubts.into_iter().collect(),
         unknown,
@@ -92,10 +68,5 @@ pub(super) fn arrive(facts: &Facts, roots: &[Root], surveys: &[Survey]) -> Arriv
 
 /// Where a recorded unit lies.
 pub(super) fn place_of(unit: &crate::manifest::UnitRecord) -> UnitPlace {
-    UnitPlace {
-        layout: unit.layout,
-        profile: unit.profile.clone(),
-        package: unit.package.clone(),
-        id: unit.id.clone(),
-    }
+    UnitPlace { layout: unit.layout, profile: unit.profile.clone(), package: unit.package.clone(), id: unit.id.clone() }
 }

@@ -84,11 +84,7 @@ pub fn run(inputs: &Inputs) -> Result<RestoreOutcome> {
         shift: arrival.shift,
         stamped,
         access_times: file_system.reads_leave_traces,
-        unknown_units: arrival
-            .unknown
-            .iter()
-            .map(|(root, place)| unit_name(*root, place))
-            .collect(),
+        unknown_units: arrival.unknown.iter().map(|(root, place)| unit_name(*root, place)).collect(),
         restored: arrival.restored,
         home,
         warnings: outcome.warnings.clone(),

@@ -61,11 +61,7 @@ pub(super) fn stamp(
         }
         None if cold => commit_times(&found, file_system.now, outcome),
         None => {
-            let present = Present {
-                inputs: std::mem::take(&mut found.inputs),
-                new_time,
-                ..Present::default()
-            };
+            let present = Present { inputs: std::mem::take(&mut found.inputs), new_time, ..Present::default() };
             let plan = stamp::plan_without_manifest(&present);
             found.inputs = present.inputs;
             plan
@@ -74,10 +70,9 @@ pub(super) fn stamp(
     let mut failures = set_times(&plan.times, &found);
     failures.extend(set_unreadable(&found.unreadable, new_time));
     if let Some((path, error)) = failures.first() {
-        outcome.warnings.push(Warning::new(format!(
-            "{} times could not be set, `{path}` first: {error}",
-            failures.len()
-        )));
+        outcome
+            .warnings
+            .push(Warning::new(format!("{} times could not be set, `{path}` first: {error}", failures.len())));
     }
     if !failures.is_empty() && !cold {
         // A source that keeps an unknown time could look older than it is.
@@ -86,9 +81,7 @@ pub(super) fn stamp(
     carry_out_doubts(facts, roots, arrival, &plan, outcome);
     for repository in &found.repositories {
         if let Err(error) = repository.refresh_index() {
-            outcome
-                .warnings
-                .push(Warning::of("git's index was not refreshed", &error));
+            outcome.warnings.push(Warning::of("git's index was not refreshed", &error));
         }
     }
     reset_access_times(roots, arrival, file_system);
@@ -108,59 +101,33 @@ pub(super) fn stamp(
 
 /// Paths that units name: what has to be looked at although git does not list it.
 fn named_paths(manifest: &Manifest) -> BTreeSet<String> {
-    let indices: BTreeSet<usize> = manifest
-        .units
-        .iter()
-        .flat_map(|unit| unit.inputs.iter().copied())
-        .collect();
+    let indices: BTreeSet<usize> = manifest.units.iter().flat_map(|unit| unit.inputs.iter().copied()).collect();
     indices.into_iter().map(|at| manifest.inputs[at].path.clone()).collect()
 }
 
 /// What Cargo never sees: replaced libraries, and a commit that a build script wrote down.
 fn unseen_changes(manifest: &Manifest, repositories: &[Repository]) -> Vec<(usize, Doubt)> {
     let mut doubts = Vec::new();
-    let runs = manifest
-        .units
-        .iter()
-        .enumerate()
-        .filter_map(|(at, unit)| Some((at, unit.run.as_ref()?)));
+    let runs = manifest.units.iter().enumerate().filter_map(|(at, unit)| Some((at, unit.run.as_ref()?)));
     let runs: Vec<_> = runs.collect();
-    let files: BTreeSet<PathBuf> = runs
-        .iter()
-        .flat_map(|(_, run)| run.libraries.iter().map(|fact| PathBuf::from(&fact.file)))
-        .collect();
-    let now: HashMap<String, String> = libraries::identify(&files)
-        .into_iter()
-        .map(|fact| (fact.file.clone(), version_of(&fact)))
-        .collect();
+    let files: BTreeSet<PathBuf> =
+        runs.iter().flat_map(|(_, run)| run.libraries.iter().map(|fact| PathBuf::from(&fact.file))).collect();
+    let now: HashMap<String, String> =
+        libraries::identify(&files).into_iter().map(|fact| (fact.file.clone(), version_of(&fact))).collect();
     for (at, run) in &runs {
         for fact in &run.libraries {
             let (old, new) = (version_of(fact), now.get(&fact.file).cloned().unwrap_or_default());
             if old != new {
-                doubts.push((
-                    *at,
-                    Doubt::LibraryChanged {
-                        file: fact.file.clone(),
-                        old,
-                        new,
-                    },
-                ));
+                doubts.push((*at, Doubt::LibraryChanged { file: fact.file.clone(), old, new }));
             }
         }
     }
     let moved = repositories.iter().find_map(|repository| {
         let (old, new) = (manifest.heads.get(repository.top.to_str()?)?, repository.head.as_ref()?);
-        (old != new).then(|| Doubt::HeadChanged {
-            old: old.clone(),
-            new: new.clone(),
-        })
+        (old != new).then(|| Doubt::HeadChanged { old: old.clone(), new: new.clone() })
     });
     if let Some(moved) = moved {
-        doubts.extend(
-            runs.iter()
-                .filter(|(_, run)| run.embeds_head)
-                .map(|(at, _)| (*at, moved.clone())),
-        );
+        doubts.extend(runs.iter().filter(|(_, run)| run.embeds_head).map(|(at, _)| (*at, moved.clone())));
     }
     doubts
 }
@@ -177,9 +144,7 @@ fn commit_times(found: &Sources, now: Moment, outcome: &mut RestoreOutcome) -> S
     let mut times = BTreeMap::new();
     for repository in &found.repositories {
         if repository.shallow {
-            outcome
-                .notes
-                .push("the clone is shallow, so files keep their checkout times".to_owned());
+            outcome.notes.push("the clone is shallow, so files keep their checkout times".to_owned());
             continue;
         }
         if repository.head.is_none() {
@@ -189,11 +154,7 @@ fn commit_times(found: &Sources, now: Moment, outcome: &mut RestoreOutcome) -> S
             Ok(committed) => {
                 let all = committed.files.into_iter().chain(committed.folders);
                 for (relative, time) in all {
-                    let path = if relative.is_empty() {
-                        repository.top.clone()
-                    } else {
-                        repository.top.join(relative)
-                    };
+                    let path = if relative.is_empty() { repository.top.clone() } else { repository.top.join(relative) };
                     let Some(path) = path.to_str().filter(|path| found.inputs.contains_key(*path)) else {
                         continue;
                     };
@@ -204,10 +165,7 @@ fn commit_times(found: &Sources, now: Moment, outcome: &mut RestoreOutcome) -> S
         }
     }
     outcome.stamping.by_commit = times.len();
-    StampPlan {
-        times,
-        ..StampPlan::default()
-    }
+    StampPlan { times, ..StampPlan::default() }
 }
 
 /// Sets what is not already set; what could not be set comes back.
@@ -222,9 +180,7 @@ fn set_times(times: &BTreeMap<String, Moment>, found: &Sources) -> Vec<(String, 
             Some(InputKind::Folder) => Kind::Folder,
             Some(InputKind::File) | None => Kind::File,
         };
-        disk::set_mtime(Path::new(path), kind, *time)
-            .err()
-            .map(|error| (path.clone(), error.to_string()))
+        disk::set_mtime(Path::new(path), kind, *time).err().map(|error| (path.clone(), error.to_string()))
     };
     times.par_iter().filter_map(set).collect()
 }
@@ -232,9 +188,7 @@ fn set_times(times: &BTreeMap<String, Moment>, found: &Sources) -> Vec<(String, 
 fn set_unreadable(paths: &[PathBuf], time: Moment) -> Vec<(String, String)> {
     let set = |path: &PathBuf| {
         let kind = Meta::of(path).ok()?.kind;
-        disk::set_mtime(path, kind, time)
-            .err()
-            .map(|error| (path.display().to_string(), error.to_string()))
+        disk::set_mtime(path, kind, time).err().map(|error| (path.display().to_string(), error.to_string()))
     };
     paths.iter().filter_map(set).collect()
 }
@@ -249,11 +203,7 @@ fn distrust_readers(
     let Some(manifest) = manifest else { return };
     let failed: BTreeSet<&str> = failures.iter().map(|(path, _)| path.as_str()).collect();
     let names_one = |unit: &&crate::manifest::UnitRecord| {
-        unit.is_precalculated()
-            || unit
-                .inputs
-                .iter()
-                .any(|&at| failed.contains(manifest.inputs[at].path.as_str()))
+        unit.is_precalculated() || unit.inputs.iter().any(|&at| failed.contains(manifest.inputs[at].path.as_str()))
     };
     for unit in manifest.units.iter().filter(names_one) {
         invalidate_or_warn(&roots[unit.root], &kept::place_of(unit), outcome);
@@ -280,22 +230,14 @@ fn carry_out_doubts(
     } else {
         // Sources all have new times; vendored ones are the ones that Cargo would not look at.
         let vendored: BTreeSet<&str> = facts.vendored.iter().map(|package| package.name.as_str()).collect();
-        for (root, place) in arrival
-            .unknown
-            .iter()
-            .filter(|(_, place)| vendored.contains(place.package.as_str()))
-        {
+        for (root, place) in arrival.unknown.iter().filter(|(_, place)| vendored.contains(place.package.as_str())) {
             invalid.insert((*root, place.clone()), (place.package.clone(), vec![Doubt::Unrecorded]));
         }
     }
     for ((root, place), (title, doubts)) in invalid {
         invalidate_or_warn(&roots[root], &place, outcome);
         let known = outcome.doubts.entry(title).or_default();
-        known.extend(
-            doubts
-                .into_iter()
-                .filter(|doubt| !matches!(doubt, Doubt::Incomplete { .. })),
-        );
+        known.extend(doubts.into_iter().filter(|doubt| !matches!(doubt, Doubt::Incomplete { .. })));
     }
     outcome.doubts.retain(|_, doubts| !doubts.is_empty());
 }
@@ -316,20 +258,12 @@ fn invalidate_or_warn(root: &Root, place: &UnitPlace, outcome: &mut RestoreOutco
 
 /// On a kept disk the files still carry the access times of earlier jobs.
 fn reset_access_times(roots: &[Root], arrival: &Arrival, file_system: &FileSystem) {
-    let kept = matches!(
-        arrival.start,
-        crate::outcome::Start::Kept { .. } | crate::outcome::Start::Unknown { .. }
-    );
+    let kept = matches!(arrival.start, crate::outcome::Start::Kept { .. } | crate::outcome::Start::Unknown { .. });
     if !kept || !file_system.reads_leave_traces {
         return;
     }
-    let recorded = arrival
-        .restored
-        .iter()
-        .flat_map(|restored| restored.manifest.units.iter());
-    let places = recorded
-        .map(|unit| (unit.root, kept::place_of(unit)))
-        .chain(arrival.unknown.iter().cloned());
+    let recorded = arrival.restored.iter().flat_map(|restored| restored.manifest.units.iter());
+    let places = recorded.map(|unit| (unit.root, kept::place_of(unit))).chain(arrival.unknown.iter().cloned());
     for (root, place) in places {
         let dir = Path::new(&roots[root].path).join(crate::cargo::units::fingerprint_dir(&place));
         for found in disk::walk(&dir, &|_| false).unwrap_or_default() {

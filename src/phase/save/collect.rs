@@ -38,11 +38,7 @@ pub(super) fn manifest(
     seen: Seen,
     secrets: &Secrets,
 ) -> Result<Manifest> {
-    let Seen {
-        mut sources,
-        scope,
-        named,
-    } = seen;
+    let Seen { mut sources, scope, named } = seen;
     let mut manifest = blank(job, job.state.parts.clone(), job.roots.clone());
     let heads = sources
         .repositories
@@ -53,29 +49,17 @@ pub(super) fn manifest(
 
     let newest = newest_output(job);
     let place: HashMap<usize, usize> = live.iter().enumerate().map(|(new, &old)| (old, new)).collect();
-    manifest.units = live
-        .iter()
-        .map(|&at| unit_record(job, at, ages, &edges[at], &place))
-        .collect();
+    manifest.units = live.iter().map(|&at| unit_record(job, at, ages, &edges[at], &place)).collect();
     record::without_litter(&mut sources.inputs, &manifest.packages, &manifest.units, &scope.named);
     sources::add_folders(&mut sources, &scope);
     record::undo_job_effects(&mut sources.inputs, &job.state.stamped, job.state.started, newest);
 
-    let index: BTreeMap<&str, usize> = sources
-        .inputs
-        .keys()
-        .enumerate()
-        .map(|(at, path)| (path.as_str(), at))
-        .collect();
+    let index: BTreeMap<&str, usize> =
+        sources.inputs.keys().enumerate().map(|(at, path)| (path.as_str(), at)).collect();
     for (unit, named) in manifest.units.iter_mut().zip(&named) {
-        let mut inputs: BTreeSet<usize> = named
-            .iter()
-            .filter_map(|path| index.get(path.as_str()).copied())
-            .collect();
+        let mut inputs: BTreeSet<usize> = named.iter().filter_map(|path| index.get(path.as_str()).copied()).collect();
         for folder in named.iter().filter(|path| Path::new(path).is_dir()) {
-            let below = index
-                .range(folder.as_str()..)
-                .take_while(|(path, _)| path.starts_with(folder.as_str()));
+            let below = index.range(folder.as_str()..).take_while(|(path, _)| path.starts_with(folder.as_str()));
             inputs.extend(below.filter(|(path, _)| is_under(path, folder)).map(|(_, at)| *at));
         }
         unit.inputs = inputs.into_iter().collect();
@@ -87,11 +71,7 @@ pub(super) fn manifest(
 }
 
 fn newest_output(job: &Job<'_>) -> Moment {
-    let files = job
-        .surveys
-        .iter()
-        .flat_map(|survey| &survey.files)
-        .filter(|file| file.meta.kind == Kind::File);
+    let files = job.surveys.iter().flat_map(|survey| &survey.files).filter(|file| file.meta.kind == Kind::File);
     files.map(|file| file.meta.mtime).max().unwrap_or_default()
 }
 
@@ -104,10 +84,7 @@ fn unit_record(
 ) -> UnitRecord {
     let unit = job.unit(at);
     let is_precalculated = |fingerprint: &units::DiskFingerprint| {
-        fingerprint
-            .fingerprint
-            .as_ref()
-            .is_some_and(|parsed| parsed.locals().contains(&Local::Precalculated))
+        fingerprint.fingerprint.as_ref().is_some_and(|parsed| parsed.locals().contains(&Local::Precalculated))
     };
     let fingerprints = unit.fingerprints.iter().map(|fingerprint| FingerprintRecord {
         name: fingerprint.name.clone(),
@@ -123,11 +100,7 @@ fn unit_record(
         fingerprints: fingerprints.collect(),
         reference: unit.reference,
         inputs: Vec::new(),
-        deps: edges
-            .iter()
-            .flatten()
-            .filter_map(|dep| place.get(dep).copied())
-            .collect(),
+        deps: edges.iter().flatten().filter_map(|dep| place.get(dep).copied()).collect(),
         seconds: unit.seconds,
         idle: ages[at].unwrap_or(0),
         run: None,
@@ -142,11 +115,7 @@ fn packages(job: &Job<'_>) -> Vec<PackageRecord> {
         let names: BTreeSet<&str> = locked.packages.iter().map(|package| package.name.as_str()).collect();
         // What was found while its sources were there stays true while the lock file still names it.
         for old in job.previous().iter().flat_map(|restored| &restored.manifest.packages) {
-            let still = old
-                .reading_macros
-                .iter()
-                .filter(|name| names.contains(name.as_str()))
-                .cloned();
+            let still = old.reading_macros.iter().filter(|name| names.contains(name.as_str())).cloned();
             let still: Vec<String> = still.collect();
             if !still.is_empty() {
                 readers.entry(old.name.clone()).or_default().extend(still);
@@ -176,11 +145,8 @@ fn packages(job: &Job<'_>) -> Vec<PackageRecord> {
 fn add_run_facts(job: &Job<'_>, live: &[usize], manifest: &mut Manifest) {
     let known = known_units(job);
     let own: Vec<PathBuf> = job.roots.iter().map(|root| PathBuf::from(&root.path)).collect();
-    let heads: Vec<String> = manifest
-        .heads
-        .values()
-        .filter_map(|head| head.get(..ABBREVIATED).map(str::to_owned))
-        .collect();
+    let heads: Vec<String> =
+        manifest.heads.values().filter_map(|head| head.get(..ABBREVIATED).map(str::to_owned)).collect();
     for (record, &at) in manifest.units.iter_mut().zip(live) {
         let unit = job.unit(at);
         if !unit.is_run() {
@@ -194,9 +160,8 @@ fn add_run_facts(job: &Job<'_>, live: &[usize], manifest: &mut Manifest) {
         let root = &job.surveys[record.root].root;
         let output = fs::read(root.join(units::run_output(&unit.place))).unwrap_or_default();
         let libraries = libraries::identify(&libraries::linked_files(&String::from_utf8_lossy(&output), &own));
-        let embeds_head = heads
-            .iter()
-            .any(|head| memmem::find(&output, head.as_bytes()).is_some() || folder_holds(root, unit, head));
+        let embeds_head =
+            heads.iter().any(|head| memmem::find(&output, head.as_bytes()).is_some() || folder_holds(root, unit, head));
         record.run = Some(RunFacts { embeds_head, libraries });
     }
 }
@@ -217,13 +182,9 @@ fn env_records(job: &Job<'_>, live: &[usize], secrets: &Secrets) -> BTreeMap<Str
             Local::RerunIfEnvChanged { name, value } => Some((name, value)),
             _ => None,
         });
-        let compiler = unit
-            .fingerprints
-            .iter()
-            .filter_map(|fingerprint| fingerprint.dep_info.as_ref());
-        let all: Vec<(String, Option<String>)> = scripts
-            .chain(compiler.flat_map(|info| info.env.iter().cloned()))
-            .collect();
+        let compiler = unit.fingerprints.iter().filter_map(|fingerprint| fingerprint.dep_info.as_ref());
+        let all: Vec<(String, Option<String>)> =
+            scripts.chain(compiler.flat_map(|info| info.env.iter().cloned())).collect();
         for (name, value) in all {
             let record = match value {
                 None => EnvRecord::Unset,
@@ -238,19 +199,10 @@ fn env_records(job: &Job<'_>, live: &[usize], secrets: &Secrets) -> BTreeMap<Str
 
 /// Every file that is kept, with where it lies on disk; places in packs are filled in later.
 pub(super) fn files(job: &Job<'_>, live: &[usize], screened: &Screened) -> Vec<(FileEntry, PathBuf)> {
-    let place: HashMap<(usize, usize), usize> = live
-        .iter()
-        .enumerate()
-        .map(|(new, &old)| (job.units[old], new))
-        .collect();
+    let place: HashMap<(usize, usize), usize> =
+        live.iter().enumerate().map(|(new, &old)| (job.units[old], new)).collect();
     let keeps_doc = live.iter().any(|&at| job.unit(at).is_doc());
-    let keeps_incremental = job
-        .state
-        .parts
-        .hard
-        .options
-        .get("incremental")
-        .is_some_and(|wish| wish == "on");
+    let keeps_incremental = job.state.parts.hard.options.get("incremental").is_some_and(|wish| wish == "on");
     let mut entries: Vec<(FileEntry, PathBuf)> = Vec::new();
     let mut first_names: HashMap<(u64, u64), usize> = HashMap::new();
     for (root, survey) in job.surveys.iter().enumerate() {
@@ -272,16 +224,7 @@ pub(super) fn files(job: &Job<'_>, live: &[usize], screened: &Screened) -> Vec<(
             let Some(content) = content(&path, &file.meta, &mut first_names, entries.len()) else {
                 continue;
             };
-            entries.push((
-                FileEntry {
-                    root,
-                    path: file.path.clone(),
-                    mtime: file.meta.mtime,
-                    unit,
-                    content,
-                },
-                path,
-            ));
+            entries.push((FileEntry { root, path: file.path.clone(), mtime: file.meta.mtime, unit, content }, path));
         }
     }
     without_empty_shells(entries)
@@ -290,9 +233,7 @@ pub(super) fn files(job: &Job<'_>, live: &[usize], screened: &Screened) -> Vec<(
 fn content(path: &Path, meta: &disk::Meta, first_names: &mut HashMap<(u64, u64), usize>, at: usize) -> Option<Content> {
     match meta.kind {
         Kind::Folder => Some(Content::Folder { mode: meta.mode }),
-        Kind::Symlink => Some(Content::Symlink {
-            to: fs::read_link(path).ok()?.to_str()?.to_owned(),
-        }),
+        Kind::Symlink => Some(Content::Symlink { to: fs::read_link(path).ok()?.to_str()?.to_owned() }),
         Kind::Other => None,
         Kind::File => {
             if let (Some(identity), true) = (meta.identity, meta.links > 1) {
@@ -301,17 +242,8 @@ fn content(path: &Path, meta: &disk::Meta, first_names: &mut HashMap<(u64, u64),
                 }
                 first_names.insert(identity, at);
             }
-            let nowhere = Location {
-                pack: 0,
-                frame: 0,
-                offset: 0,
-            };
-            Some(Content::File {
-                size: meta.size,
-                mode: meta.mode,
-                sha256: Digest::of(b""),
-                at: nowhere,
-            })
+            let nowhere = Location { pack: 0, frame: 0, offset: 0 };
+            Some(Content::File { size: meta.size, mode: meta.mode, sha256: Digest::of(b""), at: nowhere })
         }
     }
 }
@@ -319,9 +251,8 @@ fn content(path: &Path, meta: &disk::Meta, first_names: &mut HashMap<(u64, u64),
 /// Leaves out folders that belong to nobody and hold nothing that is kept, such as those of dropped units' profiles.
 fn without_empty_shells(entries: Vec<(FileEntry, PathBuf)>) -> Vec<(FileEntry, PathBuf)> {
     let mut needed: BTreeSet<(usize, String)> = BTreeSet::new();
-    for (entry, _) in entries
-        .iter()
-        .filter(|(entry, _)| entry.unit.is_some() || !matches!(entry.content, Content::Folder { .. }))
+    for (entry, _) in
+        entries.iter().filter(|(entry, _)| entry.unit.is_some() || !matches!(entry.content, Content::Folder { .. }))
     {
         let mut path = entry.path.as_str();
         while let Some((dir, _)) = path.rsplit_once('/') {
@@ -344,11 +275,7 @@ fn without_empty_shells(entries: Vec<(FileEntry, PathBuf)>) -> Vec<(FileEntry, P
         new_place[at] = next;
         next += usize::from(*kept);
     }
-    let entries = entries
-        .into_iter()
-        .zip(kept)
-        .filter(|(_, kept)| *kept)
-        .map(|(entry, _)| entry);
+    let entries = entries.into_iter().zip(kept).filter(|(_, kept)| *kept).map(|(entry, _)| entry);
     entries
         .map(|(mut entry, path)| {
             if let Content::HardLink { to } = &mut entry.content {

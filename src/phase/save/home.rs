@@ -35,24 +35,14 @@ pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
         return Ok(Saved::NothingFetched);
     }
 
-    let root = Root {
-        label: "home".to_owned(),
-        path: job.facts.cargo_home.to_string_lossy().into_owned(),
-    };
+    let root = Root { label: "home".to_owned(), path: job.facts.cargo_home.to_string_lossy().into_owned() };
     let mut manifest = blank(job, before.parts.clone(), vec![root]);
     manifest.history.clear();
     let known = before.manifest.as_ref().map(times).unwrap_or_default();
-    let entries = held
-        .files
-        .iter()
-        .filter_map(|found| entry(found, &job.facts.cargo_home, &known));
+    let entries = held.files.iter().filter_map(|found| entry(found, &job.facts.cargo_home, &known));
     let (files, paths): (Vec<FileEntry>, Vec<PathBuf>) = entries.unzip();
 
-    let lineage = before
-        .pack
-        .as_ref()
-        .and_then(|pack| Key::parse(&pack.key))
-        .map(|key| key.lineage);
+    let lineage = before.pack.as_ref().and_then(|pack| Key::parse(&pack.key)).map(|key| key.lineage);
     let previous = match (&before.manifest, &before.pack, &lineage) {
         (Some(manifest), Some(pack), Some(lineage)) => {
             let mut parents = std::iter::once(pack).chain(&manifest.parents);
@@ -70,13 +60,7 @@ pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
         }
         _ => None,
     };
-    let DeltaPlan {
-        kind,
-        parents,
-        files,
-        stored,
-        stored_bytes: _,
-    } = delta::plan(files, previous.as_ref());
+    let DeltaPlan { kind, parents, files, stored, stored_bytes: _ } = delta::plan(files, previous.as_ref());
     let mut hasher = FieldHasher::default();
     held.names.iter().for_each(|name| {
         hasher.field(name);
@@ -86,76 +70,34 @@ pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
         (DeltaKind::Delta, Some(lineage)) => lineage,
         _ => state.clone(),
     };
-    let key = Key {
-        fields: manifest.parts.fields(),
-        lineage,
-        state,
-    }
-    .to_string();
+    let key = Key { fields: manifest.parts.fields(), lineage, state }.to_string();
     manifest.key.clone_from(&key);
     manifest.parents = parents;
     manifest.files = files;
     let content_bytes = manifest.content_bytes();
-    let sources: Vec<Source> = stored
-        .iter()
-        .map(|&file| Source {
-            file,
-            path: paths[file].clone(),
-        })
-        .collect();
+    let sources: Vec<Source> = stored.iter().map(|&file| Source { file, path: paths[file].clone() }).collect();
     let count = sources.len();
     let (put, written) = write_and_put(job.store, inputs, &key, manifest, sources)?;
     let already_there = put == Put::AlreadyThere;
-    Ok(Saved::Stored {
-        key,
-        kind,
-        files: count,
-        bytes: written.bytes,
-        content_bytes,
-        already_there,
-    })
+    Ok(Saved::Stored { key, kind, files: count, bytes: written.bytes, content_bytes, already_there })
 }
 
 /// Archives never change under one name, whatever time they were fetched at.
 fn times(manifest: &Manifest) -> HashMap<&str, (&FileEntry, u64)> {
-    manifest
-        .files
-        .iter()
-        .map(|file| (file.path.as_str(), (file, file.size())))
-        .collect()
+    manifest.files.iter().map(|file| (file.path.as_str(), (file, file.size()))).collect()
 }
 
 fn entry(found: &Found, home: &Path, known: &HashMap<&str, (&FileEntry, u64)>) -> Option<(FileEntry, PathBuf)> {
     let path = found.path.strip_prefix(home).ok()?.to_str()?.replace('\\', "/");
     let content = match found.meta.kind {
         Kind::File => {
-            let nowhere = Location {
-                pack: 0,
-                frame: 0,
-                offset: 0,
-            };
-            Content::File {
-                size: found.meta.size,
-                mode: found.meta.mode,
-                sha256: Digest::of(b""),
-                at: nowhere,
-            }
+            let nowhere = Location { pack: 0, frame: 0, offset: 0 };
+            Content::File { size: found.meta.size, mode: found.meta.mode, sha256: Digest::of(b""), at: nowhere }
         }
         Kind::Folder => Content::Folder { mode: found.meta.mode },
         Kind::Symlink | Kind::Other => return None,
     };
-    let same = known
-        .get(path.as_str())
-        .filter(|(_, size)| *size == found.meta.size && path.ends_with(".crate"));
+    let same = known.get(path.as_str()).filter(|(_, size)| *size == found.meta.size && path.ends_with(".crate"));
     let mtime = same.map_or(found.meta.mtime, |(file, _)| file.mtime);
-    Some((
-        FileEntry {
-            root: 0,
-            path,
-            mtime,
-            unit: None,
-            content,
-        },
-        found.path.clone(),
-    ))
+    Some((FileEntry { root: 0, path, mtime, unit: None, content }, found.path.clone()))
 }

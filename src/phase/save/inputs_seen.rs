@@ -31,15 +31,9 @@ pub(super) fn look(job: &Job<'_>, live: &[usize], file_system: &FileSystem) -> R
 
 /// Folders of the packages whose files can change, by name.
 fn package_dirs(job: &Job<'_>) -> HashMap<String, PathBuf> {
-    let vendored = job
-        .facts
-        .vendored
-        .iter()
-        .map(|package| (package.name.clone(), package.dir.clone()));
+    let vendored = job.facts.vendored.iter().map(|package| (package.name.clone(), package.dir.clone()));
     let own = job.facts.workspaces.iter().flat_map(|workspace| &workspace.packages);
-    vendored
-        .chain(own.map(|package| (package.name.clone(), package.dir.clone())))
-        .collect()
+    vendored.chain(own.map(|package| (package.name.clone(), package.dir.clone()))).collect()
 }
 
 fn named_paths(job: &Job<'_>, at: usize, dirs: &HashMap<String, PathBuf>) -> BTreeSet<String> {
@@ -47,10 +41,7 @@ fn named_paths(job: &Job<'_>, at: usize, dirs: &HashMap<String, PathBuf>) -> BTr
     let dir = dirs.get(&unit.place.package);
     let build_root = &job.surveys[job.units[at].0].root;
     let mut paths: BTreeMap<PathBuf, ()> = BTreeMap::new();
-    let dep_infos = unit
-        .fingerprints
-        .iter()
-        .filter_map(|fingerprint| fingerprint.dep_info.as_ref());
+    let dep_infos = unit.fingerprints.iter().filter_map(|fingerprint| fingerprint.dep_info.as_ref());
     for file in dep_infos.flat_map(|info| &info.files) {
         match file {
             DepFile::InPackage(path) => paths.extend(dir.map(|dir| (dir.join(path), ()))),
@@ -66,10 +57,7 @@ fn named_paths(job: &Job<'_>, at: usize, dirs: &HashMap<String, PathBuf>) -> BTr
             None => {}
         }
     }
-    paths
-        .into_keys()
-        .filter_map(|path| tidy(&path).to_str().map(str::to_owned))
-        .collect()
+    paths.into_keys().filter_map(|path| tidy(&path).to_str().map(str::to_owned)).collect()
 }
 
 fn rerun_paths(unit: &DiskUnit) -> Vec<String> {
@@ -83,10 +71,7 @@ fn rerun_paths(unit: &DiskUnit) -> Vec<String> {
 /// A path without `.` and `..`, as the file system resolves them where it can.
 fn tidy(path: &Path) -> PathBuf {
     if !path.components().any(|part| matches!(part, Component::ParentDir)) {
-        return path
-            .components()
-            .filter(|part| !matches!(part, Component::CurDir))
-            .collect();
+        return path.components().filter(|part| !matches!(part, Component::CurDir)).collect();
     }
     fs::canonicalize(path).unwrap_or_else(|_| {
         let mut tidy = PathBuf::new();

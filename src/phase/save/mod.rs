@@ -72,19 +72,10 @@ pub fn run(inputs: &Inputs, result: JobResult) -> Result<SaveOutcome> {
     let paths: Vec<PathBuf> = roots.iter().map(|root| PathBuf::from(&root.path)).collect();
     // First of all: every later step reads files.
     let surveys = units::survey_all(&paths)?;
-    let units = surveys
-        .iter()
-        .enumerate()
-        .flat_map(|(root, survey)| (0..survey.units.len()).map(move |unit| (root, unit)));
+    let units =
+        surveys.iter().enumerate().flat_map(|(root, survey)| (0..survey.units.len()).map(move |unit| (root, unit)));
     let units = units.collect();
-    let job = Job {
-        facts,
-        roots,
-        state,
-        surveys,
-        units,
-        store: store.as_ref(),
-    };
+    let job = Job { facts, roots, state, surveys, units, store: store.as_ref() };
 
     let mut outcome = SaveOutcome {
         compiled: Vec::new(),
@@ -98,15 +89,11 @@ pub fn run(inputs: &Inputs, result: JobResult) -> Result<SaveOutcome> {
     };
     match save_target(&job, inputs, result, &mut outcome) {
         Ok(saved) => outcome.target = saved,
-        Err(error) => outcome
-            .warnings
-            .push(Warning::of("the target folder was not saved", &error)),
+        Err(error) => outcome.warnings.push(Warning::of("the target folder was not saved", &error)),
     }
     match home::save(&job, inputs) {
         Ok(saved) => outcome.home = saved,
-        Err(error) => outcome
-            .warnings
-            .push(Warning::of("the Cargo home was not saved", &error)),
+        Err(error) => outcome.warnings.push(Warning::of("the Cargo home was not saved", &error)),
     }
     outcome.seconds = began.elapsed().as_secs_f64();
     Ok(outcome)
@@ -119,16 +106,10 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
     let ages = ages(job, &all, &edges, inputs, result);
     let screened = screen::screen(job, &ages, &edges, &secrets)?;
     outcome.secret_units = screened.units.iter().map(|&at| title(job.unit(at))).collect();
-    let live: Vec<usize> = (0..all.len())
-        .filter(|at| ages[*at].is_some() && !screened.units.contains(at))
-        .collect();
+    let live: Vec<usize> = (0..all.len()).filter(|at| ages[*at].is_some() && !screened.units.contains(at)).collect();
 
     let known = known_units(job);
-    let compiled: Vec<usize> = live
-        .iter()
-        .copied()
-        .filter(|&at| was_compiled(job, at, &known))
-        .collect();
+    let compiled: Vec<usize> = live.iter().copied().filter(|&at| was_compiled(job, at, &known)).collect();
     outcome.compiled = compiled.iter().map(|&at| title(job.unit(at))).collect();
     outcome.live = live.len();
     outcome.dropped = dropped(job, &live);
@@ -159,35 +140,23 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
 
     let entries = collect::files(job, &live, &screened);
     let (files, paths): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
-    let lineage = job
-        .previous()
-        .and_then(|restored| Key::parse(&restored.pack.key))
-        .map(|key| key.lineage);
-    let complete = job
-        .previous()
-        .is_some_and(|restored| !restored.damaged && parents_are_there(job.store, restored));
-    let previous = job
-        .previous()
-        .zip(lineage.as_deref())
-        .map(|(restored, lineage)| Previous {
-            manifest: &restored.manifest,
-            pack: restored.pack.clone(),
-            lineage,
-            lost: &restored.lost_files,
-            shift: job.state.shift,
-            complete,
-        });
+    let lineage = job.previous().and_then(|restored| Key::parse(&restored.pack.key)).map(|key| key.lineage);
+    let complete = job.previous().is_some_and(|restored| !restored.damaged && parents_are_there(job.store, restored));
+    let previous = job.previous().zip(lineage.as_deref()).map(|(restored, lineage)| Previous {
+        manifest: &restored.manifest,
+        pack: restored.pack.clone(),
+        lineage,
+        lost: &restored.lost_files,
+        shift: job.state.shift,
+        complete,
+    });
     let plan = delta::plan(files, previous.as_ref());
     let state = state_digest(&manifest, job.previous().map(|restored| restored.pack.key.as_str()));
     let lineage = match (plan.kind, &previous) {
         (DeltaKind::Delta, Some(previous)) => previous.lineage.to_owned(),
         _ => state.clone(),
     };
-    let key = Key {
-        fields: job.state.parts.fields(),
-        lineage,
-        state,
-    };
+    let key = Key { fields: job.state.parts.fields(), lineage, state };
     manifest.key = key.to_string();
     store_pack(job, inputs, manifest, plan, &paths, &secrets)
 }
@@ -205,29 +174,12 @@ fn ages(
         .map(|at| {
             let (root, _) = job.units[at];
             let place = &job.unit(at).place;
-            let on_disk_before = job
-                .state
-                .unknown_units
-                .contains(&format!("{root}:{}", units::fingerprint_dir(place)));
-            known_units
-                .get(&(root, place))
-                .map(|(_, unit)| unit.idle)
-                .or(on_disk_before.then_some(0))
+            let on_disk_before = job.state.unknown_units.contains(&format!("{root}:{}", units::fingerprint_dir(place)));
+            known_units.get(&(root, place)).map(|(_, unit)| unit.idle).or(on_disk_before.then_some(0))
         })
         .collect();
-    let evidence = if job.state.access_times {
-        Evidence::AccessTimes
-    } else {
-        Evidence::Nothing
-    };
-    liveness::ages(
-        all,
-        edges,
-        &known,
-        evidence,
-        inputs.keep_unused,
-        result == JobResult::Succeeded,
-    )
+    let evidence = if job.state.access_times { Evidence::AccessTimes } else { Evidence::Nothing };
+    liveness::ages(all, edges, &known, evidence, inputs.keep_unused, result == JobResult::Succeeded)
 }
 
 /// Units that came back from the restored state, by place.
@@ -242,10 +194,7 @@ fn known_units<'a>(job: &'a Job<'_>) -> HashMap<(usize, &'a UnitPlace), (usize, 
         .enumerate()
         .map(|(at, unit)| ((unit.root, record_dir(unit)), (at, unit)))
         .collect();
-    let units = job
-        .units
-        .iter()
-        .map(|&(root, unit)| (root, &job.surveys[root].units[unit]));
+    let units = job.units.iter().map(|&(root, unit)| (root, &job.surveys[root].units[unit]));
     units
         .filter_map(|(root, unit)| Some(((root, &unit.place), *by_dir.get(&(root, unit.fingerprint_dir()))?)))
         .collect()
@@ -265,26 +214,16 @@ fn was_compiled(job: &Job<'_>, at: usize, known: &HashMap<(usize, &UnitPlace), (
     let unit = job.unit(at);
     match known.get(&(root, &unit.place)) {
         Some((_, record)) => record.reference.minus(job.state.shift) != unit.reference,
-        None => !job
-            .state
-            .unknown_units
-            .contains(&format!("{root}:{}", units::fingerprint_dir(&unit.place))),
+        None => !job.state.unknown_units.contains(&format!("{root}:{}", units::fingerprint_dir(&unit.place))),
     }
 }
 
 /// Recorded units that are no longer kept.
 fn dropped(job: &Job<'_>, live: &[usize]) -> usize {
     let Some(restored) = job.previous() else { return 0 };
-    let kept: BTreeSet<(usize, String)> = live
-        .iter()
-        .map(|&at| (job.units[at].0, job.unit(at).fingerprint_dir()))
-        .collect();
-    restored
-        .manifest
-        .units
-        .iter()
-        .filter(|unit| !kept.contains(&(unit.root, record_dir(unit))))
-        .count()
+    let kept: BTreeSet<(usize, String)> =
+        live.iter().map(|&at| (job.units[at].0, job.unit(at).fingerprint_dir())).collect();
+    restored.manifest.units.iter().filter(|unit| !kept.contains(&(unit.root, record_dir(unit)))).count()
 }
 
 fn parents_are_there(store: &dyn Store, restored: &Restored) -> bool {
@@ -320,13 +259,7 @@ fn store_pack(
     paths: &[PathBuf],
     secrets: &Secrets,
 ) -> Result<Saved> {
-    let DeltaPlan {
-        kind,
-        parents,
-        files,
-        stored,
-        stored_bytes,
-    } = plan;
+    let DeltaPlan { kind, parents, files, stored, stored_bytes } = plan;
     manifest.parents = parents;
     manifest.files = files;
     ensure!(
@@ -335,37 +268,17 @@ fn store_pack(
     );
     let key = manifest.key.clone();
     let content_bytes = manifest.content_bytes();
-    let sources: Vec<Source> = stored
-        .iter()
-        .map(|&file| Source {
-            file,
-            path: paths[file].clone(),
-        })
-        .collect();
-    let count = sources
-        .iter()
-        .filter(|source| manifest.files[source.file].size() > 0)
-        .count();
+    let sources: Vec<Source> = stored.iter().map(|&file| Source { file, path: paths[file].clone() }).collect();
+    let count = sources.iter().filter(|source| manifest.files[source.file].size() > 0).count();
     let (put, written) = write_and_put(job.store, inputs, &key, manifest, sources)?;
     let local = LocalManifest {
-        pack: Parent {
-            key: key.clone(),
-            sha256: written.sha256.clone(),
-            bytes: stored_bytes,
-        },
+        pack: Parent { key: key.clone(), sha256: written.sha256.clone(), bytes: stored_bytes },
         manifest: written.index.manifest,
         shift: std::time::Duration::ZERO,
     };
     local.store(Path::new(&job.roots[0].path))?;
     let already_there = put == Put::AlreadyThere;
-    Ok(Saved::Stored {
-        key,
-        kind,
-        files: count,
-        bytes: written.bytes,
-        content_bytes,
-        already_there,
-    })
+    Ok(Saved::Stored { key, kind, files: count, bytes: written.bytes, content_bytes, already_there })
 }
 
 /// Writes a pack beside the state file and hands it to the store.
@@ -386,20 +299,13 @@ fn write_and_put(
 }
 
 fn title(unit: &DiskUnit) -> String {
-    let targets: Vec<&str> = unit
-        .fingerprints
-        .iter()
-        .map(|fingerprint| fingerprint.name.as_str())
-        .collect();
+    let targets: Vec<&str> = unit.fingerprints.iter().map(|fingerprint| fingerprint.name.as_str()).collect();
     format!("{} ({})", unit.place.package, targets.join(", "))
 }
 
 /// An empty manifest of this job.
 fn blank(job: &Job<'_>, parts: crate::key::KeyParts, roots: Vec<Root>) -> Manifest {
-    let history = job
-        .previous()
-        .map(|restored| restored.manifest.history.clone())
-        .unwrap_or_default();
+    let history = job.previous().map(|restored| restored.manifest.history.clone()).unwrap_or_default();
     Manifest {
         format: FORMAT,
         key: String::new(),

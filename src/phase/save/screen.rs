@@ -42,11 +42,7 @@ pub(super) fn screen(
     let mut suspects: Vec<(PathBuf, Option<usize>)> = Vec::new();
     for (root, survey) in job.surveys.iter().enumerate() {
         for file in survey.files.iter().filter(|file| file.meta.kind == Kind::File) {
-            let unit = if let Role::Unit(at) = file.role {
-                unit_index.get(&(root, at)).copied()
-            } else {
-                None
-            };
+            let unit = if let Role::Unit(at) = file.role { unit_index.get(&(root, at)).copied() } else { None };
             let wanted = !matches!(file.role, Role::Drop) && unit.is_none_or(|unit| ages[unit].is_some());
             let known = restored.get(&(root, file.path.as_str())) == Some(&(file.meta.size, file.meta.mtime));
             if wanted && !known {
@@ -90,27 +86,20 @@ fn restored_files<'a>(job: &'a Job<'_>) -> HashMap<(usize, &'a str), (u64, Momen
     let Some(restored) = job.previous() else {
         return HashMap::new();
     };
-    let files = restored
-        .manifest
-        .files
-        .iter()
-        .enumerate()
-        .filter(|(at, _)| !restored.lost_files.contains(at));
+    let files = restored.manifest.files.iter().enumerate().filter(|(at, _)| !restored.lost_files.contains(at));
     files
         .filter_map(|(_, file)| match file.content {
-            Content::File { size, .. } => Some((
-                (file.root, file.path.as_str()),
-                (size, file.mtime.minus(job.state.shift)),
-            )),
+            Content::File { size, .. } => {
+                Some(((file.root, file.path.as_str()), (size, file.mtime.minus(job.state.shift))))
+            }
             _ => None,
         })
         .collect()
 }
 
 fn is_fingerprint_json(path: &Path) -> bool {
-    let in_fingerprint = path
-        .components()
-        .any(|part| part.as_os_str() == ".fingerprint" || part.as_os_str() == "fingerprint");
+    let in_fingerprint =
+        path.components().any(|part| part.as_os_str() == ".fingerprint" || part.as_os_str() == "fingerprint");
     in_fingerprint && path.extension().is_some_and(|extension| extension == "json")
 }
 

@@ -27,10 +27,7 @@ pub(crate) fn scenario_project(git_url: &str, generated: bool) -> Project {
     // A library that reads through every road the compiler knows, and through one that it does not.
     add(
         "work/a/Cargo.toml",
-        &manifest(
-            "a",
-            "[features]\nloud = []\n[dependencies]\npm = { path = \"../pm\" }\nvend = \"0.1.0\"\n",
-        ),
+        &manifest("a", "[features]\nloud = []\n[dependencies]\npm = { path = \"../pm\" }\nvend = \"0.1.0\"\n"),
     );
     add(
         "work/a/src/lib.rs",
@@ -51,14 +48,8 @@ pub fn text() -> String {
     add("work/a/data.txt", "data-1\n");
     add("work/a/macro_input.txt", "macro-1\n");
     add("work/a/README.md", "about a\n");
-    add(
-        "work/a/tests/integration.rs",
-        "#[test]\nfn it_has_text() { assert!(a::text().starts_with(\"a=\")); }\n",
-    );
-    add(
-        "work/a/examples/demo.rs",
-        "fn main() { println!(\"{}\", a::text()); }\n",
-    );
+    add("work/a/tests/integration.rs", "#[test]\nfn it_has_text() { assert!(a::text().starts_with(\"a=\")); }\n");
+    add("work/a/examples/demo.rs", "fn main() { println!(\"{}\", a::text()); }\n");
 
     // A build script that names no inputs.
     add("work/b/Cargo.toml", &manifest("b", ""));
@@ -73,10 +64,7 @@ fn main() {
 }
 "#,
     );
-    add(
-        "work/b/src/lib.rs",
-        "pub fn text() -> String { format!(\"b={}\", env!(\"B_NOTES\")) }\n",
-    );
+    add("work/b/src/lib.rs", "pub fn text() -> String { format!(\"b={}\", env!(\"B_NOTES\")) }\n");
     add("work/b/notes/x.txt", "x-1\n");
     add("work/b/notes/y.txt", "y-1\n");
 
@@ -96,10 +84,7 @@ fn main() {
 }
 "#,
     );
-    add(
-        "work/c/src/lib.rs",
-        "pub fn text() -> String { format!(\"c={}\", env!(\"C_ASSETS\")) }\n",
-    );
+    add("work/c/src/lib.rs", "pub fn text() -> String { format!(\"c={}\", env!(\"C_ASSETS\")) }\n");
     add("work/c/assets/p.txt", "p-1\n");
     add("work/c/assets/q.txt", "q-1\n");
 
@@ -144,20 +129,11 @@ fn main() {
 "#,
     );
     add("outside/Cargo.toml", &manifest("outside", "[workspace]\n"));
-    add(
-        "outside/src/lib.rs",
-        "pub fn text() -> String { \"outside=1\".to_string() }\n",
-    );
+    add("outside/src/lib.rs", "pub fn text() -> String { \"outside=1\".to_string() }\n");
 
     add("work/vendor/vend/Cargo.toml", &manifest("vend", ""));
-    add(
-        "work/vendor/vend/src/lib.rs",
-        "pub fn vend() -> &'static str { \"vend-1\" }\n",
-    );
-    add(
-        "work/vendor/vend/.cargo-checksum.json",
-        &format!("{{\"files\":{{}},\"package\":\"{}\"}}", "1".repeat(64)),
-    );
+    add("work/vendor/vend/src/lib.rs", "pub fn vend() -> &'static str { \"vend-1\" }\n");
+    add("work/vendor/vend/.cargo-checksum.json", &format!("{{\"files\":{{}},\"package\":\"{}\"}}", "1".repeat(64)));
     if generated {
         // A build script that writes an ignored source file into the package.
         add("work/gen/Cargo.toml", &manifest("gen", ""));

@@ -50,10 +50,7 @@ impl World {
             work_dir: dir.join("work"),
             dir,
         };
-        world.env.insert(
-            "CARGO_HOME".into(),
-            world.dir.join("cargo-home").to_str().unwrap().into(),
-        );
+        world.env.insert("CARGO_HOME".into(), world.dir.join("cargo-home").to_str().unwrap().into());
         world.env.insert("CARGO_INCREMENTAL".into(), "0".into());
         world.env.insert("CARGO_TERM_COLOR".into(), "never".into());
         let project = project(&world.dir);
@@ -87,10 +84,7 @@ impl World {
                 &gitdep.join("Cargo.toml"),
                 "[package]\nname = \"gitdep\"\nversion = \"0.1.0\"\nedition = \"2021\"\n",
             );
-            write(
-                &gitdep.join("src/lib.rs"),
-                "pub fn text() -> String { \"gitdep=1\".to_string() }\n",
-            );
+            write(&gitdep.join("src/lib.rs"), "pub fn text() -> String { \"gitdep=1\".to_string() }\n");
             git(&gitdep, &["init", "--quiet", "--initial-branch=main"], None);
             git(&gitdep, &["add", "--all"], None);
             git(&gitdep, &["commit", "--quiet", "-m", "first"], Some(FIRST_DATE));
@@ -132,11 +126,7 @@ impl World {
     /// Commits everything in the origin.
     pub(crate) fn commit(&mut self, message: &str) -> String {
         git(&self.origin(), &["add", "--all"], None);
-        git(
-            &self.origin(),
-            &["commit", "--quiet", "--allow-empty", "-m", message],
-            Some(self.date),
-        );
+        git(&self.origin(), &["commit", "--quiet", "--allow-empty", "-m", message], Some(self.date));
         self.date += 86_400;
         self.head()
     }
@@ -156,11 +146,7 @@ impl World {
     pub(crate) fn remove(&mut self, paths: &[&str]) -> String {
         for path in paths {
             let path = self.origin().join(path);
-            if path.is_dir() {
-                fs::remove_dir_all(path).unwrap()
-            } else {
-                fs::remove_file(path).unwrap()
-            }
+            if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
         }
         self.commit("remove")
     }
@@ -171,11 +157,7 @@ impl World {
             fs::remove_dir_all(self.work()).unwrap();
         }
         let (origin, work) = (self.origin(), self.work());
-        git(
-            &self.dir,
-            &["clone", "--quiet", origin.to_str().unwrap(), work.to_str().unwrap()],
-            None,
-        );
+        git(&self.dir, &["clone", "--quiet", origin.to_str().unwrap(), work.to_str().unwrap()], None);
     }
 
     /// The machine that was never wiped follows the origin.
@@ -187,10 +169,7 @@ impl World {
 
     pub(crate) fn rekindle(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rekindle"));
-        command
-            .args(arguments)
-            .current_dir(self.workspace())
-            .stdin(Stdio::null());
+        command.args(arguments).current_dir(self.workspace()).stdin(Stdio::null());
         scrub(&mut command);
         command.envs(&self.env).output().unwrap()
     }
@@ -203,11 +182,7 @@ impl World {
         arguments.extend(more);
         let output = self.rekindle(&arguments);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(
-            output.status.success(),
-            "{phase}: {text}{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "{phase}: {text}{}", String::from_utf8_lossy(&output.stderr));
         text
     }
 
@@ -245,11 +220,7 @@ impl World {
     /// What the program prints.
     pub(crate) fn output(&self) -> String {
         let mut arguments = vec!["run", "--quiet", "--bin", &self.binary];
-        let features = self
-            .command
-            .iter()
-            .position(|word| word == "--features")
-            .map(|at| self.command[at + 1].clone());
+        let features = self.command.iter().position(|word| word == "--features").map(|at| self.command[at + 1].clone());
         if let Some(features) = &features {
             arguments.extend(["--features", features]);
         }
@@ -277,9 +248,7 @@ impl World {
     /// What the never-wiped machine compiles for the origin as it is now.
     pub(crate) fn kept_run(&self) -> Kept {
         self.update_in_place();
-        Kept {
-            compiled: self.build().compiled,
-        }
+        Kept { compiled: self.build().compiled }
     }
 
     /// What a build from scratch prints, in the same place.
@@ -306,11 +275,7 @@ impl World {
             "left: after the restore, right: never wiped, plus what a rule adds\n{log}"
         );
         let output = self.output();
-        assert_eq!(
-            output,
-            self.cold_output(),
-            "left: after the restore, right: from scratch\n{log}"
-        );
+        assert_eq!(output, self.cold_output(), "left: after the restore, right: from scratch\n{log}");
         log
     }
 }
@@ -353,28 +318,13 @@ fn scrub(command: &mut Command) {
 
 pub(crate) fn git(dir: &Path, arguments: &[&str], date: Option<i64>) -> String {
     let mut command = Command::new("git");
-    command.args([
-        "-c",
-        "user.name=test",
-        "-c",
-        "user.email=test@localhost",
-        "-c",
-        "protocol.file.allow=always",
-    ]);
-    command
-        .args(["-c", "core.autocrlf=false"])
-        .args(arguments)
-        .current_dir(dir)
-        .stdin(Stdio::null());
+    command.args(["-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "protocol.file.allow=always"]);
+    command.args(["-c", "core.autocrlf=false"]).args(arguments).current_dir(dir).stdin(Stdio::null());
     if let Some(date) = date {
         let date = format!("{date} +0000");
         command.env("GIT_AUTHOR_DATE", &date).env("GIT_COMMITTER_DATE", &date);
     }
     let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "git {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
