@@ -7,3 +7,4 @@ mod support;
 
 mod oracle;
 mod scenarios;
+mod stamping;

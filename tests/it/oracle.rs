@@ -16,25 +16,65 @@ use crate::support::{Project, World, git, write};
 /// One thing that happens between two runs.
 #[derive(Clone, Debug)]
 enum Op {
-    Edit { place: usize, value: u8 },
+    Edit {
+        place: usize,
+        value: u8,
+    },
     /// The same with a commit date long before every cached build.
-    OldDatedEdit { place: usize, value: u8 },
-    Add { folder: usize, name: u8, value: u8 },
-    Delete { folder: usize, which: usize },
-    Rename { folder: usize, which: usize, name: u8 },
-    Retarget { two: bool },
+    OldDatedEdit {
+        place: usize,
+        value: u8,
+    },
+    Add {
+        folder: usize,
+        name: u8,
+        value: u8,
+    },
+    Delete {
+        folder: usize,
+        which: usize,
+    },
+    Rename {
+        folder: usize,
+        which: usize,
+        name: u8,
+    },
+    Retarget {
+        two: bool,
+    },
     /// Every source goes back to an earlier commit.
-    Revert { steps: usize },
+    Revert {
+        steps: usize,
+    },
     /// A branch from an earlier commit is merged.
-    Merge { steps: usize, place: usize, value: u8 },
-    LockBump { package: usize },
-    Feature { on: bool },
-    Variable { which: usize, value: Option<u8> },
+    Merge {
+        steps: usize,
+        place: usize,
+        value: u8,
+    },
+    LockBump {
+        package: usize,
+    },
+    Feature {
+        on: bool,
+    },
+    Variable {
+        which: usize,
+        value: Option<u8>,
+    },
     Nothing,
 }
 
-const PLACES: [&str; 8] =
-    ["a/src/value.txt", "b/src/value.txt", "c/src/value.txt", "app/src/value.txt", "pm/src/value.txt", "a/macro_input.txt", "a/choices/one.txt", "c/README.md"];
+const PLACES: [&str; 8] = [
+    "a/src/value.txt",
+    "b/src/value.txt",
+    "c/src/value.txt",
+    "app/src/value.txt",
+    "pm/src/value.txt",
+    "a/macro_input.txt",
+    "a/choices/one.txt",
+    "c/README.md",
+];
 const FOLDERS: [&str; 2] = ["b/notes", "c/assets"];
 const PACKAGES: [&str; 4] = ["a", "b", "c", "pm"];
 const VARIABLES: [&str; 2] = ["A_FLAG", "C_FLAG"];
@@ -62,7 +102,9 @@ fn project() -> Project {
     let mut add = |path: &str, text: &str| {
         files.insert(path.to_owned(), text.to_owned());
     };
-    let manifest = |name: &str, rest: &str| format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n{rest}");
+    let manifest = |name: &str, rest: &str| {
+        format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n{rest}")
+    };
     add(
         "Cargo.toml",
         "[workspace]\nresolver = \"2\"\nmembers = [\"app\", \"a\", \"b\", \"c\", \"pm\"]\n[profile.dev]\ndebug = 0\n",
@@ -115,7 +157,10 @@ fn project() -> Project {
     );
     add(
         "app/Cargo.toml",
-        &manifest("app", "[features]\nloud = [\"a/loud\"]\n[dependencies]\na = { path = \"../a\" }\nb = { path = \"../b\" }\nc = { path = \"../c\" }\n"),
+        &manifest(
+            "app",
+            "[features]\nloud = [\"a/loud\"]\n[dependencies]\na = { path = \"../a\" }\nb = { path = \"../b\" }\nc = { path = \"../c\" }\n",
+        ),
     );
     add(
         "app/src/main.rs",
@@ -140,7 +185,7 @@ struct Machines {
 
 impl Machines {
     fn new() -> Self {
-        let mut wiped = World::new("", |_| project());
+        let mut wiped = World::in_memory("", |_| project());
         wiped.command = vec!["build".into()];
         wiped.options = Vec::new();
         let commits = vec![wiped.head()];
@@ -168,7 +213,9 @@ impl Machines {
                 self.wiped.commit("old");
                 self.wiped.date = date;
             }
-            Op::Add { folder, name, value } => write(&origin.join(FOLDERS[*folder]).join(name.to_string()), &value.to_string()),
+            Op::Add { folder, name, value } => {
+                write(&origin.join(FOLDERS[*folder]).join(name.to_string()), &value.to_string())
+            }
             Op::Delete { folder, which } => {
                 if let Some(path) = nth_file(&origin.join(FOLDERS[*folder]), *which) {
                     fs::remove_file(path).unwrap();
@@ -185,9 +232,11 @@ impl Machines {
             }
             Op::Revert { steps } => {
                 let commit = self.commits[self.commits.len().saturating_sub(steps + 1)].clone();
-                for part in ["a/src", "a/choices", "a/macro_input.txt", "b/src", "b/notes", "c/src", "c/assets", "app/src"] {
+                for part in
+                    ["a/src", "a/choices", "a/macro_input.txt", "b/src", "b/notes", "c/src", "c/assets", "app/src"]
+                {
                     if origin.join(part).exists() {
-                        git(&origin, &["rm", "-r", "--quiet", "--", part], None);
+                        git(&origin, &["rm", "-r", "--quiet", "--ignore-unmatch", "--", part], None);
                     }
                     if !git(&origin, &["ls-tree", &commit, part], None).is_empty() {
                         git(&origin, &["checkout", "--quiet", &commit, "--", part], None);
@@ -201,7 +250,11 @@ impl Machines {
                 write(&file(*place), &value.to_string());
                 self.wiped.commit("side");
                 git(&origin, &["checkout", "--quiet", "main"], None);
-                git(&origin, &["merge", "--quiet", "--no-ff", "-X", "theirs", "-m", "merge", "side"], Some(self.wiped.date));
+                git(
+                    &origin,
+                    &["merge", "--quiet", "--no-ff", "-X", "theirs", "-m", "merge", "side"],
+                    Some(self.wiped.date),
+                );
             }
             Op::LockBump { package } => {
                 self.version += 1;
@@ -229,7 +282,11 @@ impl Machines {
         let before = self.commits.last().unwrap().clone();
         self.wiped.commit("step");
         let after = self.wiped.head();
-        self.pending.extend(rule_adds(&git(&origin, &["diff", "--name-status", "--no-renames", &before, &after], None)));
+        self.pending.extend(rule_adds(&git(
+            &origin,
+            &["diff", "--name-status", "--no-renames", &before, &after],
+            None,
+        )));
         self.commits.push(after);
     }
 

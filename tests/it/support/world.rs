@@ -37,7 +37,18 @@ pub(crate) struct Kept {
 impl World {
     /// A world whose origin holds this project; `below` is its workspace.
     pub(crate) fn new(below: &str, project: impl FnOnce(&Path) -> Project) -> Self {
-        let temp = tempfile::Builder::new().prefix("rekindle-it-").tempdir().unwrap();
+        Self::new_in(&std::env::temp_dir(), below, project)
+    }
+
+    /// The same in memory where there is a place for that: for tests that do the same thing very often.
+    pub(crate) fn in_memory(below: &str, project: impl FnOnce(&Path) -> Project) -> Self {
+        let memory = Path::new("/dev/shm");
+        let is_there = tempfile::tempfile_in(memory).is_ok();
+        Self::new_in(if is_there { memory } else { Path::new("/tmp") }, below, project)
+    }
+
+    fn new_in(dir: &Path, below: &str, project: impl FnOnce(&Path) -> Project) -> Self {
+        let temp = tempfile::Builder::new().prefix("rekindle-it-").tempdir_in(dir).unwrap();
         let dir = fs::canonicalize(temp.path()).unwrap();
         let mut world = Self {
             _temp: temp,
@@ -217,8 +228,15 @@ impl World {
         verdict
     }
 
-    /// What the program prints.
+    /// What the program that was just built prints.
     pub(crate) fn output(&self) -> String {
+        let output = Command::new(self.target().join("debug").join(&self.binary)).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Builds the program and nothing else, and says what it prints.
+    pub(crate) fn run(&self) -> String {
         let mut arguments = vec!["run", "--quiet", "--bin", &self.binary];
         let features = self.command.iter().position(|word| word == "--features").map(|at| self.command[at + 1].clone());
         if let Some(features) = &features {
@@ -254,7 +272,7 @@ impl World {
     /// What a build from scratch prints, in the same place.
     pub(crate) fn cold_output(&self) -> String {
         self.wipe_and_clone();
-        self.output()
+        self.run()
     }
 
     /// The whole proof for a change that is committed in the origin: the same units as on a machine that was never wiped, plus
