@@ -90,57 +90,37 @@ fn a_kept_disk_with_the_manifest_of_another_disk() {
     assert!(world.output().contains("sub-1"), "{}", world.output());
 }
 
-/// Moves every time in the target and the sources by this much, as if the machine's clock had been wrong.
-fn skew(world: &World, by: Duration) {
-    let later = |path: &Path| {
-        let time = restored_time(path);
-        let moved =
-            FileTime::from_unix_time(time.unix_seconds() + i64::try_from(by.as_secs()).unwrap(), time.nanoseconds());
-        filetime::set_symlink_file_times(path, moved, moved).unwrap();
-    };
-    let mut open = vec![world.work()];
-    while let Some(dir) = open.pop() {
-        for entry in fs::read_dir(&dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() && !path.is_symlink() && path.file_name().unwrap() != ".git" {
-                open.push(path.clone());
-            }
-            later(&path);
+/// Moves every time below `dir` a day on, once, as if the machine's clock had been ahead.
+fn skew(dir: &Path) {
+    let limit = FileTime::from_system_time(SystemTime::now() + Duration::from_secs(3600));
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap() == ".git" {
+            continue;
+        }
+        if path.is_dir() && !path.is_symlink() {
+            skew(&path);
+        }
+        let time = restored_time(&path);
+        // A second name of a file that was moved already is left alone.
+        if time < limit {
+            let moved = FileTime::from_unix_time(time.unix_seconds() + 86_400, time.nanoseconds());
+            filetime::set_symlink_file_times(&path, moved, moved).unwrap();
         }
     }
 }
 
+/// A machine whose clock was a day ahead when it checked out, built and saved.
 fn skewed() -> World {
     let mut world = World::scenario();
     world.command = vec!["build".into(), "--workspace".into()];
     world.wipe_and_clone();
     world.restore();
+    skew(&world.work());
     world.build();
-    skew(&world, Duration::from_secs(86_400));
-    // A package that is judged by exact times has to be built with them.
-    world.build();
-    skew_output_only(&world);
+    skew(&world.target());
     world.save();
     world
-}
-
-/// What was rebuilt just now is moved too.
-fn skew_output_only(world: &World) {
-    let limit = FileTime::from_system_time(SystemTime::now() + Duration::from_secs(3600));
-    let mut open = vec![world.target()];
-    while let Some(dir) = open.pop() {
-        for entry in fs::read_dir(&dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() && !path.is_symlink() {
-                open.push(path.clone());
-            }
-            let time = restored_time(&path);
-            if time < limit {
-                let moved = FileTime::from_unix_time(time.unix_seconds() + 86_400, time.nanoseconds());
-                filetime::set_symlink_file_times(&path, moved, moved).unwrap();
-            }
-        }
-    }
 }
 
 #[test]
