@@ -100,8 +100,9 @@ fn in_profile(profile: &str, rest: &str) -> Belongs {
             package: own(package),
             id: own(id),
         }),
+        ["build", unit, file] if has_extension(file, "d") && legacy(unit).is_some() => Belongs::Disposable,
         ["build", unit, ..] => legacy(unit).map_or(Belongs::Loose, Belongs::Unit),
-        ["deps", file, ..] if has_extension(file, "d") => Belongs::Disposable,
+        ["deps" | "examples", file] if has_extension(file, "d") => Belongs::Disposable,
         ["deps" | "examples", file, ..] => match id_of_file(file) {
             Some(id) => Belongs::UnitId { profile: own(profile), id: own(id) },
             None if parts[0] == "examples" => Belongs::Uplift,

@@ -80,13 +80,12 @@ pub fn write(out: &mut dyn Write, mut manifest: Manifest, mut sources: Vec<Sourc
 fn neighbourhood(manifest: &Manifest, entry: &FileEntry) -> (u8, String, String) {
     let name = entry.path.rsplit('/').next().unwrap_or(&entry.path);
     let executable = matches!(entry.content, Content::File { mode, size, .. } if mode & 0o111 != 0 && size > 1 << 20);
-    let structure = !matches!(entry.content, Content::File { .. });
-    let class = if structure {
-        0
-    } else if executable {
-        2
-    } else {
-        1
+    let class = match &entry.content {
+        Content::Folder { .. } | Content::Symlink { .. } => 0,
+        Content::File { .. } if !executable => 1,
+        Content::File { .. } => 2,
+        // What a link leads to stands before it, or ordinary tools cannot unpack it.
+        Content::HardLink { .. } => 3,
     };
     let stem = name.split('.').next().unwrap_or(name).to_owned();
     (class, stem, format!("{}/{}", manifest.roots[entry.root].label, entry.path))

@@ -30,9 +30,8 @@ pub fn run(inputs: &TryInputs) -> Result<TryOutcome> {
     let commands = inputs.commands.iter().map(|command| words(command)).collect::<Result<Vec<_>>>()?;
     let temp = tempfile::Builder::new().prefix("rekindle-try-").tempdir()?;
     let base = fs::canonicalize(temp.path())?;
-    let progress = Progress::start();
-    progress.say("copying the project");
     let (origin, below) = origin(&inputs.path, &base)?;
+    let progress = Progress::start();
     let mut trial = Trial { base, origin, below, commands, env: BTreeMap::new(), progress };
     let outcome = trial.run();
     trial.progress.finish();

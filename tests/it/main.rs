@@ -5,6 +5,13 @@
 
 mod support;
 
+mod commands;
+mod home;
+mod keys;
+mod layouts;
+mod liveness;
+mod mtime;
 mod oracle;
+mod packs;
 mod scenarios;
 mod stamping;

@@ -4,4 +4,4 @@ mod project;
 mod world;
 
 pub(crate) use project::{Project, scenario_project};
-pub(crate) use world::{World, git, restored_time, write};
+pub(crate) use world::{World, full, git, restored_time, words, write};

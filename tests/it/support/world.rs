@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use filetime::FileTime;
 use rekindle::cargo::verdict::{self, Verdict};
@@ -209,6 +210,19 @@ impl World {
         self.phase("save", more)
     }
 
+    /// Starts a phase and kills it after a while, if it is still there.
+    pub(crate) fn kill_during(&self, phase: &str, after: Duration) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rekindle"));
+        command.args([phase, "--store", &format!("dir:{}", self.store().display())]);
+        command.args(["--state", self.dir.join("state.json").to_str().unwrap()]);
+        command.current_dir(self.workspace()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        scrub(&mut command);
+        let mut child = command.envs(&self.env).spawn().unwrap();
+        std::thread::sleep(after);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
     fn cargo_raw(&self, dir: &Path, arguments: &[&str]) -> Output {
         let mut command = Command::new("cargo");
         command.args(arguments).current_dir(dir).stdin(Stdio::null());
@@ -298,6 +312,11 @@ impl World {
     }
 }
 
+/// Whether the long forms of the tests are asked for.
+pub(crate) fn full() -> bool {
+    std::env::var("REKINDLE_FULL").is_ok_and(|value| value == "1")
+}
+
 /// The time that a path has on disk.
 pub(crate) fn restored_time(path: &Path) -> FileTime {
     FileTime::from_last_modification_time(&fs::symlink_metadata(path).unwrap())
@@ -325,7 +344,7 @@ pub(crate) fn write(path: &Path, text: &str) {
 fn scrub(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        let ours = ["CARGO", "REKINDLE", "GITHUB", "RUNNER", "NEXTEST", "RUSTFLAGS", "RUST_"]
+        let ours = ["CARGO", "REKINDLE", "GITHUB", "RUNNER", "NEXTEST", "RUSTFLAGS", "RUST_", "RUSTUP_TOOLCHAIN"]
             .iter()
             .any(|start| text.starts_with(start));
         if ours || text == "CI" {

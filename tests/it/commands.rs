@@ -1,0 +1,126 @@
+//! What a person sees: wrong inputs, `try`, and the files that `restore` and `save` leave.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::support::{World, write};
+
+fn run(dir: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_rekindle"))
+        .args(arguments)
+        .current_dir(dir)
+        .env_remove("CARGO_TARGET_DIR")
+        .output()
+        .unwrap()
+}
+
+fn refused(output: &Output, names: &str) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.lines().next().unwrap().starts_with("error: "), "{stderr}");
+    assert!(stderr.contains(names), "{stderr}");
+    assert!(output.stdout.is_empty());
+    let hints = stderr.lines().filter(|line| line.starts_with("hint: ")).count();
+    assert_eq!((stderr.lines().count(), hints), (2, 1), "{stderr}");
+}
+
+#[test]
+fn wrong_inputs_end_at_once_with_their_name_and_a_hint() {
+    let empty = tempfile::tempdir().unwrap();
+    refused(&run(empty.path(), &["restore"]), "cannot be read");
+    refused(&run(empty.path(), &["restore", "--workspace", "nowhere"]), "nowhere");
+    refused(&run(empty.path(), &["restore", "--store", "ftp:x"]), "the store `ftp:x`");
+    refused(&run(empty.path(), &["save", "--save", "maybe"]), "`save: maybe`");
+    refused(&run(empty.path(), &["restore", "--incremental", "perhaps"]), "`incremental: perhaps`");
+    refused(&run(empty.path(), &["try", "nowhere"]), "nowhere");
+    refused(&run(empty.path(), &["mtime"]), "no git work tree");
+    refused(&run(empty.path(), &["key", "--diff", "a", "b"]), "neither a file nor a key");
+
+    let world = World::scenario();
+    world.wipe_and_clone();
+    refused(&world.rekindle(&["restore", "--workspace", ". -> ../../elsewhere"]), "../../elsewhere");
+    refused(&world.rekindle(&["try", ".", "--command", "make all"]), "make all");
+    write(&world.workspace().join("Cargo.lock"), "<<<<<<< HEAD\n");
+    refused(&world.rekindle(&["restore"]), "Cargo.lock");
+    write(&world.workspace().join("a/Cargo.toml"), "this is no toml");
+    refused(&world.rekindle(&["restore"]), "cannot be read");
+}
+
+#[test]
+fn an_unknown_option_is_refused() {
+    let output = run(Path::new("."), &["restore", "--frobnicate"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--frobnicate"));
+}
+
+#[test]
+fn a_save_without_a_restore_is_a_warning() {
+    let world = World::scenario();
+    world.wipe_and_clone();
+    let log = world.save();
+    assert!(log.contains("warning: nothing was saved"), "{log}");
+}
+
+#[test]
+fn try_proves_the_promise_on_a_plain_folder() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tour");
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("tour");
+    assert!(Command::new("cp").arg("-r").arg(&fixture).arg(&copy).status().unwrap().success());
+    let output = run(dir.path(), &["try", "tour", "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["cold", "delta_bytes", "edited", "pack_bytes", "restore_seconds", "save_seconds", "warm"]);
+    assert_eq!(json["warm"]["compiled"], 0);
+    assert_eq!(json["edited"]["compiled"], json["edited"]["expected"]);
+    assert!(
+        json["cold"]["compiled"].as_u64().unwrap() > 5 && json["delta_bytes"].as_u64() < json["pack_bytes"].as_u64()
+    );
+    let fields: Vec<&String> = json["edited"].as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["compiled", "expected", "fresh", "seconds"]);
+}
+
+#[test]
+fn try_takes_uncommitted_changes_along_and_several_commands() {
+    let world = World::scenario();
+    world.wipe_and_clone();
+    write(&world.workspace().join("a/src/sub.rs"), "pub fn sub() -> &'static str { \"uncommitted\" }\n");
+    let commands = ["--command", "cargo build --workspace", "--command", "cargo test --no-run -p b"];
+    let output = world.rekindle(&[&["try", "."], &commands[..]].concat());
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("the promise holds"), "{text}");
+    assert_eq!(fs::read_to_string(world.workspace().join("a/src/sub.rs")).unwrap().matches("uncommitted").count(), 1);
+}
+
+#[test]
+fn try_says_so_when_the_promise_does_not_hold() {
+    // A build script that asks to run every time: Cargo itself never calls it fresh.
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir.path().join("Cargo.toml"), "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
+    write(&dir.path().join("src/main.rs"), "fn main() {}\n");
+    write(&dir.path().join("build.rs"), "fn main() { println!(\"cargo:rerun-if-changed=never-there\"); }\n");
+    let output = run(dir.path(), &["try", "."]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("compiled although nothing changed: app build-script run"), "{text}");
+}
+
+#[test]
+fn incremental_is_switched_off_for_the_job_and_said() {
+    let mut world = World::scenario();
+    world.env.remove("CARGO_INCREMENTAL");
+    let env = world.dir.join("env");
+    world.env.insert("GITHUB_ENV".into(), env.to_str().unwrap().into());
+    world.wipe_and_clone();
+    let log = world.restore();
+    assert!(log.contains("CARGO_INCREMENTAL=0"), "{log}");
+    assert_eq!(fs::read_to_string(&env).unwrap(), "CARGO_INCREMENTAL=0\n");
+    // Where somebody has decided, nothing is exported.
+    fs::remove_file(&env).unwrap();
+    world.env.insert("CARGO_INCREMENTAL".into(), "1".into());
+    assert!(!world.restore().contains("CARGO_INCREMENTAL=0"));
+    assert!(!env.exists());
+}
