@@ -1,4 +1,33 @@
 //! Rekindle makes a CI job behave as if its machine had never been wiped.
+//!
+//! `restore` brings the target folder and the Cargo home back before the build and gives the sources times that cannot lie;
+//! `save` finds out afterwards what the job used and changed, and stores it. Cargo then compiles what it would have compiled
+//! on a machine that kept its disk: nothing when nothing changed, the changed crates and their dependents otherwise, never
+//! less.
+//!
+//! ```text
+//! inputs ─► facts ─► key ─► lookup ─► unpack ─► stamp ─► [ the job ] ─► survey ─► decide ─► pack ─► store ─► report
+//! ```
+//!
+//! # Reading order
+//!
+//! Values, which do no input or output: [`key`] (what a state depends on), [`manifest`] (what a pack says about itself),
+//! [`stamp`] (which source gets which time: the heart of the promise), [`rebuild`] (why a unit is not trusted), [`record`]
+//! (what a save writes down), [`delta`] (what is stored anew), [`decision`] (whether to save), [`outcome`] (what happened).
+//!
+//! Edges, each of which meets one outside thing: [`disk`], [`git`], [`cargo`], [`pack`], [`store`], [`sources`] (inputs on
+//! disk), [`libraries`] (system packages), [`facts`] (everything a key needs), [`state`] (from `restore` to `save`).
+//!
+//! Phases, one per command: [`phase`]. Words: [`report`]. Imports go one way, `main → phase → edges → values`, and a test
+//! holds them to it.
+//!
+//! # The invariants
+//!
+//! Never stale: whatever differs from the saved state is newer than everything restored, and what times cannot say is
+//! invalidated outright. Never more than needed: the compiled set is the one of a machine that was never wiped, except where a
+//! soundness rule rebuilds what Cargo alone would have left stale. Never in the way: a cache fault is a warning. Never stuck:
+//! news is always saved under a new key. Never silent, and never leaky: reasons carry old and new values, secrets never leave
+//! the environment.
 
 pub mod cargo;
 pub mod cli;

@@ -15,3 +15,4 @@ mod oracle;
 mod packs;
 mod scenarios;
 mod stamping;
+mod tidy;

