@@ -154,7 +154,7 @@ impl Repository {
     fn run_below(&self, arguments: &[&str], folders: &[PathBuf]) -> Result<Vec<u8>> {
         let mut command = command(&self.top);
         command.args(arguments).arg("--");
-        if !folders.iter().any(|folder| *folder == self.top) {
+        if !folders.contains(&self.top) {
             command.args(folders);
         }
         finish(command)

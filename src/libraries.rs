@@ -55,9 +55,9 @@ pub fn identify(files: &BTreeSet<PathBuf>) -> Vec<LibraryFact> {
     let versions = versions(&owners.values().cloned().collect());
     let fact = |path: &PathBuf| {
         let file = path.to_string_lossy().into_owned();
-        let owned = owners.get(path).and_then(|owner| Some((owner.clone(), versions.get(owner)?.clone())));
+        let owned = owners.get(path).and_then(|name| Some((name.clone(), versions.get(name)?.clone())));
         match owned {
-            Some((owner, version)) => LibraryFact { file, owner: Some(owner), version },
+            Some((package, version)) => LibraryFact { file, owner: Some(package), version },
             None => LibraryFact { file, owner: None, version: content(path) },
         }
     };

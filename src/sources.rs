@@ -176,14 +176,10 @@ fn add_named(
             if found.len() > NAMED_FOLDER_LIMIT {
                 return;
             }
-            let texts = found.into_iter().filter_map(|found| match found.path.to_str() {
-                Some(text) => Some(text.to_owned()),
-                None => {
-                    sources.unreadable.push(found.path);
-                    None
-                }
-            });
-            let below: Vec<String> = texts.collect();
+            let (texts, others): (Vec<PathBuf>, Vec<PathBuf>) =
+                found.into_iter().map(|found| found.path).partition(|path| path.to_str().is_some());
+            sources.unreadable.extend(others);
+            let below: Vec<String> = texts.iter().map(|path| path.to_string_lossy().into_owned()).collect();
             candidates.extend(below.iter().map(|path| own(path)));
             candidates.push(own(path));
         }

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use crate::manifest::{Input, InputKind, Manifest, Origin, PackageKind, PackageRecord};
+use crate::manifest::{Input, InputKind, Manifest, Origin, PackageKind, PackageRecord, UnitRecord};
 use crate::moment::Moment;
 use crate::paths::{file_name, is_under, parent};
 use crate::rebuild::{Doubt, Touch};
@@ -183,7 +183,7 @@ impl<'a> Planner<'a> {
             }
             let Some(owner) = self.owner(path) else { continue };
             let name = owner.name.clone();
-            for unit in self.units_of(&name, |unit| unit.is_run()) {
+            for unit in self.units_of(&name, UnitRecord::is_run) {
                 self.doubt(unit, Doubt::GeneratedMissing { path: path.to_owned() });
             }
         }
@@ -213,7 +213,7 @@ impl<'a> Planner<'a> {
             .filter(|package| splits_a_package || deepest.as_ref() == Some(&package.dir))
             .collect();
         for package in owners {
-            if self.units_of(&package.name, crate::manifest::UnitRecord::is_precalculated).is_empty() {
+            if self.units_of(&package.name, UnitRecord::is_precalculated).is_empty() {
                 continue;
             }
             let manifest_path = join(&package.dir, "Cargo.toml");
@@ -302,7 +302,7 @@ impl<'a> Planner<'a> {
             return;
         }
         for package in self.manifest.packages.iter().filter(|package| package.kind == PackageKind::Path) {
-            if self.units_of(&package.name, crate::manifest::UnitRecord::is_precalculated).is_empty() {
+            if self.units_of(&package.name, UnitRecord::is_precalculated).is_empty() {
                 continue;
             }
             let exact: Vec<(&str, Moment)> = self
@@ -313,7 +313,7 @@ impl<'a> Planner<'a> {
                 .filter(|input| self.plan.times.get(&input.path) == Some(&input.mtime.minus(self.present.shift)))
                 .map(|input| (input.path.as_str(), input.mtime))
                 .collect();
-            let names_them = |unit: &&crate::manifest::UnitRecord| {
+            let names_them = |unit: &&UnitRecord| {
                 unit.package == package.name
                     || unit.inputs.iter().any(|&input| is_under(&self.manifest.inputs[input].path, &package.dir))
             };
@@ -333,7 +333,7 @@ impl<'a> Planner<'a> {
         packages.max_by_key(|package| package.dir.len())
     }
 
-    fn units_of(&self, package: &str, wanted: impl Fn(&crate::manifest::UnitRecord) -> bool) -> Vec<usize> {
+    fn units_of(&self, package: &str, wanted: impl Fn(&UnitRecord) -> bool) -> Vec<usize> {
         let units = self.manifest.units.iter().enumerate();
         units.filter(|(_, unit)| unit.package == package && wanted(unit)).map(|(index, _)| index).collect()
     }

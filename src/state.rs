@@ -33,7 +33,7 @@ pub struct State {
     pub access_times: bool,
     /// Units that were on disk although no manifest speaks for them, by place.
     pub unknown_units: BTreeSet<String>,
-    pub home: Option<HomeState>,
+    pub home: HomeState,
     pub warnings: Vec<Warning>,
 }
 

@@ -48,7 +48,7 @@ fn without_noise(mut table: Table) -> Table {
     }
     let cut_token = |value: &mut Value| {
         if let Some(table) = value.as_table_mut() {
-            table.retain(|name, _| !["token", "secret-key", "credential-provider"].iter().any(|noise| *noise == name));
+            table.retain(|name, _| !["token", "secret-key", "credential-provider"].contains(&name));
         }
     };
     if let Some(registry) = table.get_mut("registry") {

@@ -59,8 +59,8 @@ pub fn holdings(home: &Path, locked: &[Locked]) -> io::Result<Holdings> {
             continue;
         }
         let relative = found.path.strip_prefix(home).unwrap_or(&found.path).to_string_lossy().replace('\\', "/");
-        let is_revision =
-            relative.ends_with(".pack") || relative.contains("/objects/") && found.meta.kind == Kind::File;
+        let is_revision = found.path.extension().is_some_and(|end| end == "pack")
+            || relative.contains("/objects/") && found.meta.kind == Kind::File;
         if is_revision || relative.ends_with("/FETCH_HEAD") {
             holdings.names.insert(relative);
         }

@@ -93,7 +93,6 @@ fn in_profile(profile: &str, rest: &str) -> Belongs {
         Some(UnitPlace { layout: Layout::Legacy, profile: own(profile), package: own(package), id: own(id) })
     };
     match parts.as_slice() {
-        [".fingerprint", unit, ..] => legacy(unit).map_or(Belongs::Loose, Belongs::Unit),
         ["build", package, id, ..] if is_id(id) => Belongs::Unit(UnitPlace {
             layout: Layout::PerUnit,
             profile: own(profile),
@@ -101,7 +100,7 @@ fn in_profile(profile: &str, rest: &str) -> Belongs {
             id: own(id),
         }),
         ["build", unit, file] if has_extension(file, "d") && legacy(unit).is_some() => Belongs::Disposable,
-        ["build", unit, ..] => legacy(unit).map_or(Belongs::Loose, Belongs::Unit),
+        [".fingerprint" | "build", unit, ..] => legacy(unit).map_or(Belongs::Loose, Belongs::Unit),
         ["deps" | "examples", file] if has_extension(file, "d") => Belongs::Disposable,
         ["deps" | "examples", file, ..] => match id_of_file(file) {
             Some(id) => Belongs::UnitId { profile: own(profile), id: own(id) },

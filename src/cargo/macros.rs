@@ -31,7 +31,7 @@ pub fn readers(
     let reading: BTreeSet<usize> =
         (0..graph.nodes.len()).filter(|&at| graph.nodes[at].is_proc_macro && graph.may_read_files(at)).collect();
     let names_of = |at: usize| {
-        let reached = graph.closure(at, |node| graph.nodes[node].all.clone());
+        let reached = Graph::closure(at, |node| graph.nodes[node].all.clone());
         reached
             .intersection(&reading)
             .filter(|&&reader| reader != at)
@@ -98,12 +98,12 @@ impl Graph {
     }
 
     fn may_read_files(&self, at: usize) -> bool {
-        self.closure(at, |node| self.nodes[node].normal.clone())
+        Self::closure(at, |node| self.nodes[node].normal.clone())
             .iter()
             .any(|&node| self.nodes[node].dir.as_ref().is_none_or(|dir| sources_show_traces(dir)))
     }
 
-    fn closure(&self, start: usize, next: impl Fn(usize) -> Vec<usize>) -> BTreeSet<usize> {
+    fn closure(start: usize, next: impl Fn(usize) -> Vec<usize>) -> BTreeSet<usize> {
         let mut reached = BTreeSet::from([start]);
         let mut open = vec![start];
         while let Some(at) = open.pop() {
@@ -163,7 +163,7 @@ fn package_in_checkout(checkout: &Path, name: &str) -> Option<PathBuf> {
         let table: Table = fs::read_to_string(path).ok()?.parse().ok()?;
         (table.get("package")?.get("name")?.as_str()? == name).then(|| path.parent().map(Path::to_path_buf))?
     };
-    manifests.filter_map(|found| named(&found.path)).next()
+    manifests.map(|found| &found.path).find_map(|path| named(path))
 }
 
 /// Names of the packages that a library is linked with, renamed ones by their real name.

@@ -193,7 +193,11 @@ pub fn survey(root: &Path, apart: &[PathBuf], profiles_elsewhere: &Profiles) -> 
                 let is_listed = [path.as_str(), stem].iter().any(|name| linked.contains(name))
                     || library.is_some_and(|name| linked.contains(name.as_str()));
                 let is_link = meta.identity.is_some_and(|identity| meta.links > 1 && unit_files.contains(&identity));
-                if path.ends_with(".d") || is_listed || is_link { Role::Drop } else { Role::Keep }
+                if Path::new(path).extension().is_some_and(|end| end == "d") || is_listed || is_link {
+                    Role::Drop
+                } else {
+                    Role::Keep
+                }
             }
             Belongs::Incremental => Role::Incremental,
             Belongs::Doc => Role::Doc,
@@ -283,7 +287,10 @@ fn seconds_spent(place: &UnitPlace, metas: &BTreeMap<&str, &Meta>) -> f64 {
 
 fn is_hash_file(name: &str) -> bool {
     let other = ["dep-", "output-"].iter().any(|start| name.starts_with(start));
-    !other && !name.ends_with(".json") && name != "invoked.timestamp" && !name.contains('/')
+    !other
+        && Path::new(name).extension().is_none_or(|end| end != "json")
+        && name != "invoked.timestamp"
+        && !name.contains('/')
 }
 
 /// `test-lib-my-crate` → `my_crate`.

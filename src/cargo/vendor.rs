@@ -16,7 +16,7 @@ pub struct Vendored {
 
 /// Every vendored package that these configurations make available.
 pub fn packages(configs: &[ConfigFile]) -> Vec<Vendored> {
-    let mut found: Vec<Vendored> = folders(configs).iter().flat_map(|dir| packages_in(dir)).collect();
+    let mut found: Vec<Vendored> = folders(configs).iter().flat_map(packages_in).collect();
     found.sort_by(|a, b| a.dir.cmp(&b.dir));
     found
 }

@@ -79,13 +79,11 @@ fn artifact(message: &Value) -> Result<String> {
 /// The name and version in a package id: `…#name@1.2.3`, or `…/name#1.2.3`.
 fn package_of(id: &str) -> (String, String) {
     let (url, fragment) = id.split_once('#').unwrap_or((id, ""));
-    match fragment.split_once('@') {
-        Some((name, version)) => (name.to_owned(), version.to_owned()),
-        None => {
-            let path = url.split('?').next().unwrap_or(url);
-            (path.rsplit('/').next().unwrap_or(path).to_owned(), fragment.to_owned())
-        }
+    if let Some((name, version)) = fragment.split_once('@') {
+        return (name.to_owned(), version.to_owned());
     }
+    let path = url.split('?').next().unwrap_or(url);
+    (path.rsplit('/').next().unwrap_or(path).to_owned(), fragment.to_owned())
 }
 
 /// A line in which `-v` announces a build script: ``Running `/…/build/<package>-<id>/build-script-build` ``.

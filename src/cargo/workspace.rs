@@ -78,9 +78,7 @@ impl Workspace {
         manifests.insert(self.root.join("Cargo.toml"));
         let digest = |path: &PathBuf| {
             let mut table = fs::read_to_string(path).ok()?.parse::<Table>().ok()?;
-            table.retain(|name, _| {
-                ["profile", "features", "patch", "replace", "cargo-features"].iter().any(|kept| *kept == name)
-            });
+            table.retain(|name, _| ["profile", "features", "patch", "replace", "cargo-features"].contains(&name));
             if table.is_empty() { None } else { Some(Digest::of_value(&table)) }
         };
         let name = |path: &PathBuf| path.strip_prefix(&self.root).unwrap_or(path).display().to_string();

@@ -6,7 +6,7 @@ use tar::{EntryType, Header};
 
 use crate::manifest::{Content, FileEntry, Manifest};
 
-pub(super) const BLOCK: u64 = 512;
+const BLOCK: u64 = 512;
 
 /// What stands before an entry's bytes in the archive.
 pub(super) fn header(manifest: &Manifest, entry: &FileEntry) -> io::Result<Vec<u8>> {

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::frame::{self, MAX_FRAME, MIN_FRAME};
 use super::index::{FrameInfo, Index};
-use super::tarball::{self, BLOCK};
+use super::tarball;
 use crate::digest::Digest;
 use crate::manifest::{Content, FileEntry, Location, Manifest};
 
@@ -32,6 +32,9 @@ pub struct Written {
     pub sha256: Digest,
     pub bytes: u64,
 }
+
+/// Two empty blocks end an archive.
+const END: usize = 1024;
 
 /// Part of one file, or of the archive's structure, in one frame.
 #[derive(Clone, Debug)]
@@ -65,7 +68,7 @@ pub fn write(out: &mut dyn Write, mut manifest: Manifest, mut sources: Vec<Sourc
             position += len;
         }
     }
-    let end = frame::compress(|out| out.write_all(&[0; 2 * BLOCK as usize]))?;
+    let end = frame::compress(|out| out.write_all(&[0; END]))?;
     out.write_all(&end).context("cannot write the pack")?;
     position += end.len() as u64;
 

@@ -33,7 +33,7 @@ impl DirStore {
         let files = disk::walk(&self.dir, &|_| false).context("cannot list the store")?;
         let entry = |found: &disk::Found| {
             let key = found.path.file_name()?.to_str()?.strip_suffix(SUFFIX)?.to_owned();
-            (found.meta.kind == Kind::File).then(|| (found.meta.mtime, Entry { key, bytes: found.meta.size }))
+            (found.meta.kind == Kind::File).then_some((found.meta.mtime, Entry { key, bytes: found.meta.size }))
         };
         let mut entries: Vec<(Moment, Entry)> = files.iter().filter_map(entry).collect();
         entries.sort_by(|(a_time, a), (b_time, b)| b_time.cmp(a_time).then_with(|| b.key.cmp(&a.key)));

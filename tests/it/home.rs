@@ -88,7 +88,7 @@ fn a_git_dependency_works_offline_after_its_server_is_gone() {
 
 #[test]
 fn nothing_that_is_there_is_overwritten_and_credentials_are_never_stored() {
-    let mut world = World::new("", |_| project());
+    let world = World::new("", |_| project());
     let home = world.dir.join("cargo-home");
     fresh_home(&world);
     fs::create_dir_all(&home).unwrap();

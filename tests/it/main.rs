@@ -1,7 +1,13 @@
 //! Tests that run the real binary against real cargo and real git.
 //!
 //! `scenarios` is one mutation each, `oracle` random histories; the rest is one subject a file.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::case_sensitive_file_extension_comparisons,
+    clippy::too_many_lines,
+    reason = "a test fails by panicking, and says all of one thing in one place"
+)]
 
 mod support;
 

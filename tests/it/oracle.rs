@@ -214,7 +214,7 @@ impl Machines {
                 self.wiped.date = date;
             }
             Op::Add { folder, name, value } => {
-                write(&origin.join(FOLDERS[*folder]).join(name.to_string()), &value.to_string())
+                write(&origin.join(FOLDERS[*folder]).join(name.to_string()), &value.to_string());
             }
             Op::Delete { folder, which } => {
                 if let Some(path) = nth_file(&origin.join(FOLDERS[*folder]), *which) {

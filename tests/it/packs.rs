@@ -414,7 +414,7 @@ fn a_kill_at_any_moment_leaves_a_machine_that_builds_the_truth() {
     world.first_run();
     world.change(&[("work/a/src/sub.rs", SUB_2)]);
     let expected = world.cold_output();
-    let rounds = if full() { 100 } else { 4 };
+    let rounds = if full() { 100_u64 } else { 4 };
     for round in 0..rounds {
         world.wipe_and_clone();
         let phase = if round % 2 == 0 { "restore" } else { "save" };
@@ -422,7 +422,7 @@ fn a_kill_at_any_moment_leaves_a_machine_that_builds_the_truth() {
             world.restore();
             world.build();
         }
-        world.kill_during(phase, Duration::from_millis(10 + (round as u64 * 37) % 180));
+        world.kill_during(phase, Duration::from_millis(10 + (round * 37) % 180));
         world.restore();
         assert!(world.build().success);
         assert_eq!(world.output(), expected, "round {round}");

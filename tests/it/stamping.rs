@@ -215,8 +215,9 @@ fn a_change_that_was_given_an_old_time_is_not_believed_twice() {
 /// A workspace whose build script watches a file outside of everything.
 fn watching(outside: &Path) -> World {
     let text = format!(
-        "fn main() {{ let p = {outside:?}; println!(\"cargo:rerun-if-changed={{p}}\"); \
-         println!(\"cargo:rustc-env=SEEN={{}}\", std::fs::read_to_string(p).unwrap().trim()); }}\n"
+        "fn main() {{ let p = \"{}\"; println!(\"cargo:rerun-if-changed={{p}}\"); \
+         println!(\"cargo:rustc-env=SEEN={{}}\", std::fs::read_to_string(p).unwrap().trim()); }}\n",
+        outside.display()
     );
     World::new("", move |_| {
         [
@@ -315,8 +316,8 @@ fn linking(dir: &Path) -> World {
 }
 
 fn make_library(dir: &Path, functions: usize) {
-    let source: String = (0..functions).map(|at| format!("int odd_{at}(void) {{ return {at}; }}\n")).collect();
-    fs::write(dir.join("odd.c"), source).unwrap();
+    let lines: Vec<String> = (0..functions).map(|at| format!("int odd_{at}(void) {{ return {at}; }}\n")).collect();
+    fs::write(dir.join("odd.c"), lines.concat()).unwrap();
     let run = |program: &str, arguments: &[&str]| {
         assert!(Command::new(program).args(arguments).current_dir(dir).status().unwrap().success());
     };

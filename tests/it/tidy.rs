@@ -5,8 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const VALUES: [&str; 12] =
-    ["decision", "delta", "digest", "key", "manifest", "moment", "outcome", "paths", "problem", "rebuild", "record", "stamp"];
+const VALUES: [&str; 12] = [
+    "decision", "delta", "digest", "key", "manifest", "moment", "outcome", "paths", "problem", "rebuild", "record",
+    "stamp",
+];
 /// A file with more lines has a second subject.
 const ROOM: usize = 420;
 
@@ -100,13 +102,18 @@ fn the_readme_names_every_command_and_option() {
         String::from_utf8(output.stdout).unwrap()
     };
     let listed = help(&[]);
-    let commands = listed.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1).take_while(|line| !line.is_empty());
-    let names: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect();
+    let commands =
+        listed.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1).take_while(|line| !line.is_empty());
+    let names: Vec<&str> =
+        commands.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect();
     assert_eq!(names, ["restore", "save", "try", "key", "mtime"]);
     for name in names {
         assert!(readme.contains(&format!("`rekindle {name}")), "the README does not name `rekindle {name}`");
         let text = help(&[name]);
-        let options = text.split_whitespace().filter(|word| word.starts_with("--")).map(|word| word.trim_matches(|c: char| !c.is_alphanumeric() && c != '-'));
+        let options = text
+            .split_whitespace()
+            .filter(|word| word.starts_with("--"))
+            .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric() && c != '-'));
         for option in options.filter(|option| *option != "--help") {
             assert!(readme.contains(&format!("`{option}")), "the README does not name `{option}` of `{name}`");
         }

@@ -15,7 +15,7 @@ use crate::problem::Warning;
 use crate::state::HomeState;
 use crate::store::Store;
 
-pub(super) fn restore(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOutcome) -> Option<HomeState> {
+pub(super) fn restore(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOutcome) -> HomeState {
     let parts = home_parts(&facts.locked);
     let mut state = HomeState {
         parts,
@@ -25,8 +25,7 @@ pub(super) fn restore(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOut
         lost_files: BTreeSet::new(),
         damaged: false,
     };
-    let complete =
-        holdings(&facts.cargo_home, &facts.locked).map(|held| has_everything(facts, &held.names)).unwrap_or(false);
+    let complete = holdings(&facts.cargo_home, &facts.locked).is_ok_and(|held| has_everything(facts, &held.names));
     let found = if complete { None } else { arrival::best(store, &state.parts.fields(), None, &mut outcome.warnings) };
     if let Some((pack, _)) = found {
         let manifest = pack.index.manifest.clone();
@@ -52,7 +51,7 @@ pub(super) fn restore(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOut
     }
     // What is there before the job's own steps is not news.
     state.names = holdings(&facts.cargo_home, &facts.locked).map(|held| held.names).unwrap_or_default();
-    Some(state)
+    state
 }
 
 fn has_everything(facts: &Facts, names: &BTreeSet<String>) -> bool {

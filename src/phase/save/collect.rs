@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
 use fs_err as fs;
 use memchr::memmem;
 
@@ -37,7 +36,7 @@ pub(super) fn manifest(
     edges: &[Vec<Option<usize>>],
     seen: Seen,
     secrets: &Secrets,
-) -> Result<Manifest> {
+) -> Manifest {
     let Seen { mut sources, scope, named } = seen;
     let mut manifest = blank(job, job.state.parts.clone(), job.roots.clone());
     let heads = sources
@@ -67,7 +66,7 @@ pub(super) fn manifest(
     manifest.inputs = sources.inputs.into_values().collect();
     add_run_facts(job, live, &mut manifest);
     manifest.env = env_records(job, live, secrets);
-    Ok(manifest)
+    manifest
 }
 
 fn newest_output(job: &Job<'_>) -> Moment {

@@ -27,9 +27,7 @@ pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
     // The lock file may have been written by the job itself.
     let locked: Vec<Locked> = job.facts.locked.clone();
     let held = holdings(&job.facts.cargo_home, &locked)?;
-    let Some(before) = &job.state.home else {
-        return Ok(Saved::NothingFetched);
-    };
+    let before = &job.state.home;
     let fetched = held.names.difference(&before.names).count();
     if fetched == 0 && !before.damaged {
         return Ok(Saved::NothingFetched);
@@ -97,7 +95,9 @@ fn entry(found: &Found, home: &Path, known: &HashMap<&str, (&FileEntry, u64)>) -
         Kind::Folder => Content::Folder { mode: found.meta.mode },
         Kind::Symlink | Kind::Other => return None,
     };
-    let same = known.get(path.as_str()).filter(|(_, size)| *size == found.meta.size && path.ends_with(".crate"));
+    let same = known
+        .get(path.as_str())
+        .filter(|(_, size)| *size == found.meta.size && found.path.extension().is_some_and(|end| end == "crate"));
     let mtime = same.map_or(found.meta.mtime, |(file, _)| file.mtime);
     Some((FileEntry { root: 0, path, mtime, unit: None, content }, found.path.clone()))
 }

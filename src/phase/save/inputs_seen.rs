@@ -1,6 +1,6 @@
 //! What the live units read: resolves the paths that they name, and looks at the sources as they are now.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
@@ -40,24 +40,24 @@ fn named_paths(job: &Job<'_>, at: usize, dirs: &HashMap<String, PathBuf>) -> BTr
     let unit = job.unit(at);
     let dir = dirs.get(&unit.place.package);
     let build_root = &job.surveys[job.units[at].0].root;
-    let mut paths: BTreeMap<PathBuf, ()> = BTreeMap::new();
+    let mut paths: BTreeSet<PathBuf> = BTreeSet::new();
     let dep_infos = unit.fingerprints.iter().filter_map(|fingerprint| fingerprint.dep_info.as_ref());
     for file in dep_infos.flat_map(|info| &info.files) {
         match file {
-            DepFile::InPackage(path) => paths.extend(dir.map(|dir| (dir.join(path), ()))),
-            DepFile::InBuildRoot(path) => paths.extend([(build_root.join(path), ())]),
+            DepFile::InPackage(path) => paths.extend(dir.map(|dir| dir.join(path))),
+            DepFile::InBuildRoot(path) => paths.extend([build_root.join(path)]),
         }
     }
     for path in rerun_paths(unit) {
         let path = PathBuf::from(path);
         // A registry package's own files never change.
         match dir {
-            Some(dir) => paths.extend([(dir.join(path), ())]),
-            None if path.is_absolute() => paths.extend([(path, ())]),
+            Some(dir) => paths.extend([dir.join(path)]),
+            None if path.is_absolute() => paths.extend([path]),
             None => {}
         }
     }
-    paths.into_keys().filter_map(|path| tidy(&path).to_str().map(str::to_owned)).collect()
+    paths.iter().filter_map(|path| tidy(path).to_str().map(str::to_owned)).collect()
 }
 
 fn rerun_paths(unit: &DiskUnit) -> Vec<String> {

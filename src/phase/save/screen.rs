@@ -50,12 +50,8 @@ pub(super) fn screen(
             }
         }
     }
-    let tainted: Vec<io::Result<Option<&(PathBuf, Option<usize>)>>> = suspects
-        .par_iter()
-        .map(|suspect| holds_secret(&suspect.0, secrets).map(|holds| holds.then_some(suspect)))
-        .collect();
-    for found in tainted {
-        let Some((path, unit)) = found? else { continue };
+    let searched: io::Result<Vec<bool>> = suspects.par_iter().map(|(path, _)| holds_secret(path, secrets)).collect();
+    for ((path, unit), _) in suspects.iter().zip(searched?).filter(|(_, holds)| *holds) {
         match unit {
             // Cargo does without the JSON, which holds the values of tracked variables in clear.
             Some(unit) if !is_fingerprint_json(path) => {
