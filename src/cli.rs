@@ -82,6 +82,9 @@ pub struct TryArgs {
     /// What to build; repeat it for several commands
     #[arg(long = "command", value_name = "CARGO", default_value = "cargo test --no-run")]
     pub commands: Vec<String>,
+    /// The file to edit, relative to the workspace [default: the first source of a leaf crate]
+    #[arg(long, value_name = "FILE")]
+    pub edit: Option<PathBuf>,
     /// Print the numbers as JSON
     #[arg(long)]
     pub json: bool,

@@ -48,9 +48,9 @@ fn save(args: SaveArgs) -> Result<ExitCode> {
 }
 
 fn try_it(args: TryArgs) -> Result<ExitCode> {
-    let TryArgs { path, commands, json } = args;
-    let outcome = phase::try_it::run(&TryInputs { path, commands })?;
-    let lines = if json { vec![table::json(&outcome)] } else { table::text(&outcome) };
+    let TryArgs { path, commands, edit, json } = args;
+    let outcome = phase::try_it::run(&TryInputs { path, commands, edit })?;
+    let lines = if json { vec![table::json(&outcome)?] } else { table::text(&outcome) };
     print(&lines)?;
     Ok(if outcome.kept_the_promise() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -20,14 +20,17 @@ pub fn without_litter(
     units: &[UnitRecord],
     named: &BTreeSet<String>,
 ) {
-    let newest = |name: &str| units.iter().filter(|unit| unit.package == name).map(|unit| unit.reference).max();
+    let newest = |name: Option<&str>| {
+        let built = units.iter().filter(|unit| name.is_none_or(|name| unit.package == name));
+        built.map(|unit| unit.reference).max()
+    };
     inputs.retain(|path, input| {
         if input.origin != Origin::Untracked || named.contains(path) {
             return true;
         }
         let owners = packages.iter().filter(|package| is_under(path, &package.dir));
         let owner = owners.max_by_key(|package| package.dir.len());
-        owner.and_then(|package| newest(&package.name)).is_some_and(|built| input.mtime <= built)
+        newest(owner.map(|owner| owner.name.as_str())).is_some_and(|built| input.mtime <= built)
     });
 }
 
@@ -55,18 +58,36 @@ pub fn with_folders(inputs: &mut BTreeMap<String, Input>, roots: &[String], mtim
 }
 
 /// Sets right what the job's own steps did to times: a folder whose counted children did not change keeps the time it was
-/// stamped with, and a change that was given an old time (`touch -d`, `cp -p`, `mv`) is recorded as the newest thing there is.
-pub fn undo_job_effects(inputs: &mut BTreeMap<String, Input>, stamped: &Stamped, restored_at: Moment, newest: Moment) {
-    for (path, input) in inputs {
+/// stamped with if it was litter that changed it, and a change that was given an old time (`touch -d`, `cp -p`, `mv`) is
+/// recorded as the newest thing there is. `litter_in` is the newest time of a folder's children that do not count.
+pub fn undo_job_effects(
+    inputs: &mut BTreeMap<String, Input>,
+    stamped: &Stamped,
+    restored_at: Moment,
+    newest: Moment,
+    litter_in: impl Fn(&str) -> Option<Moment>,
+) {
+    let mut calmed = Vec::new();
+    for (path, input) in inputs.iter_mut() {
         let Some((id, mtime)) = stamped.get(path) else { continue };
         match input.kind {
-            InputKind::Folder if *id == input.id => input.mtime = *mtime,
+            // A folder that changed after its last litter lost something, and a build may have seen that.
+            InputKind::Folder if *id == input.id && input.mtime != *mtime => {
+                if litter_in(path).is_some_and(|litter| input.mtime <= litter) {
+                    calmed.push((path.clone(), *mtime));
+                }
+            }
             InputKind::Folder => {}
             InputKind::File | InputKind::Symlink => {
                 if *id != input.id && input.mtime <= restored_at {
                     input.mtime = Moment(newest.0.saturating_add(1));
                 }
             }
+        }
+    }
+    for (path, mtime) in calmed {
+        if let Some(input) = inputs.get_mut(&path) {
+            input.mtime = mtime;
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::digest::{BlobAlgorithm, BlobHasher, ContentId};
 use crate::disk::{self, FileSystem, Kind, Meta};
 use crate::git::Repository;
 use crate::manifest::{Input, InputKind, Origin};
+use crate::moment::Moment;
 use crate::paths::is_under;
 use crate::record;
 
@@ -94,6 +95,13 @@ pub fn scan(scope: &Scope, file_system: &FileSystem) -> Result<Sources> {
 pub fn add_folders(sources: &mut Sources, scope: &Scope) {
     let roots: Vec<String> = scope.roots.iter().filter_map(|root| root.to_str().map(str::to_owned)).collect();
     record::with_folders(&mut sources.inputs, &roots, |path| Meta::of(Path::new(path)).ok().map(|meta| meta.mtime));
+}
+
+/// The newest time of a folder's children that are no inputs.
+pub fn newest_uncounted(folder: &Path, counted: &BTreeSet<String>) -> Option<Moment> {
+    let children = disk::walk(folder, &|_| false).unwrap_or_default();
+    let others = children.iter().filter(|child| child.path.to_str().is_none_or(|path| !counted.contains(path)));
+    others.map(|child| child.meta.mtime).max()
 }
 
 fn list_repository(

@@ -24,6 +24,8 @@ use crate::store::{DirStore, Store};
 pub struct TryInputs {
     pub path: PathBuf,
     pub commands: Vec<String>,
+    /// The file to edit, relative to the workspace.
+    pub edit: Option<PathBuf>,
 }
 
 pub fn run(inputs: &TryInputs) -> Result<TryOutcome> {
@@ -32,7 +34,8 @@ pub fn run(inputs: &TryInputs) -> Result<TryOutcome> {
     let base = fs::canonicalize(temp.path())?;
     let (origin, below) = origin(&inputs.path, &base)?;
     let progress = Progress::start();
-    let mut trial = Trial { base, origin, below, commands, env: BTreeMap::new(), progress };
+    let edit = inputs.edit.clone();
+    let mut trial = Trial { base, origin, below, commands, edit, env: BTreeMap::new(), progress };
     let outcome = trial.run();
     trial.progress.finish();
     outcome
@@ -44,6 +47,7 @@ struct Trial {
     /// The workspace, relative to the top of its repository.
     below: PathBuf,
     commands: Vec<Vec<String>>,
+    edit: Option<PathBuf>,
     /// What `restore` put into the job's environment.
     env: BTreeMap<String, String>,
     progress: Progress,
@@ -173,8 +177,15 @@ impl Trial {
 
     /// Edits one source file of a leaf crate in the origin.
     fn commit_edit(&self) -> Result<String> {
-        let workspace = Workspace::load(&self.workspace(), None)?;
-        let source = leaf_source(&workspace).context("the workspace has no source file to edit")?;
+        let source = if let Some(file) = &self.edit {
+            fs::canonicalize(self.workspace().join(file)).map_err(|_| {
+                let hint = "name a file of the project, relative to the workspace";
+                WrongInput::new(format!("there is no `{}` to edit", file.display()), hint)
+            })?
+        } else {
+            let workspace = Workspace::load(&self.workspace(), None)?;
+            leaf_source(&workspace).context("the workspace has no source file to edit")?
+        };
         let relative = source
             .strip_prefix(fs::canonicalize(self.work())?)
             .context("the edited file lies outside the repository")?;

@@ -1,26 +1,43 @@
 //! What `try` found, as a table for people and as JSON for programs.
 
-use serde_json::json;
+use anyhow::Result;
+use serde::Serialize;
 
 use super::log::size;
 use crate::outcome::{TryOutcome, TryRun};
 
-/// The documented JSON, whose fields never change their meaning.
-pub fn json(outcome: &TryOutcome) -> String {
+/// The documented JSON, whose fields never change their meaning or their order.
+#[derive(Serialize)]
+struct Json<'a> {
+    cold: &'a TryRun,
+    warm: &'a TryRun,
+    edited: Edited<'a>,
+    pack_bytes: u64,
+    delta_bytes: u64,
+    restore_seconds: f64,
+    save_seconds: f64,
+}
+
+#[derive(Serialize)]
+struct Edited<'a> {
+    #[serde(flatten)]
+    run: &'a TryRun,
+    expected: usize,
+}
+
+pub fn json(outcome: &TryOutcome) -> Result<String> {
     let TryOutcome { cold, warm, edited, expected, pack_bytes, delta_bytes, restore_seconds, save_seconds, .. } =
         outcome;
-    let mut edited = json!(edited);
-    edited["expected"] = json!(expected);
-    json!({
-        "cold": cold,
-        "warm": warm,
-        "edited": edited,
-        "pack_bytes": pack_bytes,
-        "delta_bytes": delta_bytes,
-        "restore_seconds": restore_seconds,
-        "save_seconds": save_seconds,
-    })
-    .to_string()
+    let json = Json {
+        cold,
+        warm,
+        edited: Edited { run: edited, expected: *expected },
+        pack_bytes: *pack_bytes,
+        delta_bytes: *delta_bytes,
+        restore_seconds: *restore_seconds,
+        save_seconds: *save_seconds,
+    };
+    Ok(serde_json::to_string(&json)?)
 }
 
 pub fn text(outcome: &TryOutcome) -> Vec<String> {

@@ -177,6 +177,40 @@ fn litter_of_a_job_rebuilds_nothing_in_the_third_run() {
 }
 
 #[test]
+fn a_file_that_a_build_saw_and_that_was_taken_away_again_is_not_forgotten() {
+    let world = World::scenario();
+    world.wipe_and_clone();
+    world.restore();
+    let passing = world.workspace().join("c/assets/passing.txt");
+    write(&passing, "seen by the build");
+    world.build();
+    fs::remove_file(&passing).unwrap();
+    world.save();
+    world.wipe_and_clone();
+    world.restore();
+    world.build();
+    assert!(!world.output().contains("passing"), "{}", world.output());
+}
+
+#[test]
+fn an_outside_file_is_remembered_by_a_unit_whose_fingerprint_holds_a_secret() {
+    let (_dir, file) = outside_file();
+    let mut world = watching(&file);
+    let script = fs::read_to_string(world.origin().join("build.rs")).unwrap();
+    let tracked =
+        script.replacen("fn main() {", "fn main() { println!(\"cargo:rerun-if-env-changed=DEPLOY_TOKEN\");", 1);
+    world.change(&[("build.rs", &tracked)]);
+    world.env.insert("DEPLOY_TOKEN".into(), "hunter2-hunter2".into());
+    world.first_run();
+    assert!(world.warm_run().compiled.is_empty());
+    world.save_with(&["--save", "always"]);
+    fs::write(&file, "two").unwrap();
+    filetime::set_file_mtime(&file, FileTime::from_unix_time(1_500_000_000, 0)).unwrap();
+    world.warm_run();
+    assert_eq!(world.output(), "two\n");
+}
+
+#[test]
 fn an_untracked_file_that_a_build_has_seen_is_missed_when_it_is_gone() {
     let world = World::scenario();
     world.wipe_and_clone();

@@ -110,10 +110,8 @@ fn the_readme_names_every_command_and_option() {
     for name in names {
         assert!(readme.contains(&format!("`rekindle {name}")), "the README does not name `rekindle {name}`");
         let text = help(&[name]);
-        let options = text
-            .split_whitespace()
-            .filter(|word| word.starts_with("--"))
-            .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric() && c != '-'));
+        let lines = text.lines().map(str::trim).filter(|line| line.starts_with("--"));
+        let options = lines.filter_map(|line| line.split([' ', '=']).next());
         for option in options.filter(|option| *option != "--help") {
             assert!(readme.contains(&format!("`{option}")), "the README does not name `{option}` of `{name}`");
         }

@@ -8,7 +8,7 @@ use memchr::memmem;
 
 use super::inputs_seen::Seen;
 use super::screen::Screened;
-use super::{Job, blank, known_units};
+use super::{Job, KnownUnits, blank, known_units, unchanged};
 use crate::cargo::fingerprint::Local;
 use crate::cargo::macros;
 use crate::cargo::units::{self, DiskUnit, Role};
@@ -48,10 +48,13 @@ pub(super) fn manifest(
 
     let newest = newest_output(job);
     let place: HashMap<usize, usize> = live.iter().enumerate().map(|(new, &old)| (old, new)).collect();
-    manifest.units = live.iter().map(|&at| unit_record(job, at, ages, &edges[at], &place)).collect();
+    let known = known_units(job);
+    manifest.units = live.iter().map(|&at| unit_record(job, at, ages, &edges[at], &place, &known)).collect();
     record::without_litter(&mut sources.inputs, &manifest.packages, &manifest.units, &scope.named);
     sources::add_folders(&mut sources, &scope);
-    record::undo_job_effects(&mut sources.inputs, &job.state.stamped, job.state.started, newest);
+    let counted: BTreeSet<String> = sources.inputs.keys().cloned().collect();
+    let litter_in = |folder: &str| sources::newest_uncounted(Path::new(folder), &counted);
+    record::undo_job_effects(&mut sources.inputs, &job.state.stamped, job.state.started, newest, litter_in);
 
     let index: BTreeMap<&str, usize> =
         sources.inputs.keys().enumerate().map(|(at, path)| (path.as_str(), at)).collect();
@@ -80,10 +83,13 @@ fn unit_record(
     ages: &[Option<u32>],
     edges: &[Option<usize>],
     place: &HashMap<usize, usize>,
+    known: &KnownUnits<'_>,
 ) -> UnitRecord {
     let unit = job.unit(at);
-    let is_precalculated = |fingerprint: &units::DiskFingerprint| {
-        fingerprint.fingerprint.as_ref().is_some_and(|parsed| parsed.locals().contains(&Local::Precalculated))
+    let before = unchanged(job, at, known);
+    let is_precalculated = |fingerprint: &units::DiskFingerprint| match &fingerprint.fingerprint {
+        Some(parsed) => parsed.locals().contains(&Local::Precalculated),
+        None => before.is_some_and(UnitRecord::is_precalculated),
     };
     let fingerprints = unit.fingerprints.iter().map(|fingerprint| FingerprintRecord {
         name: fingerprint.name.clone(),
@@ -151,8 +157,7 @@ fn add_run_facts(job: &Job<'_>, live: &[usize], manifest: &mut Manifest) {
         if !unit.is_run() {
             continue;
         }
-        let before = known.get(&(job.units[at].0, &unit.place)).map(|(_, record)| *record);
-        if let Some(before) = before.filter(|before| before.reference.minus(job.state.shift) == unit.reference) {
+        if let Some(before) = unchanged(job, at, &known) {
             record.run.clone_from(&before.run);
             continue;
         }

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::Result;
 use fs_err as fs;
 
-use super::Job;
+use super::{Job, KnownUnits, known_units, unchanged};
 use crate::cargo::depinfo::DepFile;
 use crate::cargo::fingerprint::Local;
 use crate::cargo::units::DiskUnit;
@@ -22,11 +22,29 @@ pub(super) struct Seen {
 
 pub(super) fn look(job: &Job<'_>, live: &[usize], file_system: &FileSystem) -> Result<Seen> {
     let dirs = package_dirs(job);
-    let named: Vec<BTreeSet<String>> = live.iter().map(|&at| named_paths(job, at, &dirs)).collect();
+    let known = known_units(job);
+    let named: Vec<BTreeSet<String>> = live
+        .iter()
+        .map(|&at| {
+            let mut paths = named_paths(job, at, &dirs);
+            paths.extend(remembered_paths(job, at, &known));
+            paths
+        })
+        .collect();
     let all: BTreeSet<String> = named.iter().flatten().cloned().collect();
     let scope = job.facts.scope(all);
     let sources = sources::scan(&scope, file_system)?;
     Ok(Seen { sources, scope, named })
+}
+
+/// Paths that an unchanged unit named when its fingerprint could still be read; the JSON of one that tracks a secret is not
+/// stored.
+fn remembered_paths(job: &Job<'_>, at: usize, known: &KnownUnits<'_>) -> Vec<String> {
+    let unit = job.unit(at);
+    let is_readable = unit.fingerprints.iter().all(|fingerprint| fingerprint.fingerprint.is_some());
+    let Some(before) = unchanged(job, at, known).filter(|_| !is_readable) else { return Vec::new() };
+    let Some(restored) = job.previous() else { return Vec::new() };
+    before.inputs.iter().map(|&input| restored.manifest.inputs[input].path.clone()).collect()
 }
 
 /// Folders of the packages whose files can change, by name.

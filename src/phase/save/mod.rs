@@ -175,7 +175,7 @@ fn ages(
             let (root, _) = job.units[at];
             let place = &job.unit(at).place;
             let on_disk_before = job.state.unknown_units.contains(&format!("{root}:{}", units::fingerprint_dir(place)));
-            known_units.get(&(root, place)).map(|(_, unit)| unit.idle).or(on_disk_before.then_some(0))
+            known_units.get(&(root, place)).map(|unit| unit.idle).or(on_disk_before.then_some(0))
         })
         .collect();
     let evidence = if job.state.access_times { Evidence::AccessTimes } else { Evidence::Nothing };
@@ -183,17 +183,12 @@ fn ages(
 }
 
 /// Units that came back from the restored state, by place.
-fn known_units<'a>(job: &'a Job<'_>) -> HashMap<(usize, &'a UnitPlace), (usize, &'a UnitRecord)> {
-    let Some(restored) = job.previous() else {
-        return HashMap::new();
-    };
-    let by_dir: HashMap<(usize, String), (usize, &UnitRecord)> = restored
-        .manifest
-        .units
-        .iter()
-        .enumerate()
-        .map(|(at, unit)| ((unit.root, record_dir(unit)), (at, unit)))
-        .collect();
+type KnownUnits<'a> = HashMap<(usize, &'a UnitPlace), &'a UnitRecord>;
+
+fn known_units<'a>(job: &'a Job<'_>) -> KnownUnits<'a> {
+    let Some(restored) = job.previous() else { return HashMap::new() };
+    let by_dir: HashMap<(usize, String), &UnitRecord> =
+        restored.manifest.units.iter().map(|unit| ((unit.root, record_dir(unit)), unit)).collect();
     let units = job.units.iter().map(|&(root, unit)| (root, &job.surveys[root].units[unit]));
     units
         .filter_map(|(root, unit)| Some(((root, &unit.place), *by_dir.get(&(root, unit.fingerprint_dir()))?)))
@@ -209,13 +204,19 @@ fn record_dir(unit: &UnitRecord) -> String {
     })
 }
 
-fn was_compiled(job: &Job<'_>, at: usize, known: &HashMap<(usize, &UnitPlace), (usize, &UnitRecord)>) -> bool {
+/// The record of a unit that the job did not build again.
+fn unchanged<'a>(job: &Job<'_>, at: usize, known: &KnownUnits<'a>) -> Option<&'a UnitRecord> {
     let (root, _) = job.units[at];
     let unit = job.unit(at);
-    match known.get(&(root, &unit.place)) {
-        Some((_, record)) => record.reference.minus(job.state.shift) != unit.reference,
-        None => !job.state.unknown_units.contains(&format!("{root}:{}", units::fingerprint_dir(&unit.place))),
-    }
+    let record = known.get(&(root, &unit.place)).copied()?;
+    (record.reference.minus(job.state.shift) == unit.reference).then_some(record)
+}
+
+fn was_compiled(job: &Job<'_>, at: usize, known: &KnownUnits<'_>) -> bool {
+    let (root, _) = job.units[at];
+    let name = format!("{root}:{}", job.unit(at).fingerprint_dir());
+    let was_there = known.contains_key(&(root, &job.unit(at).place)) || !job.state.unknown_units.contains(&name);
+    was_there && unchanged(job, at, known).is_none()
 }
 
 /// Recorded units that are no longer kept.
