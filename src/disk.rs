@@ -75,11 +75,13 @@ mod platform {
         (meta.mode() & 0o777, Some((meta.dev(), meta.ino())), meta.nlink(), Some(meta.uid()))
     }
 
-    pub(super) fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
+    /// Sets the permission bits, and only those.
+    pub fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
         fs_err::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o777))
     }
 
-    pub(super) fn symlink(text: &str, path: &Path) -> std::io::Result<()> {
+    /// Makes a symlink whose text is this.
+    pub fn symlink(text: &str, path: &Path) -> std::io::Result<()> {
         fs_err::os::unix::fs::symlink(text, path)
     }
 }
@@ -95,11 +97,13 @@ mod platform {
         (mode, None, 1, None)
     }
 
-    pub(super) fn set_mode(_path: &Path, _mode: u32) -> std::io::Result<()> {
+    /// There are none to set.
+    pub fn set_mode(_path: &Path, _mode: u32) -> std::io::Result<()> {
         Ok(())
     }
 
-    pub(super) fn symlink(text: &str, path: &Path) -> std::io::Result<()> {
+    /// Makes a symlink whose text is this.
+    pub fn symlink(text: &str, path: &Path) -> std::io::Result<()> {
         let target = path.parent().map_or_else(|| text.into(), |parent| parent.join(text));
         if target.is_dir() {
             std::os::windows::fs::symlink_dir(text, path)
@@ -109,21 +113,7 @@ mod platform {
     }
 }
 
-pub use platform_exports::{set_mode, symlink};
-
-mod platform_exports {
-    use std::io;
-    use std::path::Path;
-
-    /// Sets the permission bits, and only those.
-    pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
-        super::platform::set_mode(path, mode)
-    }
-
-    pub fn symlink(text: &str, path: &Path) -> io::Result<()> {
-        super::platform::symlink(text, path)
-    }
-}
+pub use platform::{set_mode, symlink};
 
 /// Sets the modification time of the path itself, a symlink's own included; the access time stays.
 pub fn set_mtime(path: &Path, kind: Kind, mtime: Moment) -> io::Result<()> {

@@ -40,6 +40,13 @@ pub enum Belongs {
     Disposable,
 }
 
+impl Belongs {
+    /// The unit, where the path says which.
+    pub fn place(&self) -> Option<&UnitPlace> {
+        if let Self::Unit(place) = self { Some(place) } else { None }
+    }
+}
+
 /// The profile folders below a root, found by what is in them.
 #[derive(Debug, Default)]
 pub struct Profiles(BTreeSet<String>);

@@ -141,72 +141,80 @@ pub fn survey(root: &Path, apart: &[PathBuf], profiles_elsewhere: &Profiles) -> 
     }
     let mut profiles = Profiles::find(found.iter().map(|(path, _)| path.as_str()));
     profiles.extend(profiles_elsewhere);
-
     let belongs: Vec<Belongs> = found.iter().map(|(path, _)| profiles.classify(path)).collect();
-    let places: BTreeSet<UnitPlace> = belongs
-        .iter()
-        .filter_map(|belongs| if let Belongs::Unit(place) = belongs { Some(place.clone()) } else { None })
-        .collect();
-    let places: Vec<UnitPlace> = places.into_iter().collect();
-    let index: HashMap<&UnitPlace, usize> = places.iter().enumerate().map(|(at, place)| (place, at)).collect();
-    let mut by_id: HashMap<(&str, &str), usize> = HashMap::new();
-    for (at, place) in places.iter().enumerate() {
-        by_id.insert((&place.profile, &place.id), at);
-    }
-
     let metas: BTreeMap<&str, &Meta> = found.iter().map(|(path, meta)| (path.as_str(), meta)).collect();
+    let places: BTreeSet<&UnitPlace> = belongs.iter().filter_map(Belongs::place).collect();
     survey.units = places.iter().map(|place| read_unit(root, place, &metas)).collect();
-    let mut outputs: HashMap<(String, String), usize> = HashMap::new();
-    for (at, unit) in survey.units.iter().enumerate() {
-        for name in unit.fingerprints.iter().map(|fingerprint| &fingerprint.name) {
-            // A test of the same target leaves no unhashed file.
-            let is_test = ["test-", "run-", "doc-"].iter().any(|start| name.starts_with(start));
-            let place = outputs.entry((unit.place.profile.clone(), target_name(name)));
-            place.and_modify(|known| *known = if is_test { *known } else { at }).or_insert(at);
-        }
-    }
 
-    let mut unit_files = HashSet::new();
-    for ((_, meta), belongs) in found.iter().zip(&belongs) {
-        if matches!(belongs, Belongs::Unit(_) | Belongs::UnitId { .. } | Belongs::Unhashed { .. })
-            && meta.kind == Kind::File
-        {
-            unit_files.extend(meta.identity);
-        }
-    }
-    let linked: HashSet<&str> = metas.keys().filter_map(|path| path.strip_suffix(".d")).collect();
-    let roles: Vec<Role> = found
-        .iter()
-        .zip(belongs)
-        .map(|((path, meta), belongs)| match belongs {
-            Belongs::Unit(place) => index.get(&place).map_or(Role::Keep, |&at| Role::Unit(at)),
-            Belongs::UnitId { profile, id } => {
-                by_id.get(&(profile.as_str(), id.as_str())).map_or(Role::Drop, |&at| Role::Unit(at))
-            }
-            Belongs::Unhashed { profile, target } => {
-                outputs.get(&(profile, target)).map_or(Role::Keep, |&at| Role::Unit(at))
-            }
-            Belongs::Uplift if meta.kind != Kind::File => Role::Keep,
-            Belongs::Uplift => {
-                let stem = path.rsplit_once('.').map_or(path.as_str(), |(stem, _)| stem);
-                let library = stem.rsplit_once("/lib").map(|(dir, name)| format!("{dir}/{name}"));
-                let is_listed = [path.as_str(), stem].iter().any(|name| linked.contains(name))
-                    || library.is_some_and(|name| linked.contains(name.as_str()));
-                let is_link = meta.identity.is_some_and(|identity| meta.links > 1 && unit_files.contains(&identity));
-                if Path::new(path).extension().is_some_and(|end| end == "d") || is_listed || is_link {
-                    Role::Drop
-                } else {
-                    Role::Keep
-                }
-            }
-            Belongs::Incremental => Role::Incremental,
-            Belongs::Doc => Role::Doc,
-            Belongs::Loose => Role::Keep,
-            Belongs::Disposable => Role::Drop,
-        })
-        .collect();
+    let index = Index::new(&survey.units, &found, &belongs);
+    let roles: Vec<Role> =
+        found.iter().zip(&belongs).map(|((path, meta), belongs)| index.role(path, meta, belongs)).collect();
     survey.files = found.into_iter().zip(roles).map(|((path, meta), role)| DiskFile { path, meta, role }).collect();
     Ok(survey)
+}
+
+/// What it takes to say whose a file is.
+struct Index {
+    places: HashMap<UnitPlace, usize>,
+    ids: HashMap<(String, String), usize>,
+    /// Units by profile and target, for outputs that carry no id.
+    outputs: HashMap<(String, String), usize>,
+    /// Identities of files that belong to units: another name of one is no file of its own.
+    unit_files: HashSet<(u64, u64)>,
+    /// Paths beside which Cargo wrote a `.d` file: finished artifacts.
+    uplifted: HashSet<String>,
+}
+
+impl Index {
+    fn new(units: &[DiskUnit], found: &[(String, Meta)], belongs: &[Belongs]) -> Self {
+        let mut outputs: HashMap<(String, String), usize> = HashMap::new();
+        for (at, unit) in units.iter().enumerate() {
+            for name in unit.fingerprints.iter().map(|fingerprint| &fingerprint.name) {
+                // A test of the same target leaves no unhashed file.
+                let is_test = ["test-", "run-", "doc-"].iter().any(|start| name.starts_with(start));
+                let place = outputs.entry((unit.place.profile.clone(), target_name(name)));
+                place.and_modify(|known| *known = if is_test { *known } else { at }).or_insert(at);
+            }
+        }
+        let owned =
+            |belongs: &Belongs| matches!(belongs, Belongs::Unit(_) | Belongs::UnitId { .. } | Belongs::Unhashed { .. });
+        let files = found.iter().zip(belongs).filter(|((_, meta), belongs)| owned(belongs) && meta.kind == Kind::File);
+        let place = |unit: &DiskUnit| unit.place.clone();
+        let id = |unit: &DiskUnit| (unit.place.profile.clone(), unit.place.id.clone());
+        Self {
+            places: units.iter().enumerate().map(|(at, unit)| (place(unit), at)).collect(),
+            ids: units.iter().enumerate().map(|(at, unit)| (id(unit), at)).collect(),
+            outputs,
+            unit_files: files.filter_map(|((_, meta), _)| meta.identity).collect(),
+            uplifted: found.iter().filter_map(|(path, _)| path.strip_suffix(".d").map(str::to_owned)).collect(),
+        }
+    }
+
+    fn role(&self, path: &str, meta: &Meta, belongs: &Belongs) -> Role {
+        let unit = |at: Option<&usize>, otherwise: Role| at.map_or(otherwise, |&at| Role::Unit(at));
+        match belongs {
+            Belongs::Unit(place) => unit(self.places.get(place), Role::Keep),
+            Belongs::UnitId { profile, id } => unit(self.ids.get(&(profile.clone(), id.clone())), Role::Drop),
+            Belongs::Unhashed { profile, target } => {
+                unit(self.outputs.get(&(profile.clone(), target.clone())), Role::Keep)
+            }
+            Belongs::Uplift if meta.kind == Kind::File && self.is_uplifted(path, meta) => Role::Drop,
+            Belongs::Uplift | Belongs::Loose => Role::Keep,
+            Belongs::Incremental => Role::Incremental,
+            Belongs::Doc => Role::Doc,
+            Belongs::Disposable => Role::Drop,
+        }
+    }
+
+    /// Whether Cargo links this file anew from what it built.
+    fn is_uplifted(&self, path: &str, meta: &Meta) -> bool {
+        let stem = path.rsplit_once('.').map_or(path, |(stem, _)| stem);
+        let library = stem.rsplit_once("/lib").map(|(dir, name)| format!("{dir}/{name}"));
+        let is_listed = [path, stem].iter().any(|name| self.uplifted.contains(*name))
+            || library.is_some_and(|name| self.uplifted.contains(&name));
+        let is_link = meta.links > 1 && meta.identity.is_some_and(|identity| self.unit_files.contains(&identity));
+        Path::new(path).extension().is_some_and(|end| end == "d") || is_listed || is_link
+    }
 }
 
 /// Surveys every root of a job. A root inside another is looked at on its own, and a target folder whose profiles are in a

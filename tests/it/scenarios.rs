@@ -8,7 +8,7 @@ use std::path::Path;
 
 use filetime::FileTime;
 
-use crate::support::{World, git, restored_time, write};
+use crate::support::{A_UNITS, World, git, restored_time, write};
 
 fn ready() -> World {
     let world = World::scenario();
@@ -153,15 +153,7 @@ fn an_old_style_package_has_a_file_changed() {
 fn a_symlink_leads_elsewhere() {
     let mut world = ready();
     world.change(&[("work/a/src/chosen.rs", "-> ../choices/two.rs")]);
-    let units = [
-        "a 0.1.0 lib a",
-        "a 0.1.0 lib a test",
-        "a 0.1.0 test integration test",
-        "a 0.1.0 example demo",
-        "app 0.1.0 bin app",
-        "app 0.1.0 bin app test",
-    ];
-    let log = world.prove(&units);
+    let log = world.prove(&A_UNITS);
     assert!(log.contains("no longer leads to"), "{log}");
 }
 
@@ -169,45 +161,21 @@ fn a_symlink_leads_elsewhere() {
 fn a_symlink_becomes_a_file() {
     let mut world = ready();
     world.change(&[("work/a/src/chosen.rs", "pub fn chosen() -> &'static str { \"own\" }\n")]);
-    let units = [
-        "a 0.1.0 lib a",
-        "a 0.1.0 lib a test",
-        "a 0.1.0 test integration test",
-        "a 0.1.0 example demo",
-        "app 0.1.0 bin app",
-        "app 0.1.0 bin app test",
-    ];
-    world.prove(&units);
+    world.prove(&A_UNITS);
 }
 
 #[test]
 fn a_file_becomes_a_symlink_to_an_old_file() {
     let mut world = ready();
     world.change(&[("work/a/data.txt", "-> src/sub.rs")]);
-    let units = [
-        "a 0.1.0 lib a",
-        "a 0.1.0 lib a test",
-        "a 0.1.0 test integration test",
-        "a 0.1.0 example demo",
-        "app 0.1.0 bin app",
-        "app 0.1.0 bin app test",
-    ];
-    world.prove(&units);
+    world.prove(&A_UNITS);
 }
 
 #[test]
 fn a_file_that_only_a_proc_macro_reads_changes() {
     let mut world = ready();
     world.change(&[("work/a/macro_input.txt", "macro-2\n")]);
-    let units = [
-        "a 0.1.0 lib a",
-        "a 0.1.0 lib a test",
-        "a 0.1.0 test integration test",
-        "a 0.1.0 example demo",
-        "app 0.1.0 bin app",
-        "app 0.1.0 bin app test",
-    ];
-    let log = world.prove(&units);
+    let log = world.prove(&A_UNITS);
     assert!(log.contains("a proc macro that reads files"), "{log}");
 }
 
@@ -228,16 +196,7 @@ fn a_vendored_package_changes_at_the_same_version() {
             &format!("{{\"files\":{{}},\"package\":\"{}\", \"x\":1}}", "1".repeat(64)),
         ),
     ]);
-    let units = [
-        "vend 0.1.0 lib vend",
-        "a 0.1.0 lib a",
-        "a 0.1.0 lib a test",
-        "a 0.1.0 test integration test",
-        "a 0.1.0 example demo",
-        "app 0.1.0 bin app",
-        "app 0.1.0 bin app test",
-    ];
-    let log = world.prove(&units);
+    let log = world.prove(&[&A_UNITS[..], &["vend 0.1.0 lib vend"]].concat());
     assert!(log.contains("the vendored file"), "{log}");
 }
 

@@ -8,16 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use filetime::FileTime;
 
-use crate::support::{World, git, restored_time, write};
-
-const A_UNITS: [&str; 6] = [
-    "a 0.1.0 lib a",
-    "a 0.1.0 lib a test",
-    "a 0.1.0 test integration test",
-    "a 0.1.0 example demo",
-    "app 0.1.0 bin app",
-    "app 0.1.0 bin app test",
-];
+use crate::support::{A_UNITS, World, git, restored_time, write};
 
 fn set(units: &[&str]) -> BTreeSet<String> {
     units.iter().map(|unit| (*unit).to_owned()).collect()

@@ -110,8 +110,10 @@ fn the_readme_names_every_command_and_option() {
     for name in names {
         assert!(readme.contains(&format!("`rekindle {name}")), "the README does not name `rekindle {name}`");
         let text = help(&[name]);
-        let lines = text.lines().map(str::trim).filter(|line| line.starts_with("--"));
-        let options = lines.filter_map(|line| line.split([' ', '=']).next());
+        let lines = text.lines().map(str::trim).filter(|line| {
+            line.starts_with("--") && line.contains(" <") || line.starts_with("--json") || line.starts_with("--commit")
+        });
+        let options = lines.filter_map(|line| line.split([' ', '=', '"']).next());
         for option in options.filter(|option| *option != "--help") {
             assert!(readme.contains(&format!("`{option}")), "the README does not name `{option}` of `{name}`");
         }

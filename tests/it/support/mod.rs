@@ -3,5 +3,5 @@
 mod project;
 mod world;
 
-pub(crate) use project::{Project, scenario_project};
+pub(crate) use project::{A_UNITS, Project, scenario_project};
 pub(crate) use world::{World, full, git, restored_time, words, write};

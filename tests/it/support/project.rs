@@ -5,6 +5,16 @@ use std::collections::BTreeMap;
 /// Files by path; a text that starts with `-> ` is a symlink.
 pub(crate) type Project = BTreeMap<String, String>;
 
+/// What a change to package `a` of the scenario project compiles.
+pub(crate) const A_UNITS: [&str; 6] = [
+    "a 0.1.0 lib a",
+    "a 0.1.0 lib a test",
+    "a 0.1.0 test integration test",
+    "a 0.1.0 example demo",
+    "app 0.1.0 bin app",
+    "app 0.1.0 bin app test",
+];
+
 /// One of everything that Cargo's freshness treats differently. `git_url` is where the git dependency lives; with `generated`
 /// there is also a package whose build script writes into its own sources.
 pub(crate) fn scenario_project(git_url: &str, generated: bool) -> Project {
