@@ -183,7 +183,9 @@ impl<'a> Planner<'a> {
             }
             let Some(owner) = self.owner(path) else { continue };
             let name = owner.name.clone();
-            for unit in self.units_of(&name, UnitRecord::is_run) {
+            // What was there before the script ran was made by somebody else.
+            let may_have_made = |unit: &UnitRecord| unit.is_run() && unit.reference <= then.mtime;
+            for unit in self.units_of(&name, may_have_made) {
                 self.doubt(unit, Doubt::GeneratedMissing { path: path.to_owned() });
             }
         }

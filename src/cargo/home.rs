@@ -3,11 +3,14 @@
 //! Sources are not kept: Cargo unpacks them from the archives, and never compares their times. Credentials and executables are
 //! never looked at.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use fs_err as fs;
+
 use super::lockfile::Locked;
+use crate::digest::Digest;
 use crate::disk::{self, Found, Kind};
 
 /// The Cargo home as spelled: Cargo compares the spelling, not what it leads to.
@@ -23,8 +26,24 @@ pub struct Holdings {
     pub names: BTreeSet<String>,
 }
 
+/// Removes archives that are not what the lock files say, and names them. Cargo believes an archive that is there.
+pub fn remove_forged(archives: &[PathBuf], locked: &[Locked]) -> io::Result<Vec<PathBuf>> {
+    let known: BTreeMap<String, Option<String>> = locked.iter().flat_map(Locked::archives).collect();
+    let mut removed = Vec::new();
+    for path in archives {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if let Some(Some(checksum)) = known.get(&name)
+            && Digest::of(&fs::read(path)?).as_str() != checksum
+        {
+            fs::remove_file(path)?;
+            removed.push(path.clone());
+        }
+    }
+    Ok(removed)
+}
+
 pub fn holdings(home: &Path, locked: &[Locked]) -> io::Result<Holdings> {
-    let crates: BTreeSet<String> = locked.iter().flat_map(Locked::crate_files).collect();
+    let crates: BTreeSet<String> = locked.iter().flat_map(|locked| locked.archives().into_keys()).collect();
     let repositories: BTreeSet<String> = locked.iter().flat_map(Locked::git_names).collect();
     let mut holdings = Holdings::default();
 

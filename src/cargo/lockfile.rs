@@ -40,12 +40,13 @@ impl Locked {
         external.collect()
     }
 
-    /// File names of the archives that it needs.
-    pub fn crate_files(&self) -> BTreeSet<String> {
+    /// The archives that it needs, by file name, with the checksum that each must have.
+    pub fn archives(&self) -> BTreeMap<String, Option<String>> {
         let registry = self.packages.iter().filter(|package| {
             package.source.as_ref().is_some_and(|source| source.is_registry() || source.is_remote_registry())
         });
-        registry.map(|package| format!("{}-{}.crate", package.name, package.version)).collect()
+        let name = |package: &Package| format!("{}-{}.crate", package.name, package.version);
+        registry.map(|package| (name(package), package.checksum.as_ref().map(ToString::to_string))).collect()
     }
 
     /// The last part of every git repository's URL: what Cargo names its folders after.

@@ -111,6 +111,26 @@ fn nothing_that_is_there_is_overwritten_and_credentials_are_never_stored() {
     }
 }
 
+#[test]
+fn an_archive_that_the_lock_file_does_not_name_is_not_believed() {
+    let world = World::new("", |_| project());
+    fresh_home(&world);
+    world.wipe_and_clone();
+    world.restore();
+    assert!(world.cargo("build").success);
+    // A machine that was tampered with stores what it has.
+    let archive = walk(&world.dir.join("cargo-home/registry/cache")).remove(0);
+    fs::write(&archive, "not what it says").unwrap();
+    world.save();
+    fresh_home(&world);
+    world.wipe_and_clone();
+    let log = world.restore();
+    assert!(log.contains("is not the one that the lock file names"), "{log}");
+    assert_eq!(archives(&world.dir.join("cargo-home")), 1);
+    fs::remove_dir_all(world.target()).unwrap();
+    assert!(world.cargo("build").success, "Cargo fetches it again");
+}
+
 fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {

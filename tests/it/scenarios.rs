@@ -399,3 +399,41 @@ fn the_git_folder_is_left_alone() {
     assert_eq!((restored_time(&head), fs::read(&head).unwrap()), before);
     assert!(!Path::new(&world.workspace().join("gen/src/generated.rs")).exists());
 }
+
+#[test]
+fn another_cargo_home_is_a_cold_start_that_says_so() {
+    let mut world = ready();
+    world.env.insert("CARGO_HOME".into(), world.dir.join("other-home").to_str().unwrap().into());
+    world.wipe_and_clone();
+    let log = world.restore();
+    assert!(log.contains("cold start") && log.contains("rolled: CARGO_HOME"), "{log}");
+}
+
+#[test]
+fn an_ignored_file_that_a_late_step_makes_again_is_stamped_by_a_second_restore() {
+    let mut world = World::scenario();
+    world.change(&[
+        ("work/.gitignore", "/target\n/c/made.txt\n"),
+        (
+            "work/c/src/lib.rs",
+            "pub fn text() -> String { format!(\"c={} {}\", env!(\"C_ASSETS\"), include_str!(\"../made.txt\")) }\n",
+        ),
+    ]);
+    let made = |world: &World, text: &str| write(&world.workspace().join("c/made.txt"), text);
+    world.wipe_and_clone();
+    made(&world, "made-1");
+    world.restore();
+    world.build();
+    world.save();
+    world.wipe_and_clone();
+    world.restore();
+    made(&world, "made-1");
+    world.restore();
+    assert!(world.build().compiled.is_empty());
+    world.wipe_and_clone();
+    world.restore();
+    made(&world, "made-2");
+    world.restore();
+    assert!(world.build().compiled.contains("c 0.1.0 lib c"));
+    assert!(world.output().contains("made-2"));
+}

@@ -3,10 +3,11 @@
 //! Nothing that is there is ever overwritten. What does not arrive, Cargo fetches.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::arrival;
-use crate::cargo::home::holdings;
+use crate::cargo::home::{holdings, remove_forged};
 use crate::disk::Meta;
 use crate::facts::{Facts, home_parts};
 use crate::outcome::RestoreOutcome;
@@ -44,6 +45,20 @@ pub(super) fn restore(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOut
                 let text = format!("{} files of the Cargo home were not restored: {reason}", unpacked.failed.len());
                 outcome.warnings.push(Warning::new(text));
             }
+            let brought =
+                (0..manifest.files.len()).filter(|at| !there.contains(at) && !unpacked.failed.contains_key(at));
+            let archives = brought.map(|at| facts.cargo_home.join(&manifest.files[at].path));
+            let archives: Vec<PathBuf> =
+                archives.filter(|path| path.extension().is_some_and(|end| end == "crate")).collect();
+            match remove_forged(&archives, &facts.locked) {
+                Ok(removed) => outcome.warnings.extend(removed.iter().map(|path| {
+                    let name = path.file_name().unwrap_or_default().to_string_lossy();
+                    Warning::new(format!("the stored `{name}` is not the one that the lock file names; it is removed"))
+                })),
+                Err(error) => {
+                    outcome.warnings.push(Warning::of("checking the archives of the Cargo home", &error.into()));
+                }
+            }
             state.damaged = damaged || !unpacked.failed.is_empty();
             state.lost_files = unpacked.failed.into_keys().collect();
             state.manifest = Some(manifest);
@@ -55,7 +70,7 @@ pub(super) fn restore(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOut
 }
 
 fn has_everything(facts: &Facts, names: &BTreeSet<String>) -> bool {
-    let wanted: BTreeSet<String> = facts.locked.iter().flat_map(crate::cargo::lockfile::Locked::crate_files).collect();
+    let wanted: BTreeSet<String> = facts.locked.iter().flat_map(|locked| locked.archives().into_keys()).collect();
     let git = facts.locked.iter().flat_map(crate::cargo::lockfile::Locked::git_names).count();
     !wanted.is_empty() && git == 0 && wanted.is_subset(names)
 }

@@ -42,6 +42,13 @@ pub(super) fn stamp(
         );
         outcome.warnings.push(Warning::new(text));
     }
+    if let Some(root) = scope.roots.iter().find(|root| found.repositories.is_empty() && has_git_folder(root)) {
+        let text = format!(
+            "git cannot be asked about `{}` (is it another user's?), so every file there is read",
+            root.display()
+        );
+        outcome.warnings.push(Warning::new(text));
+    }
     let new_time = file_system.now.max(arrival.newest.plus(file_system.tick));
     let cold = manifest.is_none() && arrival.unknown.is_empty();
     let plan = match manifest {
@@ -97,6 +104,10 @@ pub(super) fn stamp(
     outcome.stamping.touches = plan.touches;
     outcome.stamping.not_ours = plan.not_ours;
     Ok(stamped)
+}
+
+fn has_git_folder(dir: &Path) -> bool {
+    dir.ancestors().any(|dir| dir.join(".git").exists())
 }
 
 /// Paths that units name: what has to be looked at although git does not list it.
