@@ -12,7 +12,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::digest::{BlobAlgorithm, ContentId};
 
@@ -43,8 +43,10 @@ pub struct Listing {
 #[derive(Debug)]
 pub struct Tracked {
     pub path: PathBuf,
-    /// The content, where git vouches for the bytes on disk.
-    pub id: Option<ContentId>,
+    /// The blob in the index. The bytes on disk are its bytes only if git vouches for them: see `vouched`.
+    pub blob: ContentId,
+    /// A regular file that git was not told to overlook.
+    pub may_be_vouched: bool,
 }
 
 impl Repository {
@@ -75,20 +77,12 @@ impl Repository {
 
     /// Lists what lies below `folders`, which are inside this repository.
     pub fn list(&self, folders: &[PathBuf]) -> Result<Listing> {
-        let (staged, (dirty, others)) = rayon::join(
+        let (staged, others) = rayon::join(
             || self.run_below(&["ls-files", "-z", "--stage", "-v"], folders),
-            || {
-                rayon::join(
-                    || self.run_below(&["diff-files", "-z", "--name-only"], folders),
-                    || self.run_below(&["ls-files", "-z", "--others", "--exclude-standard"], folders),
-                )
-            },
+            || self.run_below(&["ls-files", "-z", "--others", "--exclude-standard"], folders),
         );
-        let (staged, dirty, others) = (staged?, dirty?, others?);
-        let dirty: HashSet<&[u8]> = dirty.split(|byte| *byte == 0).filter(|path| !path.is_empty()).collect();
-
+        let (staged, others) = (staged?, others?);
         let mut listing = Listing::default();
-        let mut names = Vec::new();
         for entry in staged.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()) {
             let (head, name) =
                 split_once(entry, b'\t').context("`git ls-files --stage` printed an entry without a path")?;
@@ -96,24 +90,14 @@ impl Repository {
             let [tag, mode, oid, _stage] = head.split(' ').collect::<Vec<_>>()[..] else {
                 bail!("`git ls-files --stage -v` printed `{head}`");
             };
-            let Ok(text) = std::str::from_utf8(name) else {
-                listing.unreadable.push(self.top.join(String::from_utf8_lossy(name).as_ref()));
-                continue;
-            };
-            let path = self.top.join(text);
-            if mode == "160000" {
-                listing.nested.push(path);
-                continue;
-            }
-            let vouched = tag == "H" && mode != "120000" && !dirty.contains(name);
-            let id = vouched.then(|| ContentId::of_blob(self.algorithm, oid));
-            names.push(text.to_owned());
-            listing.tracked.push(Tracked { path, id });
-        }
-        let filtered = self.filtered(&names)?;
-        for (tracked, name) in listing.tracked.iter_mut().zip(&names) {
-            if filtered.covers(name) {
-                tracked.id = None;
+            match std::str::from_utf8(name) {
+                Ok(text) if mode == "160000" => listing.nested.push(self.top.join(text)),
+                Ok(text) => listing.tracked.push(Tracked {
+                    path: self.top.join(text),
+                    blob: ContentId::of_blob(self.algorithm, oid),
+                    may_be_vouched: tag == "H" && mode != "120000",
+                }),
+                Err(_) => listing.unreadable.push(self.top.join(String::from_utf8_lossy(name).as_ref())),
             }
         }
         for name in others.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
@@ -126,6 +110,26 @@ impl Repository {
         Ok(listing)
     }
 
+    /// Which of these tracked files hold exactly the bytes of their blob, as far as git can vouch for it.
+    pub fn vouched<'a>(&self, paths: &[&'a Path], folders: &[PathBuf]) -> Result<HashSet<&'a Path>> {
+        if paths.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let differing = self.run_below(&["diff-files", "-z", "--name-only"], folders)?;
+        let dirty: HashSet<PathBuf> = differing
+            .split(|byte| *byte == 0)
+            .map(|name| self.top.join(String::from_utf8_lossy(name).as_ref()))
+            .collect();
+        let names: Vec<String> = paths
+            .iter()
+            .filter_map(|path| Some(path.strip_prefix(&self.top).ok()?.to_str()?.replace('\\', "/")))
+            .collect();
+        ensure!(names.len() == paths.len(), "a tracked file lies outside of its repository");
+        let filtered = self.filtered(&names)?;
+        let clean = paths.iter().zip(&names).filter(|(path, name)| !dirty.contains(**path) && !filtered.covers(name));
+        Ok(clean.map(|(path, _)| *path).collect())
+    }
+
     /// Tracked files that differ from the last commit, and untracked ones, relative to the top.
     pub fn uncommitted(&self) -> Result<Vec<String>> {
         let differing = run(&self.top, ["diff-index", "-z", "--name-only", "HEAD"])?;
@@ -135,20 +139,12 @@ impl Repository {
         Ok(texts.filter(|name| !name.ends_with('/')).collect())
     }
 
-    /// Tells git about times that were set, so that `git diff-index` sees a clean tree (build scripts ask it).
-    pub fn refresh_index(&self) -> Result<()> {
-        // Exit code 1 only says that some files really differ.
-        let status = command(&self.top)
-            .args(["update-index", "-q", "--refresh"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .context("cannot run `git update-index`")?;
-        if status.code().is_some_and(|code| code <= 1) {
-            Ok(())
-        } else {
-            bail!("`git update-index` ended with {status}")
-        }
+    /// Tells git about times that were set, so that `git diff-index` sees a clean tree (build scripts ask it). It works while
+    /// the caller does, and is done when the handle says so.
+    pub fn refresh_index(&self) -> Result<Refresh> {
+        let mut command = command(&self.top);
+        command.args(["update-index", "-q", "--refresh"]).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(Refresh(command.spawn().context("cannot run `git update-index`")?))
     }
 
     fn run_below(&self, arguments: &[&str], folders: &[PathBuf]) -> Result<Vec<u8>> {
@@ -168,11 +164,10 @@ impl Repository {
         if config.lines().any(|line| line.starts_with("core.autocrlf") && !line.ends_with(" false")) {
             return Ok(Filtered::All);
         }
-        let in_tree = names.iter().any(|name| name == ".gitattributes" || name.ends_with("/.gitattributes"));
-        // Folders below the top inherit attributes from files above them that a listing of the folder does not show.
+        let above = names.iter().flat_map(|name| Path::new(name).ancestors().skip(1)).collect::<HashSet<_>>();
+        let in_tree = above.iter().any(|dir| self.top.join(dir).join(".gitattributes").exists());
         let attributes = in_tree
             || config.contains("core.attributesfile")
-            || self.top.join(".gitattributes").exists()
             || self.git_dir.join("info/attributes").exists()
             || global_attributes().iter().any(|path| path.exists());
         if !attributes {
@@ -196,6 +191,22 @@ impl Repository {
         let fields: Vec<&str> = text.split('\0').collect();
         let some = fields.chunks_exact(3).filter(|triple| !matches!(triple[2], "unspecified" | "unset"));
         Ok(Filtered::Some(some.map(|triple| triple[0].to_owned()).collect()))
+    }
+}
+
+/// A running refresh of the index.
+#[derive(Debug)]
+pub struct Refresh(std::process::Child);
+
+impl Refresh {
+    pub fn finish(mut self) -> Result<()> {
+        // Exit code 1 only says that some files really differ.
+        let status = self.0.wait().context("cannot wait for `git update-index`")?;
+        if status.code().is_some_and(|code| code <= 1) {
+            Ok(())
+        } else {
+            bail!("`git update-index` ended with {status}")
+        }
     }
 }
 

@@ -1,10 +1,10 @@
-//! What lies below the source roots now, as inputs: ids from git's index where git vouches for the bytes, from the bytes
-//! otherwise.
+//! What lies below the source roots now, as inputs: ids from the bytes, or for large files from git's index where git vouches
+//! for the bytes.
 //!
 //! Ignored files count only if they are named. A path that is not UTF-8 is left out, and reported, because nothing recorded
 //! about it could be compared.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use crate::digest::{BlobAlgorithm, BlobHasher, ContentId};
 use crate::disk::{self, FileSystem, Kind, Meta};
-use crate::git::Repository;
+use crate::git::{Repository, Tracked};
 use crate::manifest::{Input, InputKind, Origin};
 use crate::moment::Moment;
 use crate::paths::is_under;
@@ -22,6 +22,9 @@ use crate::record;
 
 /// How many files a named folder outside git may hold before its times are left to Cargo.
 const NAMED_FOLDER_LIMIT: usize = 10_000;
+
+/// Files up to this size are read whatever git says: that is faster than a question, and nothing is more certain.
+const READ_UP_TO: u64 = 64 << 10;
 
 /// Where to look.
 #[derive(Debug, Default)]
@@ -40,7 +43,7 @@ pub struct Sources {
     pub inputs: BTreeMap<String, Input>,
     pub repositories: Vec<Repository>,
     /// Outside files that belong to the user that we run as.
-    pub own_outside: std::collections::HashSet<String>,
+    pub own_outside: HashSet<String>,
     /// Paths that are not UTF-8.
     pub unreadable: Vec<PathBuf>,
 }
@@ -121,8 +124,12 @@ fn list_repository(
         Some(_) => {}
         None => sources.unreadable.push(path),
     };
-    for tracked in listing.tracked {
-        add(tracked.path, Origin::Tracked, tracked.id);
+    let large: Vec<&Path> = listing.tracked.par_iter().filter_map(large_file).collect();
+    let vouched = repository.vouched(&large, &[root.to_path_buf()])?;
+    let vouched: HashSet<PathBuf> = vouched.into_iter().map(Path::to_path_buf).collect();
+    for Tracked { path, blob, .. } in listing.tracked {
+        let id = vouched.contains(&path).then_some(blob);
+        add(path, Origin::Tracked, id);
     }
     for path in listing.untracked {
         add(path, Origin::Untracked, None);
@@ -135,6 +142,12 @@ fn list_repository(
         }
     }
     Ok(())
+}
+
+/// A file that is cheaper to ask git about than to read.
+fn large_file(tracked: &Tracked) -> Option<&Path> {
+    let is_large = || Meta::of(&tracked.path).is_ok_and(|meta| meta.kind == Kind::File && meta.size > READ_UP_TO);
+    (tracked.may_be_vouched && is_large()).then_some(tracked.path.as_path())
 }
 
 fn walk_plain(
@@ -240,7 +253,7 @@ fn identify(candidate: Candidate, file_system: &FileSystem) -> Option<(Input, bo
 fn hash_file(path: &Path, meta: &Meta, algorithm: BlobAlgorithm) -> Option<ContentId> {
     let mut hasher = BlobHasher::new(algorithm, meta.size);
     let mut file = fs::File::open(path).ok()?;
-    let mut buffer = vec![0; 1 << 16];
+    let mut buffer = vec![0; usize::try_from(meta.size + 1).unwrap_or(usize::MAX).min(1 << 18)];
     let mut total = 0_u64;
     loop {
         let len = file.read(&mut buffer).ok()?;

@@ -34,6 +34,6 @@ pub fn run(dir: &Path, time_of: TimeOf) -> Result<MtimeOutcome> {
         disk::set_mtime(&path, Kind::Folder, *time)?;
         outcome.folders += 1;
     }
-    repository.refresh_index()?;
+    repository.refresh_index()?.finish()?;
     Ok(outcome)
 }

@@ -85,14 +85,15 @@ pub(super) fn stamp(
         // A source that keeps an unknown time could look older than it is.
         distrust_readers(manifest, &failures, roots, outcome);
     }
+    let refreshes: Vec<_> = found.repositories.iter().map(Repository::refresh_index).collect();
     carry_out_doubts(facts, roots, arrival, &plan, outcome);
-    for repository in &found.repositories {
-        if let Err(error) = repository.refresh_index() {
+    reset_access_times(roots, arrival, file_system);
+    wait_until(new_time, file_system, roots);
+    for refresh in refreshes {
+        if let Err(error) = refresh.and_then(crate::git::Refresh::finish) {
             outcome.warnings.push(Warning::of("git's index was not refreshed", &error));
         }
     }
-    reset_access_times(roots, arrival, file_system);
-    wait_until(new_time, file_system, roots);
 
     let stamped = found.inputs.into_iter().map(|(path, input)| {
         let time = plan.times.get(&path).copied().unwrap_or(input.mtime);
