@@ -219,6 +219,9 @@ impl<'a> Planner<'a> {
                 continue;
             }
             let manifest_path = join(&package.dir, "Cargo.toml");
+            if !self.present.inputs.contains_key(&manifest_path) {
+                continue;
+            }
             if self.plan.times.insert(manifest_path, self.present.new_time) != Some(self.present.new_time) {
                 let (package, path) = (package.name.clone(), path.to_owned());
                 self.plan.touches.push(Touch::FileSetChanged { package, path });

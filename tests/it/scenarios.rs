@@ -439,3 +439,24 @@ fn an_ignored_file_that_a_late_step_makes_again_is_stamped_by_a_second_restore()
     assert!(world.build().compiled.contains("c 0.1.0 lib c"));
     assert!(world.output().contains("made-2"));
 }
+
+#[test]
+fn a_package_is_taken_out_of_the_workspace() {
+    let mut world = ready();
+    let edit = |path: &str, from: &str, to: &str| {
+        let path = world.origin().join(path);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(&path, text.replacen(from, to, 1)).unwrap();
+    };
+    edit("work/Cargo.toml", "\"b\", ", "");
+    edit("work/app/Cargo.toml", "b = { path = \"../b\" }\n", "");
+    edit("work/app/src/main.rs", "b::text(), ", "");
+    edit("work/app/src/main.rs", "{}\\n{}\\n", "{}\\n");
+    let lock = fs::read_to_string(world.origin().join("work/Cargo.lock")).unwrap();
+    let lock = lock.replace("[[package]]\nname = \"b\"\nversion = \"0.1.0\"\n\n", "").replace(" \"b\",\n", "");
+    fs::write(world.origin().join("work/Cargo.lock"), lock).unwrap();
+    world.remove(&["work/b"]);
+    let log = world.prove(&[]);
+    assert!(!log.contains("warning"), "{log}");
+}
