@@ -128,3 +128,21 @@ fn incremental_is_switched_off_for_the_job_and_said() {
     assert!(!world.restore().contains("CARGO_INCREMENTAL=0"));
     assert!(!env.exists());
 }
+
+#[test]
+fn a_readme_beside_serde_derive_compiles_nothing() {
+    // The macro and what it is built from are scanned, and read no files.
+    let dir = tempfile::tempdir().unwrap();
+    let manifest = "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\
+                    [dependencies]\nserde = { version = \"1\", features = [\"derive\"] }\n";
+    write(&dir.path().join("Cargo.toml"), manifest);
+    write(&dir.path().join("src/main.rs"), "#[derive(serde::Serialize)]\nstruct A;\nfn main() { let _ = A; }\n");
+    write(&dir.path().join("README.md"), "about\n");
+    write(&dir.path().join(".gitignore"), "/target\n");
+    let lock = Command::new("cargo").arg("generate-lockfile").current_dir(dir.path()).output().unwrap();
+    assert!(lock.status.success(), "{}", String::from_utf8_lossy(&lock.stderr));
+    let output = run(dir.path(), &["try", ".", "--edit", "README.md", "--command", "cargo build", "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&json["warm"]["compiled"], &json["edited"]["compiled"]), (&0.into(), &0.into()));
+}
