@@ -116,7 +116,11 @@ fn packs(store: &Path) -> Vec<PathBuf> {
 fn rekindle(project: &Path, dir: &Path, phase: &str) {
     let store = format!("dir:{}", dir.join("store").display());
     let state = dir.join(format!("{}.json", project.file_name().unwrap().to_string_lossy()));
-    run(project, env!("CARGO_BIN_EXE_rekindle"), &[phase, "--store", &store, "--state", state.to_str().unwrap()]);
+    let mut arguments = vec![phase, "--state", state.to_str().unwrap()];
+    if phase == "restore" {
+        arguments.extend(["--store", &store]);
+    }
+    run(project, env!("CARGO_BIN_EXE_rekindle"), &arguments);
 }
 
 fn run(dir: &Path, program: &str, arguments: &[&str]) {

@@ -8,7 +8,8 @@ use crate::inputs::RawInputs;
 
 /// Makes a CI job behave as if its machine had never been wiped.
 ///
-/// Exit codes: 0 done, or done with less than hoped; 1 the promise did not hold (`try`); 2 a wrong input.
+/// Exit codes: 0 done, or done with less than hoped; 1 the promise did not hold (`try`), or a warning under `--strict`; 2 a
+/// wrong input.
 #[derive(Debug, Parser)]
 #[command(name = "rekindle", version, max_term_width = 100)]
 pub struct Cli {
@@ -19,7 +20,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Bring the target folder and the Cargo home back, and give the sources their times
-    Restore(JobArgs),
+    Restore(RestoreArgs),
     /// Store what the job changed
     Save(SaveArgs),
     /// Prove the promise on a checkout: build, save, wipe, restore, build, edit, build
@@ -30,12 +31,14 @@ pub enum Command {
     Mtime(MtimeArgs),
 }
 
+/// What the key depends on.
 #[derive(Debug, Default, Args)]
 pub struct JobArgs {
     /// A workspace, as `root` or `root -> target`; repeat it for several [default: the current folder]
     #[arg(long = "workspace", value_name = "LINE", env = "REKINDLE_WORKSPACES")]
     pub workspaces: Vec<String>,
-    /// Where packs are kept: `dir:PATH` [default: a folder in the user's cache folder]
+    /// Where packs are kept: `dir:PATH`, or `actions`, the runner's cache service [default: `actions` in a workflow, else a
+    /// folder in the user's cache folder]
     #[arg(long, value_name = "STORE", env = "REKINDLE_STORE")]
     pub store: Option<String>,
     /// Keeps this job's packs apart from others of the same workflow and job
@@ -47,24 +50,53 @@ pub struct JobArgs {
     /// Keep incremental state: `off` or `on` [default: off]
     #[arg(long, value_name = "WISH", env = "REKINDLE_INCREMENTAL")]
     pub incremental: Option<String>,
-    /// The file in which `restore` tells `save` what it did [default: one per workspace in the temporary folder]
+}
+
+#[derive(Debug, Default, Args)]
+pub struct RestoreArgs {
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// Give files that did not change the time that they were built with: `on` or `off` [default: on]
+    #[arg(long, value_name = "WISH", env = "REKINDLE_MTIME")]
+    pub mtime: Option<String>,
+    /// When `save` saves: `auto`, `always` or `never` [default: auto]
+    #[arg(long, value_name = "WHEN", env = "REKINDLE_SAVE")]
+    pub save: Option<String>,
+    /// Successful runs for which `save` keeps an unused unit [default: 3]
+    #[arg(long, value_name = "RUNS", env = "REKINDLE_KEEP_UNUSED")]
+    pub keep_unused: Option<String>,
+    /// A pack that is larger is not stored, as in `2 GB` [default: no limit]
+    #[arg(long, value_name = "SIZE", env = "REKINDLE_MAX_SIZE")]
+    pub max_size: Option<String>,
+    /// Write a summary to the page of the run: `on` or `off` [default: on]
+    #[arg(long, value_name = "WISH", env = "REKINDLE_SUMMARY")]
+    pub summary: Option<String>,
+    /// Fail with exit code 1 on a warning: `on` or `off` [default: off]
+    #[arg(long, value_name = "WISH", env = "REKINDLE_STRICT")]
+    pub strict: Option<String>,
+    /// A token that may read the labels of pull requests
+    #[arg(long, value_name = "TOKEN", env = "REKINDLE_GITHUB_TOKEN", hide_env_values = true)]
+    pub github_token: Option<String>,
+    /// The file in which `restore` tells `save` what it did and was told [default: one per folder in the temporary folder]
     #[arg(long, value_name = "FILE", env = "REKINDLE_STATE")]
     pub state: Option<PathBuf>,
 }
 
+/// Whatever is not said here is as `restore` was told.
 #[derive(Debug, Default, Args)]
 pub struct SaveArgs {
-    #[command(flatten)]
-    pub job: JobArgs,
-    /// When to save: `auto`, `always` or `never` [default: auto]
-    #[arg(long, value_name = "WHEN", env = "REKINDLE_SAVE")]
+    /// When to save: `auto`, `always` or `never`
+    #[arg(long, value_name = "WHEN")]
     pub save: Option<String>,
-    /// Successful runs for which an unused unit is kept [default: 3]
-    #[arg(long, value_name = "RUNS", env = "REKINDLE_KEEP_UNUSED")]
-    pub keep_unused: Option<u32>,
-    /// How the job went; nothing ages in one that failed
+    /// Successful runs for which an unused unit is kept
+    #[arg(long, value_name = "RUNS")]
+    pub keep_unused: Option<String>,
+    /// How the job went; nothing ages in one that did not succeed
     #[arg(long, value_enum, default_value_t)]
     pub job_result: JobResultArg,
+    /// The file that `restore` wrote [default: the one of the current folder]
+    #[arg(long, value_name = "FILE", env = "REKINDLE_STATE")]
+    pub state: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -72,6 +104,7 @@ pub enum JobResultArg {
     #[default]
     Success,
     Failure,
+    Cancelled,
 }
 
 #[derive(Debug, Args)]
@@ -114,16 +147,24 @@ pub struct MtimeArgs {
 
 impl From<JobArgs> for RawInputs {
     fn from(args: JobArgs) -> Self {
-        let JobArgs { workspaces, store, key, key_roll, incremental, state } = args;
-        Self { workspaces, store, key, key_roll, incremental, state, ..Self::default() }
+        let JobArgs { workspaces, store, key, key_roll, incremental } = args;
+        Self { workspaces, store, key, key_roll, incremental, ..Self::default() }
     }
 }
 
-impl From<&SaveArgs> for crate::phase::save::JobResult {
-    fn from(args: &SaveArgs) -> Self {
-        match args.job_result {
+impl From<RestoreArgs> for RawInputs {
+    fn from(args: RestoreArgs) -> Self {
+        let RestoreArgs { job, mtime, save, keep_unused, max_size, summary, strict, github_token: _, state } = args;
+        Self { save, mtime, keep_unused, max_size, summary, strict, state, ..Self::from(job) }
+    }
+}
+
+impl From<JobResultArg> for crate::phase::save::JobResult {
+    fn from(arg: JobResultArg) -> Self {
+        match arg {
             JobResultArg::Success => Self::Succeeded,
             JobResultArg::Failure => Self::Failed,
+            JobResultArg::Cancelled => Self::Cancelled,
         }
     }
 }

@@ -24,23 +24,31 @@ pub struct News {
     pub units: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SaveDecision {
     Save,
     Skip(SkipReason),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SkipReason {
     Never,
+    /// The store does not take anything from this job.
+    NotAllowed(String),
+    OverBudget {
+        bytes: u64,
+        limit: u64,
+    },
     NothingNew,
     NothingBuilt,
 }
 
 impl SaveDecision {
-    pub fn make(mode: SaveMode, news: News) -> Self {
+    /// `refusal` is what the store says before it is asked to take anything.
+    pub fn make(mode: SaveMode, refusal: Option<&str>, news: News) -> Self {
         match mode {
             SaveMode::Never => Self::Skip(SkipReason::Never),
+            _ if refusal.is_some() => Self::Skip(SkipReason::NotAllowed(refusal.unwrap_or_default().to_owned())),
             _ if news.units == 0 => Self::Skip(SkipReason::NothingBuilt),
             SaveMode::Always => Self::Save,
             SaveMode::Auto if news.first || news.damaged || news.compiled + news.dropped > 0 => Self::Save,
@@ -51,11 +59,13 @@ impl SaveDecision {
 
 impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Never => "`save: never`",
-            Self::NothingNew => "nothing was compiled and nothing was dropped",
-            Self::NothingBuilt => "there is nothing in the target folder",
-        })
+        match self {
+            Self::Never => f.write_str("`save: never`"),
+            Self::NotAllowed(reason) => f.write_str(reason),
+            Self::OverBudget { bytes, limit } => write!(f, "it takes {bytes} bytes, and `max-size` is {limit}"),
+            Self::NothingNew => f.write_str("nothing was compiled and nothing was dropped"),
+            Self::NothingBuilt => f.write_str("there is nothing in the target folder"),
+        }
     }
 }
 
@@ -66,16 +76,18 @@ mod tests {
     #[test]
     fn news_is_saved_and_no_news_is_not() {
         let quiet = News { units: 9, ..News::default() };
-        assert_eq!(SaveDecision::make(SaveMode::Auto, quiet), SaveDecision::Skip(SkipReason::NothingNew));
+        assert_eq!(SaveDecision::make(SaveMode::Auto, None, quiet), SaveDecision::Skip(SkipReason::NothingNew));
         for news in [
             News { compiled: 1, ..quiet },
             News { dropped: 1, ..quiet },
             News { damaged: true, ..quiet },
             News { first: true, ..quiet },
         ] {
-            assert_eq!(SaveDecision::make(SaveMode::Auto, news), SaveDecision::Save);
-            assert_eq!(SaveDecision::make(SaveMode::Never, news), SaveDecision::Skip(SkipReason::Never));
+            assert_eq!(SaveDecision::make(SaveMode::Auto, None, news), SaveDecision::Save);
+            let refused = SaveDecision::make(SaveMode::Always, Some("read-only"), news);
+            assert_eq!(refused, SaveDecision::Skip(SkipReason::NotAllowed("read-only".into())));
+            assert_eq!(SaveDecision::make(SaveMode::Never, None, news), SaveDecision::Skip(SkipReason::Never));
         }
-        assert_eq!(SaveDecision::make(SaveMode::Always, quiet), SaveDecision::Save);
+        assert_eq!(SaveDecision::make(SaveMode::Always, None, quiet), SaveDecision::Save);
     }
 }

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
 use crate::cargo::incremental::Wish;
 use crate::decision::SaveMode;
 use crate::problem::WrongInput;
-use crate::store::{DirStore, Store};
 
 /// As typed, before any of it is believed.
 #[derive(Clone, Debug, Default)]
@@ -18,11 +18,16 @@ pub struct RawInputs {
     pub key_roll: Option<String>,
     pub save: Option<String>,
     pub incremental: Option<String>,
-    pub keep_unused: Option<u32>,
+    pub mtime: Option<String>,
+    pub keep_unused: Option<String>,
+    pub max_size: Option<String>,
+    pub summary: Option<String>,
+    pub strict: Option<String>,
     pub state: Option<PathBuf>,
 }
 
-#[derive(Clone, Debug)]
+/// The same for the whole job: `restore` writes them down, `save` goes by them. Holds no secret.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Inputs {
     pub workspaces: Vec<WorkspaceInput>,
     pub store: StoreInput,
@@ -30,22 +35,59 @@ pub struct Inputs {
     pub key_roll: String,
     pub workflow: String,
     pub job: String,
+    /// How often this run was started; 1 the first time.
+    pub attempt: u32,
     pub save: SaveMode,
     pub incremental: Wish,
+    pub mtime: Stamp,
     pub keep_unused: u32,
+    /// Bytes of a stored pack; more is not stored.
+    pub max_size: Option<u64>,
+    pub summary: Summary,
+    pub strict: Strictness,
     pub state: PathBuf,
 }
 
+/// Whether files that did not change get the time back that they were built with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stamp {
+    #[default]
+    Recorded,
+    /// They keep the one that the checkout gave them.
+    AsCheckedOut,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Summary {
+    #[default]
+    Written,
+    Omitted,
+}
+
+/// What a warning does to the exit code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strictness {
+    #[default]
+    Lenient,
+    Strict,
+}
+
 /// A workspace, and its target folder where that is not what Cargo says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkspaceInput {
     pub root: PathBuf,
     pub target: Option<PathBuf>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum StoreInput {
     Dir(PathBuf),
+    /// The cache service of the runner.
+    Actions,
 }
 
 impl RawInputs {
@@ -58,32 +100,63 @@ impl RawInputs {
             lines => lines.iter().map(|line| workspace(line, &current)).collect::<Result<_>>()?,
         };
         let from_env = |name: &str| std::env::var(name).unwrap_or_default();
-        let state = self.state.unwrap_or_else(|| crate::state::State::default_path(&workspaces[0].root));
+        let state = self.state.unwrap_or_else(|| default_state(&current));
         Ok(Inputs {
             store: store(self.store.as_deref())?,
-            key: self.key.unwrap_or_default(),
-            key_roll: self.key_roll.unwrap_or_default(),
+            key: self.key.map(|key| without_nothing(&key)).unwrap_or_default(),
+            key_roll: self.key_roll.unwrap_or_default().trim().to_owned(),
             workflow: from_env("GITHUB_WORKFLOW"),
             job: from_env("GITHUB_JOB"),
-            save: choice(
-                "save",
-                self.save.as_deref(),
-                &[("auto", SaveMode::Auto), ("always", SaveMode::Always), ("never", SaveMode::Never)],
-            )?,
-            incremental: choice("incremental", self.incremental.as_deref(), &[("off", Wish::Off), ("on", Wish::On)])?,
-            keep_unused: self.keep_unused.unwrap_or(3),
+            save: choice("save", self.save.as_deref(), &SAVE_MODES)?,
+            incremental: choice("incremental", self.incremental.as_deref(), &switch(Wish::On, Wish::Off))?,
+            mtime: choice("mtime", self.mtime.as_deref(), &switch(Stamp::Recorded, Stamp::AsCheckedOut))?,
+            keep_unused: number("keep-unused", self.keep_unused.as_deref())?.unwrap_or(KEEP_UNUSED),
+            max_size: size("max-size", self.max_size.as_deref())?,
+            summary: choice("summary", self.summary.as_deref(), &switch(Summary::Written, Summary::Omitted))?,
+            strict: choice("strict", self.strict.as_deref(), &switch(Strictness::Strict, Strictness::Lenient))?,
+            attempt: from_env("GITHUB_RUN_ATTEMPT").parse().unwrap_or(1),
             state,
             workspaces,
         })
     }
 }
 
-impl StoreInput {
-    pub fn open(&self) -> Box<dyn Store> {
-        match self {
-            Self::Dir(dir) => Box::new(DirStore::new(dir.clone())),
-        }
+/// Successful runs for which an unused unit is kept.
+const KEEP_UNUSED: u32 = 3;
+
+/// What a `save` is told otherwise than `restore` was.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SaveWishes {
+    save: Option<SaveMode>,
+    keep_unused: Option<u32>,
+}
+
+impl SaveWishes {
+    pub fn resolve(save: Option<&str>, keep_unused: Option<&str>) -> Result<Self> {
+        let save = save.map(|text| choice("save", Some(text), &SAVE_MODES)).transpose()?;
+        Ok(Self { save, keep_unused: number("keep-unused", keep_unused)? })
     }
+
+    pub fn apply(self, inputs: &mut Inputs) {
+        inputs.save = self.save.unwrap_or(inputs.save);
+        inputs.keep_unused = self.keep_unused.unwrap_or(inputs.keep_unused);
+    }
+}
+
+const SAVE_MODES: [(&str, SaveMode); 3] =
+    [("auto", SaveMode::Auto), ("always", SaveMode::Always), ("never", SaveMode::Never)];
+
+/// Where `restore` tells `save` what it did, when nothing else is said: apart for every folder.
+pub fn default_state(current: &Path) -> PathBuf {
+    let temp = std::env::var_os("RUNNER_TEMP").map_or_else(std::env::temp_dir, PathBuf::from);
+    let name = crate::digest::Digest::of(current.to_string_lossy().as_bytes());
+    temp.join("rekindle").join(format!("state-{}.json", name.short()))
+}
+
+/// What a job without a matrix has for one is no key.
+fn without_nothing(key: &str) -> String {
+    let key = key.trim();
+    if ["null", "{}"].contains(&key) { String::new() } else { key.to_owned() }
 }
 
 /// `root` or `root -> target`, relative to the current folder; the target relative to the root.
@@ -101,11 +174,13 @@ fn workspace(line: &str, current: &Path) -> Result<WorkspaceInput> {
 
 fn store(text: Option<&str>) -> Result<StoreInput> {
     match text.map(str::trim).filter(|text| !text.is_empty()) {
+        None if crate::workflow::is_step() => Ok(StoreInput::Actions),
         None => Ok(StoreInput::Dir(default_store())),
+        Some("actions") => Ok(StoreInput::Actions),
         Some(text) => match text.split_once(':') {
             Some(("dir", path)) if !path.is_empty() => Ok(StoreInput::Dir(std::path::absolute(path)?)),
             _ => {
-                let hint = "write `dir:` and the path of a folder, as in `dir:/var/cache/rekindle`";
+                let hint = "write `actions`, or `dir:` and the path of a folder, as in `dir:/var/cache/rekindle`";
                 Err(WrongInput::new(format!("the store `{text}` is of no known kind"), hint).into())
             }
         },
@@ -135,6 +210,34 @@ fn choice<T: Copy + Default>(name: &str, text: Option<&str>, values: &[(&str, T)
     })
 }
 
+/// A choice of two, in both of the ways that people write one.
+fn switch<T: Copy>(on: T, off: T) -> [(&'static str, T); 4] {
+    [("on", on), ("off", off), ("true", on), ("false", off)]
+}
+
+fn number(name: &str, text: Option<&str>) -> Result<Option<u32>> {
+    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let wrong = |_| WrongInput::new(format!("`{name}: {text}` is not a number of runs"), "write one, as in `3`");
+    Ok(Some(text.parse().map_err(wrong)?))
+}
+
+/// `500 MB`, `2GB`, in powers of ten.
+fn size(name: &str, text: Option<&str>) -> Result<Option<u64>> {
+    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let upper = text.to_ascii_uppercase();
+    let units = [("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1_000), ("B", 1)];
+    let parsed = units.iter().find_map(|(unit, factor)| {
+        let number: u64 = upper.strip_suffix(unit)?.trim().parse().ok()?;
+        number.checked_mul(*factor)
+    });
+    let wrong = || WrongInput::new(format!("`{name}: {text}` is no size"), "write one with its unit, as in `2 GB`");
+    Ok(Some(parsed.ok_or_else(wrong)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,5 +258,22 @@ mod tests {
         let wrong = error.downcast_ref::<WrongInput>().unwrap();
         assert_eq!(wrong.what, "`save: sometimes` is not one of its values");
         assert_eq!(wrong.hint, "write `auto`, `always`, `never`");
+    }
+    #[test]
+    fn sizes_have_units_and_numbers_are_numbers() {
+        assert_eq!(size("max-size", Some("2 gb")).unwrap(), Some(2_000_000_000));
+        assert_eq!(size("max-size", Some("500MB")).unwrap(), Some(500_000_000));
+        assert_eq!(size("max-size", Some(" ")).unwrap(), None);
+        assert!(size("max-size", Some("big")).is_err() && size("max-size", Some("5")).is_err());
+        assert_eq!(number("keep-unused", Some("7")).unwrap(), Some(7));
+        assert!(number("keep-unused", Some("-1")).is_err());
+    }
+
+    #[test]
+    fn no_matrix_is_no_key() {
+        for text in ["null", " {} ", ""] {
+            assert_eq!(without_nothing(text), "");
+        }
+        assert_eq!(without_nothing("{\"os\":\"x\"}\n"), "{\"os\":\"x\"}");
     }
 }

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use rekindle::cli::{Cli, Command, KeyArgs, MtimeArgs, SaveArgs, TryArgs};
+use rekindle::cli::{Cli, Command, KeyArgs, MtimeArgs, RestoreArgs, SaveArgs, TryArgs};
 use rekindle::git::TimeOf;
-use rekindle::inputs::RawInputs;
-use rekindle::phase::{self, save::JobResult, try_it::TryInputs};
-use rekindle::problem::WrongInput;
-use rekindle::report::{log, table};
+use rekindle::github::GithubToken;
+use rekindle::inputs::{RawInputs, SaveWishes, Strictness, Summary, default_state};
+use rekindle::phase::{self, try_it::TryInputs};
+use rekindle::problem::{Warning, Warnings, WrongInput};
+use rekindle::report::{log, outputs, summary, table};
 use rekindle::workflow;
 
 fn main() -> ExitCode {
@@ -22,13 +23,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Restore(args) => {
-            let outcome = phase::restore::run(&RawInputs::from(args).resolve()?)?;
-            if outcome.incremental_off {
-                workflow::export("CARGO_INCREMENTAL", "0")?;
-            }
-            print(&log::restore(&outcome))
-        }
+        Command::Restore(args) => restore(args),
         Command::Save(args) => save(args),
         Command::Try(args) => try_it(args),
         Command::Key(args) => key(args),
@@ -36,15 +31,58 @@ fn run(command: Command) -> Result<ExitCode> {
     }
 }
 
-fn save(args: SaveArgs) -> Result<ExitCode> {
-    let result = JobResult::from(&args);
-    let SaveArgs { job, save, keep_unused, job_result: _ } = args;
-    let inputs = RawInputs { save, keep_unused, ..RawInputs::from(job) }.resolve()?;
-    match phase::save::run(&inputs, result) {
-        Ok(outcome) => print(&log::save(&outcome)),
-        Err(error) if error.is::<WrongInput>() => Err(error),
-        Err(error) => print(&[format!("warning: nothing was saved: {error:#}")]),
+fn restore(args: RestoreArgs) -> Result<ExitCode> {
+    let token = args.github_token.as_deref().and_then(GithubToken::new);
+    let inputs = RawInputs::from(args).resolve()?;
+    let (strict, state) = (inputs.strict, inputs.state.clone());
+    // The post step finds it there, whatever becomes of this one.
+    workflow::keep("state", &state.to_string_lossy())?;
+    let outcome = match phase::restore::run(inputs, token.as_ref()) {
+        Ok(outcome) => outcome,
+        Err(error) if error.is::<WrongInput>() => return Err(error),
+        Err(error) => return conclude(strict, &Warning::of("nothing was restored", &error).into()),
+    };
+    if outcome.incremental_off {
+        workflow::export("CARGO_INCREMENTAL", "0")?;
     }
+    for (name, value) in outputs::restore(&outcome) {
+        workflow::output(name, &value)?;
+    }
+    print(&log::restore(&outcome))?;
+    conclude(strict, &outcome.warnings)
+}
+
+fn save(args: SaveArgs) -> Result<ExitCode> {
+    let SaveArgs { save, keep_unused, job_result, state } = args;
+    let wishes = SaveWishes::resolve(save.as_deref(), keep_unused.as_deref())?;
+    let path = state.map_or_else(|| std::env::current_dir().map(|dir| default_state(&dir)), Ok)?;
+    match phase::save::run(&path, wishes, job_result.into()) {
+        Ok((state, outcome)) => {
+            print(&log::save(&outcome))?;
+            if state.inputs.summary == Summary::Written {
+                workflow::summary(&summary::markdown(&state.inputs.job, &state.outcome, &outcome))?;
+            }
+            conclude(state.inputs.strict, &outcome.warnings)
+        }
+        Err(error) => conclude(Strictness::Lenient, &Warning::of("nothing was saved", &error).into()),
+    }
+}
+
+/// Says every warning, and what they come to.
+fn conclude(strict: Strictness, warnings: &Warnings) -> Result<ExitCode> {
+    let lines: Vec<String> = warnings
+        .iter()
+        .map(|warning| {
+            if workflow::is_step() {
+                workflow::annotation("warning", &warning.to_string())
+            } else {
+                format!("warning: {warning}")
+            }
+        })
+        .collect();
+    print(&lines)?;
+    let failed = strict == Strictness::Strict && !warnings.is_empty();
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn try_it(args: TryArgs) -> Result<ExitCode> {
@@ -90,6 +128,9 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     let mut out = std::io::stderr().lock();
     // Nobody is left to tell when this fails.
     let _ = match error.downcast_ref::<WrongInput>() {
+        Some(WrongInput { what, hint }) if workflow::is_step() => {
+            writeln!(std::io::stdout().lock(), "{}", workflow::annotation("error", &format!("{what}; {hint}")))
+        }
         Some(WrongInput { what, hint }) => writeln!(out, "error: {what}\nhint: {hint}"),
         None => writeln!(out, "error: {error:#}"),
     };

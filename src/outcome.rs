@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::decision::SkipReason;
 use crate::delta::DeltaKind;
 use crate::key::{Fit, PartChange};
-use crate::problem::Warning;
+use crate::problem::Warnings;
 use crate::rebuild::{Doubt, Touch};
 
 /// What `restore` found and did.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RestoreOutcome {
     pub start: Start,
     pub key: String,
@@ -22,12 +24,31 @@ pub struct RestoreOutcome {
     pub doubts: BTreeMap<String, Vec<Doubt>>,
     pub home: HomeOutcome,
     pub incremental_off: bool,
-    pub warnings: Vec<Warning>,
+    pub roll: Option<Roll>,
+    pub warnings: Warnings,
     pub notes: Vec<String>,
 }
 
+/// A name that somebody wanted to start under anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Roll {
+    pub text: String,
+    pub wished_by: RollSource,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RollSource {
+    Input,
+    /// A label of the pull request, as it stands now.
+    Label,
+    /// A label of the pull request, as it stood when the run was first started.
+    LabelOfEvent,
+}
+
 /// What the job starts from.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Start {
     #[default]
     Cold,
@@ -39,7 +60,7 @@ pub enum Start {
     Unknown { units: usize },
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Stamping {
     pub same: usize,
     pub differing: Vec<String>,
@@ -48,7 +69,7 @@ pub struct Stamping {
     pub by_commit: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct HomeOutcome {
     pub key: Option<String>,
     pub files: usize,
@@ -56,7 +77,7 @@ pub struct HomeOutcome {
 }
 
 /// What `save` found and did.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct SaveOutcome {
     pub compiled: Vec<String>,
     pub dropped: usize,
@@ -65,10 +86,10 @@ pub struct SaveOutcome {
     pub target: Saved,
     pub home: Saved,
     pub seconds: f64,
-    pub warnings: Vec<Warning>,
+    pub warnings: Warnings,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub enum Saved {
     Skipped(SkipReason),
     /// Nothing that the lock file names was fetched.
@@ -79,8 +100,17 @@ pub enum Saved {
         files: usize,
         bytes: u64,
         content_bytes: u64,
-        already_there: bool,
     },
+    /// Another job stored the same state first.
+    AlreadyThere {
+        key: String,
+    },
+    /// Another job is storing the same state, or was interrupted in doing so.
+    Reserved {
+        key: String,
+    },
+    /// A warning says why.
+    #[default]
     Failed,
 }
 
@@ -117,6 +147,23 @@ pub struct TryOutcome {
     pub delta_bytes: u64,
     pub restore_seconds: f64,
     pub save_seconds: f64,
+}
+
+impl RestoreOutcome {
+    /// Whether the job starts from exactly what it would have had on a machine that was never wiped, with nothing changed.
+    pub fn is_hit(&self) -> bool {
+        self.is_whole() && self.stamping.differing.is_empty() && self.stamping.touches.is_empty()
+    }
+
+    /// Whether what was restored fits in every part.
+    pub fn is_whole(&self) -> bool {
+        let fits = match &self.start {
+            Start::Restored { fit, .. } => *fit == Fit::Soft,
+            Start::Kept { .. } => true,
+            Start::Cold | Start::Unknown { .. } => false,
+        };
+        fits && self.doubts.is_empty()
+    }
 }
 
 impl TryOutcome {

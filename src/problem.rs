@@ -21,6 +21,13 @@ impl WrongInput {
     }
 }
 
+/// A cache that is not asked again in this run, and why. One cause ends in one warning, however many calls meet it.
+#[derive(Clone, Debug, Error)]
+#[error("{reason}")]
+pub struct GivenUp {
+    pub reason: String,
+}
+
 /// Something that went wrong with a cache and cost only time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -37,8 +44,79 @@ impl Warning {
     }
 }
 
+/// Warnings in the order of their causes, each said once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Warnings(Vec<Warning>);
+
+impl Warnings {
+    pub fn push(&mut self, warning: Warning) {
+        if !self.0.contains(&warning) {
+            self.0.push(warning);
+        }
+    }
+
+    /// Notes what failed and why, unless it is the consequence of something that was noted.
+    pub fn fault(&mut self, what: &str, error: &anyhow::Error) {
+        let cause = error.chain().find_map(|cause| cause.downcast_ref::<GivenUp>());
+        if !cause.is_some_and(|cause| self.names(&cause.reason)) {
+            self.push(Warning::of(what, error));
+        }
+    }
+
+    /// Whether this reason has been said.
+    pub fn names(&self, reason: &str) -> bool {
+        self.0.iter().any(|warning| warning.0.contains(reason))
+    }
+
+    pub fn iter(&self) -> std::slice::Iter<'_, Warning> {
+        self.0.iter()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<Warning> for Warnings {
+    fn from(warning: Warning) -> Self {
+        Self(vec![warning])
+    }
+}
+
+impl<'a> IntoIterator for &'a Warnings {
+    type Item = &'a Warning;
+    type IntoIter = std::slice::Iter<'a, Warning>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl Extend<Warning> for Warnings {
+    fn extend<I: IntoIterator<Item = Warning>>(&mut self, warnings: I) {
+        warnings.into_iter().for_each(|warning| self.push(warning));
+    }
+}
+
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_cause_is_one_warning() {
+        let mut warnings = Warnings::default();
+        let given_up = || anyhow::Error::new(GivenUp { reason: "no connection".to_owned() });
+        warnings.fault("looking for a state", &given_up());
+        warnings.fault("fetching", &given_up().context("a frame"));
+        warnings.fault("fetching", &anyhow::anyhow!("it was damaged"));
+        let texts: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["looking for a state: no connection", "fetching: it was damaged"]);
     }
 }

@@ -10,12 +10,12 @@ use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Digest;
 use crate::disk;
+use crate::inputs::Inputs;
 use crate::key::{FORMAT, KeyParts};
 use crate::manifest::{Manifest, Parent};
 use crate::moment::Moment;
-use crate::problem::Warning;
+use crate::outcome::RestoreOutcome;
 use crate::record::Stamped;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,7 +34,8 @@ pub struct State {
     /// Units that were on disk although no manifest speaks for them, by place.
     pub unknown_units: BTreeSet<String>,
     pub home: HomeState,
-    pub warnings: Vec<Warning>,
+    pub inputs: Inputs,
+    pub outcome: RestoreOutcome,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -79,11 +80,9 @@ impl State {
         disk::write_atomically(path, &serde_json::to_vec(self)?).context("cannot write the state file")
     }
 
-    /// Where the state of a job lies when nothing else is said: apart for every workspace path.
-    pub fn default_path(workspace: &Path) -> PathBuf {
-        let temp = std::env::var_os("RUNNER_TEMP").map_or_else(std::env::temp_dir, PathBuf::from);
-        let name = Digest::of(workspace.to_string_lossy().as_bytes());
-        temp.join("rekindle").join(format!("state-{}.json", name.short()))
+    pub fn forget(path: &Path) {
+        // One that cannot be removed cannot be written either, and that is an error.
+        let _ = fs::remove_file(path);
     }
 }
 

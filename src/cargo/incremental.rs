@@ -12,7 +12,8 @@ use super::config::{self, ConfigFile};
 use super::workspace::Workspace;
 
 /// What the user asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Wish {
     #[default]
     Off,

@@ -1,7 +1,7 @@
 //! The index of a pack: where its frames lie, what they hash to, and the manifest.
 //!
 //! It stands at the end in two zstd skippable frames: the index itself, and a trailer of fixed size that says where it is.
-//! Decoders pass over both.
+//! Decoders pass over both. Stores that are read over a network hold both in front instead; offsets of frames are the same.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -56,6 +56,13 @@ impl Index {
             [MAGIC.as_slice(), &(offset + FRAME_HEAD).to_le_bytes(), &(body.len() as u64).to_le_bytes()].concat();
         bytes.extend(skippable(&trailer));
         Ok((bytes, digest))
+    }
+
+    /// The length of an index that stands in front, from the first bytes of a pack.
+    pub(super) fn leading(head: &[u8], pack_size: u64) -> Option<u64> {
+        let len = head.strip_prefix(&SKIPPABLE.to_le_bytes())?;
+        let len = u64::from(u32::from_le_bytes(len.get(..4)?.try_into().ok()?));
+        (len <= MAX_INDEX && FRAME_HEAD + len + TRAILER <= pack_size).then_some(len)
     }
 
     /// Where the index of a pack lies, from the last `TRAILER` bytes of it.

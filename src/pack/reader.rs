@@ -14,7 +14,7 @@ use fs_err as fs;
 use rayon::prelude::*;
 
 use super::frame;
-use super::index::{FrameInfo, Index, TRAILER};
+use super::index::{FRAME_HEAD, FrameInfo, Index, TRAILER};
 use crate::digest::Digest;
 use crate::disk::{self, Kind, Meta};
 use crate::manifest::{Content, FileEntry, Manifest};
@@ -29,23 +29,32 @@ pub struct Pack<'a> {
     pub sha256: Digest,
     pub bytes: u64,
     pub index: Index,
+    /// Where the frames begin: behind the index, where a store put that first.
+    base: u64,
 }
 
 impl<'a> Pack<'a> {
     pub fn open(store: &'a dyn Store, key: &str) -> Result<Self> {
         let bytes = store.size(key)?;
         ensure!(bytes > TRAILER, "`{key}` is no pack, or it was cut");
-        let trailer = store.read(key, bytes - TRAILER, TRAILER)?;
-        let (offset, len) = Index::locate(&trailer, bytes).with_context(|| format!("cannot use `{key}`"))?;
+        let head = store.read(key, 0, FRAME_HEAD)?;
+        let (offset, len, base) = if let Some(len) = Index::leading(&head, bytes) {
+            (FRAME_HEAD, len, FRAME_HEAD + len + TRAILER)
+        } else {
+            let trailer = store.read(key, bytes - TRAILER, TRAILER)?;
+            let (offset, len) = Index::locate(&trailer, bytes).with_context(|| format!("cannot use `{key}`"))?;
+            (offset, len, 0)
+        };
         let body = store.read(key, offset, len)?;
         let (index, sha256) = Index::decode(&body).with_context(|| format!("cannot use `{key}`"))?;
-        Ok(Self { store, key: key.to_owned(), sha256, bytes, index })
+        Ok(Self { store, key: key.to_owned(), sha256, bytes, index, base })
     }
 
     fn frame(&self, info: &FrameInfo) -> Result<Vec<u8>> {
-        let fits = info.offset.checked_add(info.len).is_some_and(|end| end <= self.bytes);
-        ensure!(fits, "a frame of `{}` lies outside of it", self.key);
-        let bytes = self.store.read(&self.key, info.offset, info.len)?;
+        let offset = self.base.checked_add(info.offset);
+        let offset = offset.filter(|at| at.checked_add(info.len).is_some_and(|end| end <= self.bytes));
+        let offset = offset.with_context(|| format!("a frame of `{}` lies outside of it", self.key))?;
+        let bytes = self.store.read(&self.key, offset, info.len)?;
         ensure!(Digest::of(&bytes) == info.sha256, "a frame of `{}` at byte {} is damaged", self.key, info.offset);
         Ok(bytes)
     }

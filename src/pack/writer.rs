@@ -31,6 +31,8 @@ pub struct Written {
     /// The pack's identity.
     pub sha256: Digest,
     pub bytes: u64,
+    /// Where the index begins.
+    pub index_at: u64,
 }
 
 /// Two empty blocks end an archive.
@@ -76,7 +78,7 @@ pub fn write(out: &mut dyn Write, mut manifest: Manifest, mut sources: Vec<Sourc
     let (tail, sha256) = index.encode(position)?;
     out.write_all(&tail).context("cannot write the pack")?;
     out.flush().context("cannot write the pack")?;
-    Ok(Written { index, sha256, bytes: position + tail.len() as u64 })
+    Ok(Written { index, sha256, bytes: position + tail.len() as u64, index_at: position })
 }
 
 /// Similar bytes side by side: executables together, then each library beside its metadata, by name.

@@ -1,6 +1,7 @@
 //! `rekindle key`: prints the parts of the key and the key itself, or explains the difference between two of them.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use fs_err as fs;
@@ -10,6 +11,10 @@ use crate::inputs::Inputs;
 use crate::key::{Key, KeyParts, PartChange};
 use crate::pack::Pack;
 use crate::problem::WrongInput;
+use crate::store;
+
+/// How long a store may take to hand out one manifest.
+const BUDGET: Duration = Duration::from_secs(60);
 
 /// The parts of the key that `restore` would look for now.
 pub fn current(inputs: &Inputs) -> Result<KeyParts> {
@@ -30,7 +35,7 @@ fn parts(inputs: &Inputs, name: &str) -> Result<KeyParts> {
         let hint = "name a file written by `rekindle key --json`, or a key as `rekindle restore` prints it";
         return Err(WrongInput::new(format!("`{name}` is neither a file nor a key"), hint).into());
     }
-    let store = inputs.store.open();
+    let (store, _) = store::open(&inputs.store, BUDGET);
     let pack = Pack::open(store.as_ref(), name)?;
     Ok(pack.index.manifest.parts)
 }

@@ -18,6 +18,7 @@ use crate::outcome::{TryOutcome, TryRun};
 use crate::problem::WrongInput;
 use crate::progress::Progress;
 use crate::store::{DirStore, Store};
+use crate::workflow;
 
 /// What to try, and with which commands.
 #[derive(Debug)]
@@ -114,9 +115,10 @@ impl Trial {
 
     /// Bytes of the packs of target folders that are not known yet.
     fn stored_bytes(&self, known: &BTreeSet<String>) -> Result<u64> {
-        let entries = DirStore::new(self.store()).find("")?;
+        let store = DirStore::new(self.store());
+        let entries = store.find("")?;
         let new = entries.iter().filter(|entry| !known.contains(&entry.key) && !entry.key.contains(".cargo-home-"));
-        Ok(new.map(|entry| entry.bytes).sum())
+        new.map(|entry| store.size(&entry.key)).sum()
     }
 
     fn fresh_clone(&self, commit: &str) -> Result<()> {
@@ -133,28 +135,23 @@ impl Trial {
         let began = Instant::now();
         let exported = self.base.join("env");
         fs::write(&exported, "")?;
-        let output = Command::new(std::env::current_exe()?)
-            .arg(command)
-            .arg("--store")
-            .arg(format!("dir:{}", self.store().display()))
-            .arg("--state")
-            .arg(self.base.join("state.json"))
-            .current_dir(self.workspace())
-            .env("GITHUB_ENV", &exported)
-            .env_remove("GITHUB_WORKFLOW")
-            .env_remove("GITHUB_JOB")
-            .envs(&self.env)
-            .stdin(Stdio::null())
-            .output()?;
+        let mut program = Command::new(std::env::current_exe()?);
+        // Whatever surrounds us, this is no step of a workflow.
+        for (name, _) in std::env::vars_os() {
+            if ["GITHUB_", "ACTIONS_", "REKINDLE_"].iter().any(|start| name.to_string_lossy().starts_with(start)) {
+                program.env_remove(name);
+            }
+        }
+        program.arg(command).arg("--state").arg(self.base.join("state.json"));
+        program.env("GITHUB_ENV", &exported).env("REKINDLE_STORE", format!("dir:{}", self.store().display()));
+        let output = program.current_dir(self.workspace()).envs(&self.env).stdin(Stdio::null()).output()?;
         let said = String::from_utf8_lossy(&output.stderr);
         if output.status.code() == Some(2) {
             let mut lines = said.lines().map(|line| line.trim_start_matches("error: ").trim_start_matches("hint: "));
             return Err(WrongInput::new(lines.next().unwrap_or_default(), lines.next().unwrap_or_default()).into());
         }
         ensure!(output.status.success(), "`rekindle {command}` failed: {}", said.trim());
-        let lines = fs::read_to_string(&exported)?;
-        self.env
-            .extend(lines.lines().filter_map(|line| line.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned())));
+        self.env.extend(workflow::assignments(&fs::read_to_string(&exported)?));
         Ok(began.elapsed().as_secs_f64())
     }
 

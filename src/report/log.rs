@@ -1,10 +1,9 @@
-//! The short form of an outcome, for a job's log: one line per fact, reasons with old and new value.
+//! The short form of an outcome, for a job's log: one line per fact, reasons with old and new value. Warnings go apart.
 
 use crate::decision::SkipReason;
 use crate::delta::DeltaKind;
 use crate::key::{Fit, KeyParts, PartChange};
-use crate::outcome::{MtimeOutcome, RestoreOutcome, SaveOutcome, Saved, Start};
-use crate::problem::Warning;
+use crate::outcome::{MtimeOutcome, RestoreOutcome, Roll, RollSource, SaveOutcome, Saved, Start};
 
 /// How many items of a list are shown before it is cut.
 const SHOWN: usize = 10;
@@ -22,7 +21,8 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
         doubts,
         home,
         incremental_off,
-        warnings,
+        roll,
+        warnings: _,
         notes,
     } = outcome;
     let mut lines = vec![match start {
@@ -46,6 +46,7 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
             )
         }
     }];
+    lines.extend(roll.as_ref().map(rolled_by));
     lines.extend(cut("rolled", rolled.iter().map(PartChange::to_string).collect()));
     if stamping.by_commit > 0 {
         lines.push(format!("sources: {} have the time of their last commit", stamping.by_commit));
@@ -74,13 +75,12 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
         );
     }
     lines.extend(notes.iter().map(|note| format!("note: {note}")));
-    lines.extend(warnings.iter().map(warning));
     lines
 }
 
 /// What `save` did.
 pub fn save(outcome: &SaveOutcome) -> Vec<String> {
-    let SaveOutcome { compiled, dropped, live, secret_units, target, home, seconds, warnings } = outcome;
+    let SaveOutcome { compiled, dropped, live, secret_units, target, home, seconds, warnings: _ } = outcome;
     let mut lines = vec![format!("{} in use, {} compiled, {} dropped", count(*live, "unit"), compiled.len(), dropped)];
     lines.extend(cut("compiled", compiled.clone()));
     lines.extend(cut(
@@ -90,7 +90,6 @@ pub fn save(outcome: &SaveOutcome) -> Vec<String> {
     lines.extend(saved("target", target));
     lines.extend(saved("Cargo home", home));
     lines.push(format!("took {seconds:.1} s"));
-    lines.extend(warnings.iter().map(warning));
     lines
 }
 
@@ -141,16 +140,18 @@ pub fn mtime(outcome: &MtimeOutcome) -> Vec<String> {
     lines
 }
 
-fn saved(what: &str, saved: &Saved) -> Option<String> {
+pub(super) fn saved(what: &str, saved: &Saved) -> Option<String> {
     match saved {
-        Saved::Skipped(reason @ (SkipReason::Never | SkipReason::NothingNew | SkipReason::NothingBuilt)) => {
-            Some(format!("{what}: not saved, {reason}"))
+        Saved::Skipped(SkipReason::OverBudget { bytes, limit }) => {
+            Some(format!("{what}: not saved, it takes {} and `max-size` is {}", size(*bytes), size(*limit)))
         }
+        Saved::Skipped(reason) => Some(format!("{what}: not saved, {reason}")),
         Saved::NothingFetched | Saved::Failed => None,
-        Saved::Stored { key, already_there: true, .. } => {
-            Some(format!("{what}: `{key}` is already stored by another job"))
+        Saved::AlreadyThere { key } => Some(format!("{what}: `{key}` is already stored by another job")),
+        Saved::Reserved { key } => {
+            Some(format!("{what}: not saved, another job is storing `{key}` or was interrupted in doing so"))
         }
-        Saved::Stored { key, kind, files, bytes, content_bytes, already_there: false } => {
+        Saved::Stored { key, kind, files, bytes, content_bytes } => {
             let kind = match kind {
                 DeltaKind::Delta => "changes only".to_owned(),
                 DeltaKind::Base(reason) => format!("everything, because {}", reason.reason()),
@@ -161,8 +162,14 @@ fn saved(what: &str, saved: &Saved) -> Option<String> {
     }
 }
 
-fn warning(warning: &Warning) -> String {
-    format!("warning: {warning}")
+/// Who wanted a new start.
+pub fn rolled_by(roll: &Roll) -> String {
+    let Roll { text, wished_by } = roll;
+    match wished_by {
+        RollSource::Input => format!("key-roll: `{text}`, from the input"),
+        RollSource::Label => format!("key-roll: `{text}`, from a label of the pull request"),
+        RollSource::LabelOfEvent => format!("key-roll: `{text}`, from a label that the pull request had at the event"),
+    }
 }
 
 /// `head: item`, one a line; what is over `SHOWN` is only counted.

@@ -1,4 +1,6 @@
-//! Words: every outcome as text. Nothing else in the program prints.
+//! Words: every outcome as text. Nothing else in the program speaks.
 
 pub mod log;
+pub mod outputs;
+pub mod summary;
 pub mod table;

@@ -3,13 +3,13 @@
 //! Newest is by file time, which `put` keeps growing even when the clock does not.
 
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use fs_err as fs;
 
-use super::{Entry, Put, Store};
+use super::{Access, Entry, PackFile, Put, Store};
 use crate::disk::{self, Kind, Meta};
 use crate::moment::Moment;
 
@@ -33,7 +33,7 @@ impl DirStore {
         let files = disk::walk(&self.dir, &|_| false).context("cannot list the store")?;
         let entry = |found: &disk::Found| {
             let key = found.path.file_name()?.to_str()?.strip_suffix(SUFFIX)?.to_owned();
-            (found.meta.kind == Kind::File).then_some((found.meta.mtime, Entry { key, bytes: found.meta.size }))
+            (found.meta.kind == Kind::File).then_some((found.meta.mtime, Entry { key }))
         };
         let mut entries: Vec<(Moment, Entry)> = files.iter().filter_map(entry).collect();
         entries.sort_by(|(a_time, a), (b_time, b)| b_time.cmp(a_time).then_with(|| b.key.cmp(&a.key)));
@@ -42,6 +42,10 @@ impl DirStore {
 }
 
 impl Store for DirStore {
+    fn access(&self) -> Access {
+        Access::FULL
+    }
+
     fn find(&self, prefix: &str) -> Result<Vec<Entry>> {
         let entries = self.entries()?.into_iter().map(|(_, entry)| entry);
         Ok(entries.filter(|entry| entry.key.starts_with(prefix)).collect())
@@ -59,14 +63,14 @@ impl Store for DirStore {
         Ok(bytes)
     }
 
-    fn put(&self, key: &str, file: &Path) -> Result<Put> {
+    fn put(&self, key: &str, pack: &PackFile) -> Result<Put> {
         fs::create_dir_all(&self.dir)?;
         let newest = self.entries()?.first().map(|(time, _)| *time).unwrap_or_default();
         let staged = tempfile::Builder::new()
             .prefix(".incoming-")
             .tempfile_in(&self.dir)
             .context("cannot write to the store")?;
-        fs::copy(file, staged.path())?;
+        fs::copy(&pack.path, staged.path())?;
         let written = Meta::of(staged.path())?.mtime;
         if written <= newest {
             filetime::set_file_mtime(staged.path(), newest.plus(Duration::from_micros(1)).to_file_time())?;
@@ -75,13 +79,6 @@ impl Store for DirStore {
             Ok(_) => Ok(Put::Stored),
             Err(failure) if failure.error.kind() == io::ErrorKind::AlreadyExists => Ok(Put::AlreadyThere),
             Err(failure) => Err(failure.error).with_context(|| format!("cannot store `{key}`")),
-        }
-    }
-
-    fn remove(&self, key: &str) -> Result<()> {
-        match fs::remove_file(self.path(key)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-            _ => Ok(()),
         }
     }
 
@@ -99,19 +96,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = DirStore::new(dir.path().join("store"));
         let file = dir.path().join("pack");
+        let pack = PackFile { path: file.clone(), index_at: 0, bytes: 0 };
         assert_eq!(store.find("a.").unwrap(), []);
         for key in ["a.1", "a.2", "b.1"] {
             fs::write(&file, key).unwrap();
-            assert_eq!(store.put(key, &file).unwrap(), Put::Stored);
+            assert_eq!(store.put(key, &pack).unwrap(), Put::Stored);
         }
         let keys: Vec<String> = store.find("a.").unwrap().into_iter().map(|entry| entry.key).collect();
         assert_eq!(keys, ["a.2", "a.1"]);
         fs::write(&file, "other").unwrap();
-        assert_eq!(store.put("a.1", &file).unwrap(), Put::AlreadyThere);
+        assert_eq!(store.put("a.1", &pack).unwrap(), Put::AlreadyThere);
         assert_eq!(store.read("a.1", 0, 3).unwrap(), b"a.1");
         assert!(store.read("a.1", 0, 4).is_err());
-        store.remove("a.1").unwrap();
-        store.remove("a.1").unwrap();
-        assert!(store.size("a.1").is_err());
+        assert!(store.size("a.3").is_err());
     }
 }

@@ -12,7 +12,7 @@ use rekindle::key::{FORMAT, HardParts, KeyParts, NameParts, SoftParts};
 use rekindle::manifest::{Content, FileEntry, Location, Manifest, Root};
 use rekindle::moment::Moment;
 use rekindle::pack::{self, Pack, Source};
-use rekindle::store::{DirStore, Store};
+use rekindle::store::{DirStore, PackFile, Store};
 
 use crate::support::{World, full, restored_time, write};
 
@@ -326,7 +326,7 @@ fn hostile(dir: &Path, change: impl FnOnce(&mut Manifest)) -> (DirStore, String)
     let store = DirStore::new(dir.join("store"));
     let file = dir.join("forged");
     fs::write(&file, forged).unwrap();
-    store.put("k", &file).unwrap();
+    store.put("k", &PackFile { path: file, index_at: 0, bytes: 0 }).unwrap();
     (store, "k".to_owned())
 }
 

@@ -10,11 +10,11 @@ use fs_err as fs;
 use super::Arrival;
 use crate::disk::FileSystem;
 use crate::facts::Facts;
-use crate::key::{Fit, Key, KeyFields};
+use crate::key::{Fit, Key, KeyFields, PartChange};
 use crate::manifest::{Content, Manifest, Parent, Root};
 use crate::outcome::{RestoreOutcome, Start};
 use crate::pack::{self, Pack};
-use crate::problem::Warning;
+use crate::problem::{Warning, Warnings};
 use crate::rebuild::Doubt;
 use crate::state::Restored;
 use crate::store::Store;
@@ -60,7 +60,9 @@ pub(super) fn arrive(
     outcome.bytes = unpacked.bytes;
 
     let (doubts, lost_files) = drop_incomplete(&manifest, &paths, &unpacked.failed);
-    if let Some((file, reason)) = unpacked.failed.first_key_value() {
+    // That a pack is missing has been said.
+    let unsaid = unpacked.failed.iter().find(|(_, reason)| !damaged_parents && !outcome.warnings.names(reason));
+    if let Some((file, reason)) = unsaid {
         let (count, path) = (unpacked.failed.len(), &manifest.files[*file].path);
         outcome.warnings.push(Warning::new(format!("{count} files were not restored, `{path}` first: {reason}")));
     }
@@ -82,20 +84,20 @@ pub(super) fn best<'a>(
     store: &'a dyn Store,
     fields: &KeyFields,
     roots: Option<&[Root]>,
-    warnings: &mut Vec<Warning>,
+    warnings: &mut Warnings,
 ) -> Option<(Pack<'a>, Fit)> {
     for fit in [Fit::Soft, Fit::Hard] {
         let keys = match admitted(store, fields, fit) {
             Ok(keys) => keys,
             Err(error) => {
-                warnings.push(Warning::of(&format!("looking in the {}", store.describe()), &error));
+                warnings.fault(&format!("looking in the {}", store.describe()), &error);
                 return None;
             }
         };
         for key in keys.iter().take(TRIES) {
             match open(store, key, roots) {
                 Ok(pack) => return Some((pack, fit)),
-                Err(error) => warnings.push(Warning::of("a stored state is passed over", &error)),
+                Err(error) => warnings.fault("a stored state is passed over", &error),
             }
         }
     }
@@ -132,7 +134,7 @@ pub(super) fn with_parents<'a>(
     store: &'a dyn Store,
     pack: Pack<'a>,
     manifest: &Manifest,
-    warnings: &mut Vec<Warning>,
+    warnings: &mut Warnings,
 ) -> (Vec<Option<Pack<'a>>>, bool) {
     let mut packs = vec![Some(pack)];
     let mut damaged = false;
@@ -144,7 +146,7 @@ pub(super) fn with_parents<'a>(
         match opened {
             Ok(pack) => packs.push(Some(pack)),
             Err(error) => {
-                warnings.push(Warning::of("a pack that the state is made of is missing", &error));
+                warnings.fault("a pack that the state is made of is missing", &error);
                 packs.push(None);
                 damaged = true;
             }
@@ -181,11 +183,17 @@ fn drop_incomplete(
 /// Nothing fits: the newest entry of the same name says which part rolled the key.
 fn explain_miss(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOutcome) {
     let fields = facts.parts.fields();
+    if let Some(roll) = &outcome.roll {
+        // The name is new, so nothing of that name can be compared with.
+        let change = PartChange { part: "key-roll".to_owned(), old: String::new(), new: roll.text.clone() };
+        outcome.rolled.push(change);
+    }
     let Some(key) = admitted(store, &fields, Fit::Name).ok().and_then(|keys| keys.into_iter().next()) else {
         return;
     };
     match Pack::open(store, &key) {
+        // An entry of this very name was rolled to before.
         Ok(pack) => outcome.rolled = facts.parts.diff(&pack.index.manifest.parts),
-        Err(error) => outcome.warnings.push(Warning::of("the last state cannot say why the key rolled", &error)),
+        Err(error) => outcome.warnings.fault("the last state cannot say why the key rolled", &error),
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn restore(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOut
                     Warning::new(format!("the stored `{name}` is not the one that the lock file names; it is removed"))
                 })),
                 Err(error) => {
-                    outcome.warnings.push(Warning::of("checking the archives of the Cargo home", &error.into()));
+                    outcome.warnings.fault("checking the archives of the Cargo home", &error.into());
                 }
             }
             state.damaged = damaged || !unpacked.failed.is_empty();

@@ -17,14 +17,15 @@ use fs_err as fs;
 use crate::cargo::units::{self, Survey};
 use crate::disk::{FileSystem, Meta};
 use crate::facts::Facts;
+use crate::github::{self, GithubToken};
 use crate::inputs::Inputs;
 use crate::key::FORMAT;
 use crate::manifest::Root;
 use crate::moment::Moment;
 use crate::outcome::{RestoreOutcome, Start};
-use crate::problem::Warning;
 use crate::rebuild::Doubt;
-use crate::state::{LocalManifest, Restored, State};
+use crate::state::{LocalManifest, Restored, State, environment};
+use crate::store::{self, Access};
 
 /// What the rest of a restore works on, wherever the target came from.
 #[derive(Debug, Default)]
@@ -39,16 +40,28 @@ struct Arrival {
     newest: Moment,
 }
 
-pub fn run(inputs: &Inputs) -> Result<RestoreOutcome> {
+/// Everything that is asked of a store has to be over by then.
+const BUDGET: Duration = Duration::from_secs(10 * 60);
+
+pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome> {
     let began = Instant::now();
-    let facts = Facts::gather(inputs)?;
-    let store = inputs.store.open();
+    // One of an earlier job must not speak for this one.
+    State::forget(&inputs.state);
+    let (roll, roll_note) = github::key_roll(&inputs.key_roll, &environment(), token);
+    let key_roll = roll.as_ref().map(|roll| roll.text.clone()).unwrap_or_default();
+    let inputs = Inputs { key_roll, ..inputs };
+    let facts = Facts::gather(&inputs)?;
+    let (store, no_store) = store::open(&inputs.store, BUDGET);
     let roots = facts.roots();
     let mut outcome = RestoreOutcome {
         key: facts.parts.fields().prefix(crate::key::Fit::Soft),
         incremental_off: facts.incremental.export,
+        roll,
+        notes: roll_note.into_iter().collect(),
         ..RestoreOutcome::default()
     };
+    outcome.warnings.extend(no_store);
+    outcome.notes.extend(limits(&store.access()));
     let home = home::restore(&facts, store.as_ref(), &mut outcome);
 
     let first_root = PathBuf::from(&roots[0].path);
@@ -62,7 +75,7 @@ pub fn run(inputs: &Inputs) -> Result<RestoreOutcome> {
         arrival::arrive(&facts, &roots, store.as_ref(), &file_system, &mut outcome)
     };
     drop(surveys);
-    let stamped = stamping::stamp(&facts, &roots, &file_system, &mut arrival, &mut outcome)?;
+    let stamped = stamping::stamp(&facts, &roots, &file_system, inputs.mtime, &mut arrival, &mut outcome)?;
 
     let local = arrival.restored.as_ref().map(|restored| LocalManifest {
         manifest: restored.manifest.clone(),
@@ -72,11 +85,14 @@ pub fn run(inputs: &Inputs) -> Result<RestoreOutcome> {
     match &local {
         Some(local) => {
             if let Err(error) = local.store(&first_root) {
-                outcome.warnings.push(Warning::of("the kept manifest", &error));
+                outcome.warnings.fault("the kept manifest", &error);
             }
         }
         None => LocalManifest::forget(&first_root),
     }
+    outcome.start = arrival.start;
+    outcome.seconds = began.elapsed().as_secs_f64();
+    let path = inputs.state.clone();
     let state = State {
         format: FORMAT,
         parts: facts.parts.clone(),
@@ -87,12 +103,22 @@ pub fn run(inputs: &Inputs) -> Result<RestoreOutcome> {
         unknown_units: arrival.unknown.iter().map(|(root, place)| unit_name(*root, place)).collect(),
         restored: arrival.restored,
         home,
-        warnings: outcome.warnings.clone(),
+        inputs,
+        outcome: outcome.clone(),
     };
-    state.store(&inputs.state)?;
-    outcome.start = arrival.start;
-    outcome.seconds = began.elapsed().as_secs_f64();
+    state.store(&path)?;
     Ok(outcome)
+}
+
+/// What the store will not do for this job, in words.
+fn limits(access: &Access) -> Vec<String> {
+    match (access.read.refusal(), access.write.refusal()) {
+        (Some(read), Some(write)) if read == write => vec![format!("nothing is restored or saved: {read}")],
+        (read, write) => {
+            let read = read.map(|reason| format!("nothing is restored: {reason}"));
+            read.into_iter().chain(write.map(|reason| format!("nothing will be saved: {reason}"))).collect()
+        }
+    }
 }
 
 /// A unit's name in the state file.

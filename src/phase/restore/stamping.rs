@@ -13,6 +13,7 @@ use crate::cargo::layout::UnitPlace;
 use crate::disk::{self, FileSystem, Kind, Meta};
 use crate::facts::Facts;
 use crate::git::{Repository, TimeOf};
+use crate::inputs::Stamp;
 use crate::libraries;
 use crate::manifest::{InputKind, Manifest, Root};
 use crate::moment::Moment;
@@ -27,6 +28,7 @@ pub(super) fn stamp(
     facts: &Facts,
     roots: &[Root],
     file_system: &FileSystem,
+    wish: Stamp,
     arrival: &mut Arrival,
     outcome: &mut RestoreOutcome,
 ) -> Result<Stamped> {
@@ -51,7 +53,7 @@ pub(super) fn stamp(
     }
     let new_time = file_system.now.max(arrival.newest.plus(file_system.tick));
     let cold = manifest.is_none() && arrival.unknown.is_empty();
-    let plan = match manifest {
+    let mut plan = match manifest {
         Some(manifest) => {
             let mut doubts = arrival.doubts.clone();
             doubts.extend(unseen_changes(manifest, &found.repositories));
@@ -66,6 +68,7 @@ pub(super) fn stamp(
             found.inputs = present.inputs;
             plan
         }
+        None if cold && wish == Stamp::AsCheckedOut => StampPlan::default(),
         None if cold => commit_times(&found, file_system.now, outcome),
         None => {
             let present = Present { inputs: std::mem::take(&mut found.inputs), new_time, ..Present::default() };
@@ -74,6 +77,10 @@ pub(super) fn stamp(
             plan
         }
     };
+    if wish == Stamp::AsCheckedOut {
+        // Old times are not given back; what changed is still newer than everything restored.
+        plan.times.retain(|_, time| *time >= new_time);
+    }
     let mut failures = set_times(&plan.times, &found);
     failures.extend(set_unreadable(&found.unreadable, new_time));
     if let Some((path, error)) = failures.first() {
@@ -91,7 +98,7 @@ pub(super) fn stamp(
     wait_until(new_time, file_system, roots);
     for refresh in refreshes {
         if let Err(error) = refresh.and_then(crate::git::Refresh::finish) {
-            outcome.warnings.push(Warning::of("git's index was not refreshed", &error));
+            outcome.warnings.fault("git's index was not refreshed", &error);
         }
     }
 
@@ -173,7 +180,7 @@ fn commit_times(found: &Sources, now: Moment, outcome: &mut RestoreOutcome) -> S
                     times.insert(path.to_owned(), time.min(now));
                 }
             }
-            Err(error) => outcome.warnings.push(Warning::of("commit times", &error)),
+            Err(error) => outcome.warnings.fault("commit times", &error),
         }
     }
     outcome.stamping.by_commit = times.len();

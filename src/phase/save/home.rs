@@ -18,11 +18,13 @@ use crate::key::Key;
 use crate::manifest::{Content, FileEntry, Location, Manifest, Root};
 use crate::outcome::Saved;
 use crate::pack::{Pack, Source};
-use crate::store::Put;
 
 pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
     if inputs.save == SaveMode::Never {
         return Ok(Saved::Skipped(SkipReason::Never));
+    }
+    if let Some(reason) = job.store.access().write.refusal() {
+        return Ok(Saved::Skipped(SkipReason::NotAllowed(reason.to_owned())));
     }
     // The lock file may have been written by the job itself.
     let locked: Vec<Locked> = job.facts.locked.clone();
@@ -75,9 +77,8 @@ pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
     let content_bytes = manifest.content_bytes();
     let sources: Vec<Source> = stored.iter().map(|&file| Source { file, path: paths[file].clone() }).collect();
     let count = sources.len();
-    let (put, written) = write_and_put(job.store, inputs, &key, manifest, sources)?;
-    let already_there = put == Put::AlreadyThere;
-    Ok(Saved::Stored { key, kind, files: count, bytes: written.bytes, content_bytes, already_there })
+    let (landed, written) = write_and_put(job.store, inputs, &key, manifest, sources)?;
+    Ok(landed.unwrap_or(Saved::Stored { key, kind, files: count, bytes: written.bytes, content_bytes }))
 }
 
 /// Archives never change under one name, whatever time they were fetched at.

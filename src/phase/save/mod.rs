@@ -9,7 +9,7 @@ mod screen;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use fs_err as fs;
@@ -17,35 +17,40 @@ use fs_err as fs;
 use crate::cargo::layout::UnitPlace;
 use crate::cargo::liveness::{self, Evidence};
 use crate::cargo::units::{self, DiskUnit, Survey};
-use crate::decision::{News, SaveDecision};
+use crate::decision::{News, SaveDecision, SkipReason};
 use crate::delta::{self, DeltaKind, DeltaPlan, Previous};
 use crate::digest::FieldHasher;
 use crate::disk::FileSystem;
 use crate::facts::Facts;
-use crate::inputs::Inputs;
+use crate::inputs::{Inputs, SaveWishes};
 use crate::key::{FORMAT, Key};
 use crate::manifest::{Manifest, Parent, Root, RunRecord, UnitRecord};
 use crate::outcome::{SaveOutcome, Saved};
 use crate::pack::{self, Pack, Source, Written};
-use crate::problem::Warning;
 use crate::secrets::Secrets;
 use crate::state::{HISTORY, LocalManifest, Restored, State};
-use crate::store::{Put, Store};
+use crate::store::{self, PackFile, Put, Store};
 
-/// How the job went, as far as it is known.
+/// How the job went, as far as it is known. Only one that succeeded makes anything older.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum JobResult {
     #[default]
     Succeeded,
-    /// It failed or was cancelled: nothing grows older by it.
     Failed,
+    /// Whoever cancelled it waits for its end.
+    Cancelled,
 }
+
+/// Everything that is asked of a store has to be over by then.
+const BUDGET: Duration = Duration::from_secs(15 * 60);
+/// A runner gives a cancelled job five minutes for all that is left to do.
+const BUDGET_WHEN_CANCELLED: Duration = Duration::from_secs(4 * 60);
 
 /// Everything a save looks at.
 struct Job<'a> {
     facts: Facts,
     roots: Vec<Root>,
-    state: State,
+    state: &'a State,
     surveys: Vec<Survey>,
     /// Index into `surveys` and the unit, for every unit on disk.
     units: Vec<(usize, usize)>,
@@ -63,11 +68,25 @@ impl Job<'_> {
     }
 }
 
-pub fn run(inputs: &Inputs, result: JobResult) -> Result<SaveOutcome> {
+/// What `restore` did comes along: the report is about both.
+pub fn run(path: &Path, wishes: SaveWishes, result: JobResult) -> Result<(State, SaveOutcome)> {
     let began = Instant::now();
-    let state = State::load(&inputs.state)?;
+    let mut state = State::load(path)?;
+    wishes.apply(&mut state.inputs);
+    let mut outcome = SaveOutcome::default();
+    if let Err(error) = save(&state, result, &mut outcome) {
+        outcome.warnings.fault("nothing was saved", &error);
+    }
+    outcome.seconds = began.elapsed().as_secs_f64();
+    Ok((state, outcome))
+}
+
+fn save(state: &State, result: JobResult, outcome: &mut SaveOutcome) -> Result<()> {
+    let inputs = &state.inputs;
     let facts = Facts::gather(inputs)?;
-    let store = inputs.store.open();
+    let budget = if result == JobResult::Cancelled { BUDGET_WHEN_CANCELLED } else { BUDGET };
+    let (store, no_store) = store::open(&inputs.store, budget);
+    outcome.warnings.extend(no_store);
     let roots = facts.roots();
     let paths: Vec<PathBuf> = roots.iter().map(|root| PathBuf::from(&root.path)).collect();
     // First of all: every later step reads files.
@@ -76,27 +95,15 @@ pub fn run(inputs: &Inputs, result: JobResult) -> Result<SaveOutcome> {
         surveys.iter().enumerate().flat_map(|(root, survey)| (0..survey.units.len()).map(move |unit| (root, unit)));
     let units = units.collect();
     let job = Job { facts, roots, state, surveys, units, store: store.as_ref() };
-
-    let mut outcome = SaveOutcome {
-        compiled: Vec::new(),
-        dropped: 0,
-        live: 0,
-        secret_units: Vec::new(),
-        target: Saved::Failed,
-        home: Saved::Failed,
-        seconds: 0.0,
-        warnings: Vec::new(),
-    };
-    match save_target(&job, inputs, result, &mut outcome) {
+    match save_target(&job, inputs, result, outcome) {
         Ok(saved) => outcome.target = saved,
-        Err(error) => outcome.warnings.push(Warning::of("the target folder was not saved", &error)),
+        Err(error) => outcome.warnings.fault("the target folder was not saved", &error),
     }
     match home::save(&job, inputs) {
         Ok(saved) => outcome.home = saved,
-        Err(error) => outcome.warnings.push(Warning::of("the Cargo home was not saved", &error)),
+        Err(error) => outcome.warnings.fault("the Cargo home was not saved", &error),
     }
-    outcome.seconds = began.elapsed().as_secs_f64();
-    Ok(outcome)
+    Ok(())
 }
 
 fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut SaveOutcome) -> Result<Saved> {
@@ -120,7 +127,8 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
         first: job.previous().is_none(),
         units: live.len(),
     };
-    if let SaveDecision::Skip(reason) = SaveDecision::make(inputs.save, news) {
+    let access = job.store.access();
+    if let SaveDecision::Skip(reason) = SaveDecision::make(inputs.save, access.write.refusal(), news) {
         return Ok(Saved::Skipped(reason));
     }
 
@@ -151,7 +159,7 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
         complete,
     });
     let plan = delta::plan(files, previous.as_ref());
-    let state = state_digest(&manifest, job.previous().map(|restored| restored.pack.key.as_str()));
+    let state = state_digest(&manifest, job.previous().map(|restored| restored.pack.key.as_str()), inputs.attempt);
     let lineage = match (plan.kind, &previous) {
         (DeltaKind::Delta, Some(previous)) => previous.lineage.to_owned(),
         _ => state.clone(),
@@ -232,10 +240,11 @@ fn parents_are_there(store: &dyn Store, restored: &Restored) -> bool {
     is_there(&restored.pack) && restored.manifest.parents.iter().all(is_there)
 }
 
-/// The live units, what they depend on, and where the run started; no times.
-fn state_digest(manifest: &Manifest, restored: Option<&str>) -> String {
+/// The live units, what they depend on, and where the run started; no times. A run that is started again gets a name of its
+/// own: the first start may have been killed while it held the name, and nobody can take that back.
+fn state_digest(manifest: &Manifest, restored: Option<&str>, attempt: u32) -> String {
     let mut hasher = FieldHasher::default();
-    hasher.field(restored.unwrap_or_default());
+    hasher.field(restored.unwrap_or_default()).field(if attempt > 1 { attempt.to_string() } else { String::new() });
     for unit in &manifest.units {
         hasher.field(record_dir(unit));
         for fingerprint in &unit.fingerprints {
@@ -271,32 +280,40 @@ fn store_pack(
     let content_bytes = manifest.content_bytes();
     let sources: Vec<Source> = stored.iter().map(|&file| Source { file, path: paths[file].clone() }).collect();
     let count = sources.iter().filter(|source| manifest.files[source.file].size() > 0).count();
-    let (put, written) = write_and_put(job.store, inputs, &key, manifest, sources)?;
+    let (landed, written) = write_and_put(job.store, inputs, &key, manifest, sources)?;
     let local = LocalManifest {
         pack: Parent { key: key.clone(), sha256: written.sha256.clone(), bytes: stored_bytes },
         manifest: written.index.manifest,
-        shift: std::time::Duration::ZERO,
+        shift: Duration::ZERO,
     };
     local.store(Path::new(&job.roots[0].path))?;
-    let already_there = put == Put::AlreadyThere;
-    Ok(Saved::Stored { key, kind, files: count, bytes: written.bytes, content_bytes, already_there })
+    Ok(landed.unwrap_or(Saved::Stored { key, kind, files: count, bytes: written.bytes, content_bytes }))
 }
 
-/// Writes a pack beside the state file and hands it to the store.
+/// Writes a pack beside the state file and hands it to the store; says why if it did not land there.
 fn write_and_put(
     store: &dyn Store,
     inputs: &Inputs,
     key: &str,
     manifest: Manifest,
     sources: Vec<Source>,
-) -> Result<(Put, Written)> {
+) -> Result<(Option<Saved>, Written)> {
     let dir = inputs.state.parent().context("the state file lies in no folder")?;
     fs::create_dir_all(dir)?;
     let file = tempfile::Builder::new().prefix("pack-").tempfile_in(dir)?;
     let mut out = std::io::BufWriter::new(file.as_file());
     let written = pack::write(&mut out, manifest, sources)?;
     drop(out);
-    Ok((store.put(key, file.path())?, written))
+    if let Some(limit) = inputs.max_size.filter(|limit| written.bytes > *limit) {
+        return Ok((Some(Saved::Skipped(SkipReason::OverBudget { bytes: written.bytes, limit })), written));
+    }
+    let pack = PackFile { path: file.path().to_path_buf(), index_at: written.index_at, bytes: written.bytes };
+    let landed = match store.put(key, &pack)? {
+        Put::Stored => None,
+        Put::AlreadyThere => Some(Saved::AlreadyThere { key: key.to_owned() }),
+        Put::Reserved => Some(Saved::Reserved { key: key.to_owned() }),
+    };
+    Ok((landed, written))
 }
 
 fn title(unit: &DiskUnit) -> String {

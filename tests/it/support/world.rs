@@ -189,8 +189,11 @@ impl World {
     fn phase(&self, phase: &str, more: &[&str]) -> String {
         let store = format!("dir:{}", self.store().display());
         let state = self.dir.join("state.json");
-        let mut arguments = vec![phase, "--store", &store, "--state", state.to_str().unwrap()];
-        arguments.extend(self.options.iter().map(String::as_str));
+        let mut arguments = vec![phase, "--state", state.to_str().unwrap()];
+        if phase == "restore" {
+            arguments.extend(["--store", &store]);
+            arguments.extend(self.options.iter().map(String::as_str));
+        }
         arguments.extend(more);
         let output = self.rekindle(&arguments);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -213,10 +216,10 @@ impl World {
     /// Starts a phase and kills it after a while, if it is still there.
     pub(crate) fn kill_during(&self, phase: &str, after: Duration) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rekindle"));
-        command.args([phase, "--store", &format!("dir:{}", self.store().display())]);
-        command.args(["--state", self.dir.join("state.json").to_str().unwrap()]);
+        command.args([phase, "--state", self.dir.join("state.json").to_str().unwrap()]);
         command.current_dir(self.workspace()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         scrub(&mut command);
+        command.env("REKINDLE_STORE", format!("dir:{}", self.store().display()));
         let mut child = command.envs(&self.env).spawn().unwrap();
         std::thread::sleep(after);
         child.kill().unwrap();
@@ -344,9 +347,10 @@ pub(crate) fn write(path: &Path, text: &str) {
 fn scrub(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        let ours = ["CARGO", "REKINDLE", "GITHUB", "RUNNER", "NEXTEST", "RUSTFLAGS", "RUST_", "RUSTUP_TOOLCHAIN"]
-            .iter()
-            .any(|start| text.starts_with(start));
+        let ours =
+            ["CARGO", "REKINDLE", "ACTIONS", "GITHUB", "RUNNER", "NEXTEST", "RUSTFLAGS", "RUST_", "RUSTUP_TOOLCHAIN"]
+                .iter()
+                .any(|start| text.starts_with(start));
         if ours || text == "CI" {
             command.env_remove(&name);
         }

@@ -1,0 +1,107 @@
+//! The one place that speaks HTTP: a client, the runtime it needs, and how long anything may take.
+//!
+//! Everything outside is synchronous. Errors never hold a url: a signed one is a secret.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use reqwest::redirect::Policy;
+use tokio::runtime::Runtime;
+
+const CONNECT: Duration = Duration::from_secs(10);
+/// A connection on which nothing arrives for this long is dead.
+const SILENCE: Duration = Duration::from_secs(30);
+const REDIRECTS: usize = 3;
+
+/// A client, and the time by which its work has to be over.
+#[derive(Debug)]
+pub struct Net {
+    pub client: reqwest::Client,
+    pub patience: Patience,
+    deadline: Instant,
+}
+
+/// Where requests run. Whoever waits for one is not on one of its threads.
+#[derive(Debug)]
+pub struct Engine(Runtime);
+
+impl Engine {
+    pub fn start() -> Result<Self> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(2).enable_all().build();
+        Ok(Self(runtime.context("no network runtime can be started")?))
+    }
+
+    pub fn wait<F: Future>(&self, future: F) -> F::Output {
+        self.0.block_on(future)
+    }
+}
+
+impl Net {
+    /// A client whose work has to be over in `budget`.
+    pub fn new(budget: Duration) -> Result<Self> {
+        let patience = Patience::from_environment();
+        choose_tls();
+        let same_host = Policy::custom(|attempt| {
+            let first = attempt.previous().first().and_then(|url| url.host_str().map(str::to_owned));
+            if attempt.previous().len() > REDIRECTS || first.as_deref() != attempt.url().host_str() {
+                attempt.stop()
+            } else {
+                attempt.follow()
+            }
+        });
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("rekindle/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(patience.of(CONNECT))
+            .read_timeout(patience.of(SILENCE))
+            .redirect(same_host)
+            .build()
+            .context("no HTTP client can be made")?;
+        Ok(Self { client, deadline: Instant::now() + patience.of(budget), patience })
+    }
+
+    /// What is left of the budget.
+    pub fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+}
+
+/// Which cryptography TLS uses; asked for before the first client is made.
+pub fn choose_tls() {
+    // A second client of the same process finds the choice of the first one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// Scales every wait and every limit. One, unless `REKINDLE_PATIENCE` says otherwise; tests of slow servers make it small.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience(f64);
+
+impl Patience {
+    fn from_environment() -> Self {
+        let factor = std::env::var("REKINDLE_PATIENCE").ok().and_then(|text| text.parse::<f64>().ok());
+        Self(factor.filter(|factor| factor.is_finite() && *factor > 0.0).unwrap_or(1.0))
+    }
+
+    pub fn of(self, duration: Duration) -> Duration {
+        duration.mul_f64(self.0)
+    }
+}
+
+/// Why a request got no answer, without the url.
+pub fn reason(error: reqwest::Error) -> String {
+    let kind = if error.is_timeout() {
+        "timed out"
+    } else if error.is_connect() {
+        "no connection"
+    } else if error.is_body() || error.is_decode() {
+        "the answer broke off"
+    } else {
+        "no answer"
+    };
+    let error = error.without_url();
+    let mut root: &dyn std::error::Error = &error;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    format!("{kind} ({root})")
+}

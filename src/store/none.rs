@@ -1,0 +1,43 @@
+//! No store at all: a job for which no cache can be reached, and the reason.
+
+use anyhow::{Result, bail};
+
+use super::{Access, Entry, PackFile, Permit, Put, Store};
+
+#[derive(Debug)]
+pub struct NoStore {
+    reason: String,
+}
+
+impl NoStore {
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
+    }
+}
+
+impl Store for NoStore {
+    fn access(&self) -> Access {
+        let refused = Permit::Refused(self.reason.clone());
+        Access { read: refused.clone(), write: refused }
+    }
+
+    fn find(&self, _: &str) -> Result<Vec<Entry>> {
+        Ok(Vec::new())
+    }
+
+    fn size(&self, key: &str) -> Result<u64> {
+        bail!("there is no `{key}`: {}", self.reason)
+    }
+
+    fn read(&self, key: &str, _: u64, _: u64) -> Result<Vec<u8>> {
+        bail!("there is no `{key}`: {}", self.reason)
+    }
+
+    fn put(&self, _: &str, _: &PackFile) -> Result<Put> {
+        bail!("nothing can be stored: {}", self.reason)
+    }
+
+    fn describe(&self) -> String {
+        "no cache".to_owned()
+    }
+}
