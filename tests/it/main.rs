@@ -11,6 +11,8 @@
 
 mod support;
 
+mod cache_service;
+mod cache_service_faults;
 mod commands;
 mod home;
 mod keys;

@@ -1,6 +1,8 @@
 //! A world of its own for each test: an origin repository, a work tree that is cloned from it, a store and a Cargo home.
 
+pub(crate) mod cache_service;
 mod project;
+pub(crate) mod raw_http;
 mod world;
 
 pub(crate) use project::{A_UNITS, Project, scenario_project};
