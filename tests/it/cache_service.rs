@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::cache_service::{CacheService, Route, Seen};
+use crate::support::cache_service::{CacheService, Fault, Route, Seen};
 
 const MAIN: &str = "refs/heads/main";
 const PULL_REQUEST: &str = "refs/pull/7/merge";
@@ -253,4 +253,33 @@ fn the_older_protocol_saves_and_restores() {
     let restoring = [(Route::V1Lookup, 200), (Route::V1Download, 200), (Route::V1Lookup, 204)];
     assert_eq!(routes(&seen), [&saving[..], &restoring[..]].concat());
     assert!(seen.iter().all(|seen| seen.authorization == (seen.route != Route::V1Download)));
+}
+
+#[test]
+fn faults_are_what_the_client_takes_them_for() {
+    let service = CacheService::start();
+    let job = Job::new(&service, &[(MAIN, 3)]);
+    job.write("one", &noise(MIB));
+    service.fault(Route::Create, Fault::RateLimited { retry_after: Some(9) }, 1);
+    let limited = job.save("troubled");
+    assert!(limited.log.contains("your rate limit will reset in 9 seconds"), "{}", limited.log);
+    service.fault(Route::Create, Fault::ResetAfter, 1);
+    let lost = job.save("troubled");
+    assert_eq!(lost.value, json!({ "id": -1 }), "{}", lost.log);
+    assert_eq!(job.save("troubled").value, json!({ "id": -1 }), "the lost answer had reserved the key");
+    service.fault(Route::Finalize, Fault::NotJson(502), 1);
+    let retried = job.save("retried");
+    assert!(is_saved(&retried) && retried.log.contains("Attempt 1 of 5 failed"), "{}", retried.log);
+    service.fault(Route::GetBlob, Fault::ShortBody, 1);
+    let cut = job.restore("retried", &[]);
+    assert!(cut.value == json!({ "key": null }) && cut.log.contains("Failed to restore: "), "{}", cut.log);
+    service.lose_blob("retried");
+    let gone = job.restore("retried", &[]);
+    assert_eq!(gone.value, json!({ "key": null }), "{}", gone.log);
+    let statuses: Vec<_> = service.requests().iter().map(|seen| (seen.route, seen.status)).collect();
+    let (create, finalize) = (|status| (Route::Create, status), |status| (Route::Finalize, Some(status)));
+    assert_eq!(statuses[..4], [create(Some(429)), create(None), create(Some(409)), create(Some(200))]);
+    assert_eq!(statuses[4..7], [(Route::PutBlob, Some(201)), finalize(502), finalize(200)]);
+    let (lookup, get) = ((Route::Lookup, Some(200)), |status| (Route::GetBlob, Some(status)));
+    assert_eq!(statuses[7..], [lookup, get(200), lookup, get(404)]);
 }

@@ -116,6 +116,7 @@ fn a_url_works_for_its_method_its_time_and_its_signature_only() {
     let url = caller.download_url("signed");
     assert_eq!(send("PUT", &url, &BLOB, b"bytes").unwrap().status, 403);
     assert_eq!(get(&format!("{url}&timeout=30"), None).status, 200, "own parameters may follow");
+    assert_eq!(get(&format!("{url}&sp=cw"), None).status, 403, "but none of those that are signed");
     caller.service.expire_after_ranges(2);
     assert_eq!(get(&url, Some("bytes=0-1")).status, 206);
     let refused = get(&url, Some("bytes=2-3"));
@@ -138,6 +139,7 @@ fn blocks_have_names_of_one_length_and_the_list_gives_their_order() {
     assert_eq!([block("YWE%3D", b"first "), block("YmI%3D", b"second ")], [201, 201]);
     assert_eq!(block("YWFh", b"longer name"), 400);
     assert_eq!(block("no-base64", b"x"), 400);
+    assert_eq!([block("a+E%3D", b"x"), block("a%2BE%3D", b"x")], [400, 201], "a bare plus sign is a space");
     assert_eq!(block(&"QUFB".repeat(22), b"66 bytes of name"), 400);
     let list = |ids: &[&str]| {
         let tags: String = ids.iter().flat_map(|id| ["<Latest>", id, "</Latest>\n"]).collect();
