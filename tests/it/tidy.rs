@@ -1,9 +1,11 @@
 //! The repository itself: imports go one way, rooms stay small, texts that say the same thing do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use serde_json::{Value, json};
 
 const VALUES: [&str; 12] = [
     "decision", "delta", "digest", "key", "manifest", "moment", "outcome", "paths", "problem", "rebuild", "record",
@@ -131,4 +133,126 @@ fn the_ci_entry_runs_the_readmes_test_command() {
     let entry = fs::read_to_string(root().join(".ci/run")).unwrap();
     assert!(entry.contains("tests/all.sh"));
     assert!(fs::read_to_string(root().join("README.md")).unwrap().contains("tests/all.sh"));
+}
+
+fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Every file that can name another action.
+fn workflows_and_actions() -> Vec<PathBuf> {
+    let workflows = fs::read_dir(root().join(".github/workflows")).unwrap().map(|entry| entry.unwrap().path());
+    let actions = ["action.yml", "dist/hook/action.yml"].map(|file| root().join(file));
+    workflows.chain(actions.into_iter().filter(|path| path.exists())).collect()
+}
+
+#[test]
+fn third_party_actions_are_pinned_by_sha() {
+    let mut pins: BTreeMap<String, String> = BTreeMap::new();
+    for path in workflows_and_actions() {
+        let text = fs::read_to_string(&path).unwrap();
+        let lines = text.lines().map(|line| line.trim().trim_start_matches("- "));
+        for used in lines.filter_map(|line| line.strip_prefix("uses:")).map(str::trim) {
+            if used.starts_with("./") || used.starts_with("$/") {
+                continue;
+            }
+            let place = format!("{}: {used}", path.display());
+            let (action, pin) = used.split_once('@').expect(&place);
+            let (sha, version) = pin.split_once(" # v").expect(&place);
+            assert!(is_hex(sha.trim(), 40), "{place} is not pinned by a full commit id");
+            assert_eq!(version.split('.').filter(|part| part.parse::<u32>().is_ok()).count(), 3, "{place}");
+            let earlier = pins.entry(action.to_owned()).or_insert_with(|| pin.to_owned());
+            assert_eq!(earlier, pin, "{place} has two pins");
+        }
+    }
+    assert!(pins.contains_key("actions/checkout"), "the lines were not found: {pins:?}");
+}
+
+const TARGETS: [&str; 6] = [
+    "aarch64-apple-darwin",
+    "aarch64-pc-windows-msvc",
+    "aarch64-unknown-linux-musl",
+    "x86_64-apple-darwin",
+    "x86_64-pc-windows-msvc",
+    "x86_64-unknown-linux-musl",
+];
+
+/// What is wrong with `dist/release.json` in a commit that declares this version and carries these tags.
+fn release_fault(release: &Value, declared: &str, tags: &[&str]) -> Result<(), String> {
+    let targets = release["targets"].as_object().ok_or("no targets")?;
+    let named = release["version"].as_str();
+    match named {
+        None if release["version"].is_null() && targets.is_empty() => {}
+        None => return Err("binaries without a version".into()),
+        Some(version) => {
+            if !targets.keys().map(String::as_str).collect::<BTreeSet<_>>().iter().eq(&TARGETS) {
+                return Err(format!("other targets: {:?}", targets.keys()));
+            }
+            for (target, binary) in targets {
+                let suffix = if target.contains("windows") { ".exe" } else { "" };
+                let url =
+                    format!("{}/releases/download/v{version}/rekindle-{target}{suffix}", env!("CARGO_PKG_REPOSITORY"));
+                if binary["url"] != url.as_str() || !is_hex(binary["sha256"].as_str().unwrap_or(""), 64) {
+                    return Err(format!("{target}: {binary}"));
+                }
+            }
+        }
+    }
+    // `v1` and the like move; only a tag with all three numbers is a release.
+    for tag in tags.iter().filter_map(|tag| tag.strip_prefix('v')).filter(|tag| tag.split('.').count() == 3) {
+        if named != Some(tag) || declared != tag {
+            return Err(format!("the tag says {tag}, the binaries {named:?}, Cargo.toml {declared}"));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_tagged_commit_names_the_binaries_of_its_own_version() {
+    let release = serde_json::from_slice(&fs::read(root().join("dist/release.json")).unwrap()).unwrap();
+    let tags = Command::new("git").args(["tag", "--points-at", "HEAD"]).current_dir(root()).output().unwrap();
+    let tags = String::from_utf8(tags.stdout).unwrap();
+    release_fault(&release, env!("CARGO_PKG_VERSION"), &tags.lines().collect::<Vec<_>>()).unwrap();
+}
+
+#[test]
+fn a_tag_before_its_binaries_is_refused() {
+    let binary = |version: &str, target: &str| {
+        let suffix = if target.contains("windows") { ".exe" } else { "" };
+        let base = env!("CARGO_PKG_REPOSITORY");
+        json!({
+            "url": format!("{base}/releases/download/v{version}/rekindle-{target}{suffix}"),
+            "sha256": "0123456789abcdef".repeat(4),
+        })
+    };
+    let release = |version: &str| {
+        let targets: BTreeMap<&str, Value> = TARGETS.iter().map(|target| (*target, binary(version, target))).collect();
+        json!({ "version": version, "targets": targets })
+    };
+    let none = json!({ "version": null, "targets": {} });
+    let refused = |release: &Value, declared: &str, tags: &[&str]| release_fault(release, declared, tags).is_err();
+
+    assert_eq!(release_fault(&none, "1.2.3", &[]), Ok(()));
+    assert_eq!(release_fault(&release("1.2.3"), "1.2.3", &["v1", "v1.2.3"]), Ok(()));
+    assert!(refused(&none, "1.2.3", &["v1.2.3"]), "tagged before it was built");
+    assert!(refused(&release("1.2.2"), "1.2.3", &["v1.2.3"]), "the binaries of an earlier version");
+    assert!(refused(&release("1.2.3"), "1.2.2", &["v1.2.3"]), "another version in Cargo.toml");
+
+    let mut short = release("1.2.3");
+    short["targets"][TARGETS[0]]["sha256"] = json!("0123");
+    let mut elsewhere = release("1.2.3");
+    elsewhere["targets"][TARGETS[1]]["url"] = release("1.2.2")["targets"][TARGETS[1]]["url"].clone();
+    let mut fewer = release("1.2.3");
+    fewer["targets"].as_object_mut().unwrap().remove(TARGETS[2]);
+    for wrong in [short, elsewhere, fewer, json!({ "version": null }), json!({ "version": 1, "targets": {} })] {
+        assert!(refused(&wrong, "1.2.3", &[]), "{wrong}");
+    }
+}
+
+#[test]
+fn the_release_builds_every_target_that_is_named() {
+    let workflow = fs::read_to_string(root().join(".github/workflows/release.yml")).unwrap();
+    let mut built: Vec<&str> = workflow.lines().filter_map(|line| line.trim().strip_prefix("- target: ")).collect();
+    built.sort_unstable();
+    assert_eq!(built, TARGETS);
 }

@@ -1,0 +1,18 @@
+// After the job's own steps, however they ended: save. What `main` was told counts, not what the inputs say by now.
+'use strict';
+
+const { meaning, run } = require('./run.js');
+
+async function main() {
+  const { STATE_binary: binary, STATE_state: state } = process.env;
+  if (!binary || !state) {
+    return 0;
+  }
+  // Evaluated anew for this phase. Whoever does not know how the job went lets nothing grow older.
+  const status = process.env['INPUT_JOB-STATUS'];
+  const result = ['success', 'failure', 'cancelled'].includes(status) ? status : 'failure';
+  const code = await run(binary, ['save', '--state', state, '--job-result', result], process.env);
+  return meaning(code, [1]);
+}
+
+main().then((code) => process.exit(code));

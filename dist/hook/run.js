@@ -1,0 +1,50 @@
+// Starts the program for one phase of the job and decides what its end means for the job. No dependencies; Node 20 and later.
+//
+// Only a step like this one is told where the cache service is, so the program runs as its child: the token goes no further.
+'use strict';
+
+const { spawn } = require('node:child_process');
+
+/** Inputs as the program reads them: `INPUT_KEY-ROLL` becomes `REKINDLE_KEY_ROLL`. An empty one says nothing. */
+function environment(env) {
+  const result = { ...env };
+  for (const [name, value] of Object.entries(env)) {
+    const input = /^INPUT_(.+)$/.exec(name)?.[1];
+    if (input && input !== 'BINARY' && input !== 'JOB-STATUS' && value.trim() !== '') {
+      result[`REKINDLE_${input.replace(/-/g, '_')}`] = value;
+    }
+  }
+  return result;
+}
+
+/** Runs the program to its end, also when the job is cancelled meanwhile. Resolves to its exit code, or null if it was killed. */
+function run(binary, args, env) {
+  return new Promise((resolve) => {
+    const child = spawn(binary, args, { stdio: 'inherit', env });
+    for (const signal of ['SIGINT', 'SIGTERM']) {
+      process.on(signal, () => child.kill(signal));
+    }
+    child.on('error', (error) => {
+      warn(`the program cannot be started (${error.code})`);
+      resolve(0);
+    });
+    child.on('exit', (code) => resolve(code));
+  });
+}
+
+function warn(text) {
+  console.log(`::warning title=Rekindle::${text}`);
+}
+
+/** 1 is a warning in strict mode, 2 a wrong input; anything else that is not 0 is our own fault and costs only the cache. */
+function meaning(code, failing) {
+  if (failing.includes(code)) {
+    return code;
+  }
+  if (code !== 0) {
+    warn(code === null ? 'the program was stopped' : `the program ended with code ${code}`);
+  }
+  return 0;
+}
+
+module.exports = { environment, run, meaning };
