@@ -11,6 +11,8 @@
 
 mod support;
 
+mod actions;
+mod actions_faults;
 mod cache_service;
 mod cache_service_faults;
 mod commands;

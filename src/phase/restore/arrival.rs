@@ -32,8 +32,9 @@ pub(super) fn arrive(
     outcome: &mut RestoreOutcome,
 ) -> Arrival {
     let fields = facts.parts.fields();
-    let Some((pack, fit)) = best(store, &fields, Some(roots), &mut outcome.warnings) else {
-        explain_miss(facts, store, outcome);
+    let mut unusable = BTreeSet::new();
+    let Some((pack, fit)) = best(store, &fields, Some(roots), &mut unusable, &mut outcome.warnings) else {
+        explain_miss(facts, store, &unusable, outcome);
         return Arrival::default();
     };
     if fit != Fit::Soft {
@@ -79,11 +80,12 @@ pub(super) fn arrive(
     }
 }
 
-/// The newest entry with equal soft parts, else the newest with equal hard parts; damaged ones are passed over.
+/// The newest entry with equal soft parts, else the newest with equal hard parts; damaged ones are passed over and noted.
 pub(super) fn best<'a>(
     store: &'a dyn Store,
     fields: &KeyFields,
     roots: Option<&[Root]>,
+    unusable: &mut BTreeSet<String>,
     warnings: &mut Warnings,
 ) -> Option<(Pack<'a>, Fit)> {
     for fit in [Fit::Soft, Fit::Hard] {
@@ -95,9 +97,15 @@ pub(super) fn best<'a>(
             }
         };
         for key in keys.iter().take(TRIES) {
+            if unusable.contains(key) {
+                continue;
+            }
             match open(store, key, roots) {
                 Ok(pack) => return Some((pack, fit)),
-                Err(error) => warnings.fault("a stored state is passed over", &error),
+                Err(error) => {
+                    warnings.fault("a stored state is passed over", &error);
+                    unusable.insert(key.clone());
+                }
             }
         }
     }
@@ -181,14 +189,15 @@ fn drop_incomplete(
 }
 
 /// Nothing fits: the newest entry of the same name says which part rolled the key.
-fn explain_miss(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOutcome) {
+fn explain_miss(facts: &Facts, store: &dyn Store, unusable: &BTreeSet<String>, outcome: &mut RestoreOutcome) {
     let fields = facts.parts.fields();
     if let Some(roll) = &outcome.roll {
         // The name is new, so nothing of that name can be compared with.
         let change = PartChange { part: "key-roll".to_owned(), old: String::new(), new: roll.text.clone() };
         outcome.rolled.push(change);
     }
-    let Some(key) = admitted(store, &fields, Fit::Name).ok().and_then(|keys| keys.into_iter().next()) else {
+    let newest = admitted(store, &fields, Fit::Name).ok().and_then(|keys| keys.into_iter().next());
+    let Some(key) = newest.filter(|key| !unusable.contains(key)) else {
         return;
     };
     match Pack::open(store, &key) {

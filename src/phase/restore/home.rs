@@ -27,7 +27,11 @@ pub(super) fn restore(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOut
         damaged: false,
     };
     let complete = holdings(&facts.cargo_home, &facts.locked).is_ok_and(|held| has_everything(facts, &held.names));
-    let found = if complete { None } else { arrival::best(store, &state.parts.fields(), None, &mut outcome.warnings) };
+    let found = if complete {
+        None
+    } else {
+        arrival::best(store, &state.parts.fields(), None, &mut BTreeSet::new(), &mut outcome.warnings)
+    };
     if let Some((pack, _)) = found {
         let manifest = pack.index.manifest.clone();
         if manifest.roots.len() == 1 {
@@ -72,5 +76,5 @@ pub(super) fn restore(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOut
 fn has_everything(facts: &Facts, names: &BTreeSet<String>) -> bool {
     let wanted: BTreeSet<String> = facts.locked.iter().flat_map(|locked| locked.archives().into_keys()).collect();
     let git = facts.locked.iter().flat_map(crate::cargo::lockfile::Locked::git_names).count();
-    !wanted.is_empty() && git == 0 && wanted.is_subset(names)
+    git == 0 && wanted.is_subset(names)
 }

@@ -53,8 +53,8 @@ impl SignedUrl {
     pub(super) fn secrets(&self) -> Vec<String> {
         let raw = self.0.split(['?', '&']).find_map(|pair| pair.strip_prefix("sig=")).map(str::to_owned);
         let mut secrets: Vec<String> = raw.into_iter().chain(self.parameter("sig")).collect();
-        secrets.dedup();
         secrets.retain(|secret| secret.len() >= 8);
+        secrets.dedup();
         secrets
     }
 

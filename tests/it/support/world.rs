@@ -186,6 +186,14 @@ impl World {
         command.envs(&self.env).output().unwrap()
     }
 
+    /// The same with more variables, as a step of a workflow has them.
+    pub(crate) fn rekindle_step(&self, arguments: &[&str], more: &BTreeMap<String, String>) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rekindle"));
+        command.args(arguments).current_dir(self.workspace()).stdin(Stdio::null());
+        scrub(&mut command);
+        command.envs(&self.env).envs(more).output().unwrap()
+    }
+
     fn phase(&self, phase: &str, more: &[&str]) -> String {
         let store = format!("dir:{}", self.store().display());
         let state = self.dir.join("state.json");

@@ -103,6 +103,10 @@ impl CacheService {
         self.state.lock().faults.add(route, fault, times);
     }
 
+    pub(crate) fn clear_faults(&self) {
+        self.state.lock().faults = faults::Faults::default();
+    }
+
     /// For urls that are signed from now on. `se` shows whole seconds, the refusal is exact.
     pub(crate) fn set_url_lifetime(&self, lifetime: Duration) {
         self.state.lock().url_lifetime = SignedDuration::try_from(lifetime).expect("a lifetime that has an end");
