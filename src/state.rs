@@ -31,6 +31,8 @@ pub struct State {
     pub stamped: Stamped,
     /// Access times were set to zero and can be believed.
     pub access_times: bool,
+    /// Entries that would have fitted and could not be used. A new one must not bear the name of one of them.
+    pub passed_over: BTreeSet<String>,
     /// Units that were on disk although no manifest speaks for them, by place.
     pub unknown_units: BTreeSet<String>,
     pub home: HomeState,
@@ -56,6 +58,7 @@ pub struct HomeState {
     pub parts: KeyParts,
     pub manifest: Option<Manifest>,
     pub pack: Option<Parent>,
+    pub passed_over: BTreeSet<String>,
     pub names: BTreeSet<String>,
     pub lost_files: BTreeSet<usize>,
     pub damaged: bool,

@@ -32,10 +32,10 @@ pub(super) fn arrive(
     outcome: &mut RestoreOutcome,
 ) -> Arrival {
     let fields = facts.parts.fields();
-    let mut unusable = BTreeSet::new();
-    let Some((pack, fit)) = best(store, &fields, Some(roots), &mut unusable, &mut outcome.warnings) else {
-        explain_miss(facts, store, &unusable, outcome);
-        return Arrival::default();
+    let mut passed_over = BTreeSet::new();
+    let Some((pack, fit)) = best(store, &fields, Some(roots), &mut passed_over, &mut outcome.warnings) else {
+        explain_miss(facts, store, &passed_over, outcome);
+        return Arrival { passed_over, ..Arrival::default() };
     };
     if fit != Fit::Soft {
         outcome.rolled = facts.parts.diff(&pack.index.manifest.parts);
@@ -76,6 +76,7 @@ pub(super) fn arrive(
         restored: Some(Restored { manifest, pack: own, lost_files, lost_units, damaged }),
         shift,
         doubts,
+        passed_over,
         unknown: BTreeSet::new(),
     }
 }
@@ -85,7 +86,7 @@ pub(super) fn best<'a>(
     store: &'a dyn Store,
     fields: &KeyFields,
     roots: Option<&[Root]>,
-    unusable: &mut BTreeSet<String>,
+    passed_over: &mut BTreeSet<String>,
     warnings: &mut Warnings,
 ) -> Option<(Pack<'a>, Fit)> {
     for fit in [Fit::Soft, Fit::Hard] {
@@ -97,14 +98,14 @@ pub(super) fn best<'a>(
             }
         };
         for key in keys.iter().take(TRIES) {
-            if unusable.contains(key) {
+            if passed_over.contains(key) {
                 continue;
             }
             match open(store, key, roots) {
                 Ok(pack) => return Some((pack, fit)),
                 Err(error) => {
                     warnings.fault("a stored state is passed over", &error);
-                    unusable.insert(key.clone());
+                    passed_over.insert(key.clone());
                 }
             }
         }
@@ -189,7 +190,7 @@ fn drop_incomplete(
 }
 
 /// Nothing fits: the newest entry of the same name says which part rolled the key.
-fn explain_miss(facts: &Facts, store: &dyn Store, unusable: &BTreeSet<String>, outcome: &mut RestoreOutcome) {
+fn explain_miss(facts: &Facts, store: &dyn Store, passed_over: &BTreeSet<String>, outcome: &mut RestoreOutcome) {
     let fields = facts.parts.fields();
     if let Some(roll) = &outcome.roll {
         // The name is new, so nothing of that name can be compared with.
@@ -197,7 +198,7 @@ fn explain_miss(facts: &Facts, store: &dyn Store, unusable: &BTreeSet<String>, o
         outcome.rolled.push(change);
     }
     let newest = admitted(store, &fields, Fit::Name).ok().and_then(|keys| keys.into_iter().next());
-    let Some(key) = newest.filter(|key| !unusable.contains(key)) else {
+    let Some(key) = newest.filter(|key| !passed_over.contains(key)) else {
         return;
     };
     match Pack::open(store, &key) {

@@ -22,6 +22,7 @@ pub(super) fn restore(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOut
         parts,
         manifest: None,
         pack: None,
+        passed_over: BTreeSet::new(),
         names: BTreeSet::new(),
         lost_files: BTreeSet::new(),
         damaged: false,
@@ -30,7 +31,7 @@ pub(super) fn restore(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOut
     let found = if complete {
         None
     } else {
-        arrival::best(store, &state.parts.fields(), None, &mut BTreeSet::new(), &mut outcome.warnings)
+        arrival::best(store, &state.parts.fields(), None, &mut state.passed_over, &mut outcome.warnings)
     };
     if let Some((pack, _)) = found {
         let manifest = pack.index.manifest.clone();

@@ -63,6 +63,7 @@ pub(super) fn arrive(facts: &Facts, roots: &[Root], surveys: &[Survey]) -> Arriv
         doubts: doubts.into_iter().collect(),
         unknown,
         newest,
+        ..Arrival::default()
     }
 }
 

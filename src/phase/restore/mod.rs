@@ -35,6 +35,8 @@ struct Arrival {
     shift: Duration,
     /// Manifest units that cannot be trusted.
     doubts: Vec<(usize, Doubt)>,
+    /// Entries that would have fitted and could not be used.
+    passed_over: BTreeSet<String>,
     /// Units on disk that no manifest speaks for.
     unknown: BTreeSet<(usize, crate::cargo::layout::UnitPlace)>,
     newest: Moment,
@@ -100,6 +102,7 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
         shift: arrival.shift,
         stamped,
         access_times: file_system.reads_leave_traces,
+        passed_over: arrival.passed_over,
         unknown_units: arrival.unknown.iter().map(|(root, place)| unit_name(*root, place)).collect(),
         restored: arrival.restored,
         home,

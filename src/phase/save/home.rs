@@ -62,9 +62,11 @@ pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
     };
     let DeltaPlan { kind, parents, files, stored, stored_bytes: _ } = delta::plan(files, previous.as_ref());
     let mut hasher = FieldHasher::default();
-    held.names.iter().for_each(|name| {
+    // Entries that could not be used, whole or in part, keep their names.
+    let damaged = before.pack.iter().filter(|_| before.damaged).map(|pack| &pack.key);
+    for name in held.names.iter().chain(&before.passed_over).chain(damaged) {
         hasher.field(name);
-    });
+    }
     let state = hasher.finish().short().to_owned();
     let lineage = match (kind, lineage) {
         (DeltaKind::Delta, Some(lineage)) => lineage,

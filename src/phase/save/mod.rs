@@ -159,7 +159,7 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
         complete,
     });
     let plan = delta::plan(files, previous.as_ref());
-    let state = state_digest(&manifest, job.previous().map(|restored| restored.pack.key.as_str()), inputs.attempt);
+    let state = state_digest(&manifest, job.state, inputs.attempt);
     let lineage = match (plan.kind, &previous) {
         (DeltaKind::Delta, Some(previous)) => previous.lineage.to_owned(),
         _ => state.clone(),
@@ -240,11 +240,16 @@ fn parents_are_there(store: &dyn Store, restored: &Restored) -> bool {
     is_there(&restored.pack) && restored.manifest.parents.iter().all(is_there)
 }
 
-/// The live units, what they depend on, and where the run started; no times. A run that is started again gets a name of its
-/// own: the first start may have been killed while it held the name, and nobody can take that back.
-fn state_digest(manifest: &Manifest, restored: Option<&str>, attempt: u32) -> String {
+/// The live units, what they depend on, and where the run started; no times. An entry that could not be used keeps its name,
+/// so what replaces it needs another one. So does a run that is started again: the first start may have been killed while it
+/// held the name, and nobody can take that back.
+fn state_digest(manifest: &Manifest, started: &State, attempt: u32) -> String {
     let mut hasher = FieldHasher::default();
-    hasher.field(restored.unwrap_or_default()).field(if attempt > 1 { attempt.to_string() } else { String::new() });
+    hasher.field(started.restored.as_ref().map_or("", |restored| restored.pack.key.as_str()));
+    hasher.field(if attempt > 1 { attempt.to_string() } else { String::new() });
+    for key in &started.passed_over {
+        hasher.field(key);
+    }
     for unit in &manifest.units {
         hasher.field(record_dir(unit));
         for fingerprint in &unit.fingerprints {
