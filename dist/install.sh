@@ -125,8 +125,8 @@ build() ( # place; in a subshell, because it changes folder and environment
   watching=$!
   result=0
   wait "$building" || result=$?
-  pkill -P "$watching" 2>/dev/null || true
-  kill "$watching" 2>/dev/null || true
+  # Quietly: nobody wants to read that a watch was ended.
+  { pkill -P "$watching" || true; kill "$watching" || true; wait "$watching" || true; } 2>/dev/null
   [ "$result" = 0 ] && keep "$work/target/release/rekindle$suffix" "$1"
 )
 

@@ -83,6 +83,8 @@ pub struct SaveOutcome {
     pub dropped: usize,
     pub live: usize,
     pub secret_units: Vec<String>,
+    /// The job did not succeed, so what it left alone grew no older.
+    pub ageless: bool,
     pub target: Saved,
     pub home: Saved,
     pub seconds: f64,

@@ -80,13 +80,16 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
 
 /// What `save` did.
 pub fn save(outcome: &SaveOutcome) -> Vec<String> {
-    let SaveOutcome { compiled, dropped, live, secret_units, target, home, seconds, warnings: _ } = outcome;
+    let SaveOutcome { compiled, dropped, live, secret_units, ageless, target, home, seconds, warnings: _ } = outcome;
     let mut lines = vec![format!("{} in use, {} compiled, {} dropped", count(*live, "unit"), compiled.len(), dropped)];
     lines.extend(cut("compiled", compiled.clone()));
     lines.extend(cut(
         "left out, because it holds a secret of the environment (pass it at run time instead of at build time)",
         secret_units.clone(),
     ));
+    if *ageless {
+        lines.push("the job did not succeed, so what it did not use grew no older".to_owned());
+    }
     lines.extend(saved("target", target));
     lines.extend(saved("Cargo home", home));
     lines.push(format!("took {seconds:.1} s"));

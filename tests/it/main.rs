@@ -11,6 +11,7 @@
 
 mod support;
 
+mod act;
 mod actions;
 mod actions_faults;
 mod cache_service;

@@ -37,8 +37,9 @@ pub(super) struct Scope {
 }
 
 impl Scope {
+    /// Whoever may write may read; not every server sets both.
     pub(super) fn reads(&self) -> bool {
-        self.permission & READ != 0
+        self.permission & (READ | WRITE) != 0
     }
 
     pub(super) fn writes(&self) -> bool {
