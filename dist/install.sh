@@ -119,14 +119,15 @@ build() ( # place; in a subshell, because it changes folder and environment
   choose_cargo || { say "there is no Rust toolchain that could build it"; exit 1; }
   export CARGO_HOME=$work/home
   say "building from source, once for this machine"
+  set -m # a process group for each of the two, so that no compiler outlives its cargo
   cargo ${toolchain[@]+"${toolchain[@]}"} build --release --locked --manifest-path "$root/Cargo.toml" --target-dir "$work/target" >&2 &
   building=$!
-  (sleep "$limit" && kill "$building" 2>/dev/null && say "the build took longer than $limit s") &
+  (sleep "$limit" && kill -- "-$building" 2>/dev/null && say "the build took longer than $limit s") &
   watching=$!
   result=0
   wait "$building" || result=$?
   # Quietly: nobody wants to read that a watch was ended.
-  { pkill -P "$watching" || true; kill "$watching" || true; wait "$watching" || true; } 2>/dev/null
+  { kill -- "-$watching" || true; wait "$watching" || true; } 2>/dev/null
   [ "$result" = 0 ] && keep "$work/target/release/rekindle$suffix" "$1"
 )
 

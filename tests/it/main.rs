@@ -11,13 +11,17 @@
 
 mod support;
 
+#[cfg(target_os = "linux")]
 mod act;
 mod actions;
 mod actions_faults;
+#[cfg(target_os = "linux")]
 mod cache_service;
 mod cache_service_faults;
 mod commands;
 mod home;
+#[cfg(target_os = "linux")]
+mod install;
 mod keys;
 mod layouts;
 mod liveness;

@@ -122,6 +122,52 @@ fn the_readme_names_every_command_and_option() {
     }
 }
 
+/// Names at the first level below a key of an action's file, in order.
+fn members(action: &str, of: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(action)).unwrap();
+    let lines = text.lines().skip_while(|line| *line != format!("{of}:")).skip(1);
+    let lines = lines.take_while(|line| line.is_empty() || line.starts_with(' '));
+    let own = lines.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    own.map(|line| line.trim().trim_end_matches(':').to_owned()).collect()
+}
+
+/// First cells of the table below this head in the README.
+fn rows(head: &str) -> Vec<String> {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let lines = readme.lines().skip_while(|line| !line.starts_with(head)).skip(2);
+    let lines = lines.take_while(|line| line.starts_with('|'));
+    lines.map(|line| line.split('|').nth(1).unwrap().trim().trim_matches('`').to_owned()).collect()
+}
+
+#[test]
+fn the_actions_inputs_are_those_of_the_program_and_of_the_readme() {
+    let inputs = members("action.yml", "inputs");
+    assert_eq!(inputs.len(), 12);
+    assert_eq!(rows("| input |"), inputs);
+    let mut of_hook = members("dist/hook/action.yml", "inputs");
+    of_hook.retain(|name| name != "binary" && name != "job-status");
+    assert_eq!(of_hook, inputs);
+    // Every one of them is handed on, and the program reads it under the name that the hook gives it.
+    let composite = fs::read_to_string(root().join("action.yml")).unwrap();
+    let help = Command::new(env!("CARGO_BIN_EXE_rekindle")).args(["restore", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for name in &inputs {
+        assert!(composite.contains(&format!("        {name}: ${{{{ inputs.{name} }}}}\n")), "{name} is not handed on");
+        let variable = format!("REKINDLE_{}", name.to_uppercase().replace('-', "_"));
+        assert!(help.contains(&format!("[env: {variable}")), "the program does not read {variable}");
+    }
+}
+
+#[test]
+fn the_actions_outputs_are_those_of_the_program_and_of_the_readme() {
+    let outputs = members("action.yml", "outputs");
+    let printed = rekindle::report::outputs::restore(&rekindle::outcome::RestoreOutcome::default());
+    assert_eq!(printed.map(|(name, _)| name.to_owned()).to_vec(), outputs);
+    assert_eq!(members("dist/hook/action.yml", "outputs"), outputs);
+    assert_eq!(rows("| output |"), outputs);
+}
+
 #[test]
 fn the_changelog_has_the_version() {
     let changelog = fs::read_to_string(root().join("CHANGELOG.md")).unwrap();

@@ -161,6 +161,8 @@ fn project(files: &[(&str, &str)]) -> Project {
     add("lib/src/text.txt", "one");
     add("app/Cargo.toml", &manifest("app", "[dependencies]\nlib = { path = \"../lib\" }\n"));
     add("app/src/main.rs", "fn main() { println!(\"{}\", lib::text()); }\n");
-    files.iter().for_each(|(path, text)| add(path, text));
+    for (path, text) in files {
+        add(path, text);
+    }
     project
 }
