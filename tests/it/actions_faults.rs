@@ -217,3 +217,78 @@ fn a_step_that_is_not_told_where_the_cache_is_says_why() {
     let began = Instant::now();
     warned(&runner.restore(), began, "only `uses:` steps are", "no token");
 }
+
+#[test]
+fn an_upload_in_blocks_that_fails_at_any_stage_costs_one_warning() {
+    let script = "fn main() {\n println!(\"cargo:rerun-if-changed=build.rs\");\n let mut x = 0x9E37_79B9_7F4A_7C15_u64;\n \
+                  let mut bytes = Vec::new();\n while bytes.len() < 20 << 20 { x ^= x << 13; x ^= x >> 7; x ^= x << 17; \
+                  bytes.extend(x.to_le_bytes()); }\n \
+                  std::fs::write(std::path::Path::new(&std::env::var(\"OUT_DIR\").unwrap()).join(\"ballast\"), bytes).unwrap();\n}\n";
+    let mut runner = Runner::with(&[("lib/build.rs", script)]);
+    runner.set("REKINDLE_PATIENCE", PATIENCE);
+    runner.next_machine();
+    runner.restore();
+    runner.world.build();
+    let mut attempt = 1;
+    for (route, fault, cause) in [
+        (Route::PutBlock, Fault::Reset, "reset"),
+        (Route::PutBlock, Fault::Status(503, String::new()), "storage answered 503"),
+        (Route::PutBlockList, Fault::Reset, "reset"),
+        (Route::PutBlockList, Fault::Status(400, "<Error/>".into()), "storage answered 400"),
+        (Route::Finalize, Fault::Reset, "reset"),
+    ] {
+        let row = format!("{route:?} {fault:?}");
+        runner.service.fault(route, fault, usize::MAX);
+        let began = Instant::now();
+        warned(&runner.save(), began, cause, &row);
+        runner.service.clear_faults();
+        // The name is held by the upload that did not end; a second attempt has another one.
+        attempt += 1;
+        runner.set("GITHUB_RUN_ATTEMPT", &attempt.to_string());
+        runner.next_machine();
+        runner.restore();
+        runner.world.build();
+    }
+    assert!(runner.save().log.contains("target: saved"));
+}
+
+#[test]
+fn v1_fails_as_gently_at_every_stage() {
+    let mut runner = Runner::new();
+    runner.set("REKINDLE_PATIENCE", PATIENCE);
+    runner.set("REKINDLE_CACHE_API", "v1");
+    let cold = runner.job();
+    assert!(cold.save.log.contains("target: saved"), "{}", cold.save.log);
+    for (route, fault, cause) in [
+        (Route::V1Lookup, Fault::Reset, "reset"),
+        (Route::V1Lookup, Fault::NotJson(502), "answered 502"),
+        (Route::V1Download, Fault::Reset, "reset"),
+        (Route::V1Download, Fault::Status(404, String::new()), "the entry is gone"),
+    ] {
+        runner.service.fault(route, fault.clone(), usize::MAX);
+        runner.next_machine();
+        let began = Instant::now();
+        warned(&runner.restore(), began, cause, &format!("{route:?} {fault:?}"));
+        assert_eq!(runner.world.build().compiled, cold.compiled);
+        runner.service.clear_faults();
+    }
+    for (number, (route, fault, cause)) in [
+        (Route::V1Reserve, Fault::Reset, "reset"),
+        (Route::V1Reserve, Fault::Status(400, r#"{"message":"too large"}"#.into()), "too large"),
+        (Route::V1Chunk, Fault::Reset, "reset"),
+        (Route::V1Commit, Fault::Status(500, String::new()), "answered 500"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        write(&runner.world.origin().join("lib/src/text.txt"), &format!("edit {number}"));
+        runner.world.commit("edit");
+        runner.next_machine();
+        runner.restore();
+        runner.world.build();
+        runner.service.fault(route, fault.clone(), usize::MAX);
+        let began = Instant::now();
+        warned(&runner.save(), began, cause, &format!("{route:?} {fault:?}"));
+        runner.service.clear_faults();
+    }
+}

@@ -21,6 +21,8 @@ mod cache_service_faults;
 mod commands;
 mod home;
 #[cfg(target_os = "linux")]
+mod hook;
+#[cfg(target_os = "linux")]
 mod install;
 mod keys;
 mod layouts;

@@ -1,0 +1,88 @@
+//! The hook's JavaScript by itself: what it hands to the program, and what it makes of the program's end.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::write;
+
+struct Hook {
+    dir: tempfile::TempDir,
+}
+
+impl Hook {
+    /// With this shell script in the program's place.
+    fn with(script: &str) -> Self {
+        let hook = Self { dir: tempfile::tempdir().unwrap() };
+        write(&hook.path("program"), &format!("#!/bin/sh\n{script}\n"));
+        fs::set_permissions(hook.path("program"), fs::Permissions::from_mode(0o755)).unwrap();
+        hook
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn command(&self, phase: &str) -> Command {
+        let mut command = Command::new("node");
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/hook").join(phase)).stdin(Stdio::null());
+        command.env("GITHUB_STATE", self.path("state")).env("STATE_binary", self.path("program"));
+        command.env("STATE_state", "state.json").env("INPUT_BINARY", self.path("program"));
+        command
+    }
+
+    fn run(&self, phase: &str, env: &[(&str, &str)]) -> (Option<i32>, String) {
+        let Output { status, stdout, .. } = self.command(phase).envs(env.iter().copied()).output().unwrap();
+        (status.code(), String::from_utf8(stdout).unwrap())
+    }
+}
+
+#[test]
+fn inputs_reach_the_program_as_variables_and_empty_ones_do_not() {
+    let hook = Hook::with("echo \"$1\"; env | grep ^REKINDLE_ | sort");
+    let inputs = [("INPUT_KEY-ROLL", "2"), ("INPUT_STORE", " "), ("INPUT_JOB-STATUS", "success"), ("INPUT_KEY", "a")];
+    let (code, said) = hook.run("main.js", &inputs);
+    assert_eq!((code, said.as_str()), (Some(0), "restore\nREKINDLE_KEY=a\nREKINDLE_KEY_ROLL=2\n"));
+    assert_eq!(fs::read_to_string(hook.path("state")).unwrap(), format!("binary={}\n", hook.path("program").display()));
+}
+
+#[test]
+fn only_a_wrong_input_and_strict_mode_fail_the_step() {
+    for (code, main, post) in [(0, 0, 0), (1, 1, 1), (2, 2, 0), (101, 0, 0)] {
+        let hook = Hook::with(&format!("exit {code}"));
+        assert_eq!(hook.run("main.js", &[]).0, Some(main), "main, {code}");
+        assert_eq!(hook.run("post.js", &[]).0, Some(post), "post, {code}");
+    }
+    let hook = Hook::with("kill -9 $$");
+    let (code, said) = hook.run("main.js", &[]);
+    assert_eq!((code, said.as_str()), (Some(0), "::warning title=Rekindle::the program was stopped\n"));
+    fs::remove_file(hook.path("program")).unwrap();
+    let (code, said) = hook.run("main.js", &[]);
+    assert_eq!((code, said.lines().count()), (Some(0), 1), "{said}");
+}
+
+#[test]
+fn the_post_step_says_how_the_job_went_and_needs_a_main_step() {
+    let hook = Hook::with("echo \"$@\"");
+    for (status, result) in [("success", "success"), ("cancelled", "cancelled"), ("", "failure"), ("odd", "failure")] {
+        let (_, said) = hook.run("post.js", &[("INPUT_JOB-STATUS", status)]);
+        assert_eq!(said, format!("save --state state.json --job-result {result}\n"));
+    }
+    assert_eq!(hook.run("post.js", &[("STATE_state", "")]), (Some(0), String::new()));
+}
+
+#[test]
+fn a_cancelled_main_step_waits_for_the_program() {
+    let hook = Hook::with("trap 'sleep 0.3; echo tidied; exit 0' INT; echo ready; while :; do sleep 0.05; done");
+    let child = hook.command("main.js").stdout(Stdio::piped()).spawn().unwrap();
+    let began = Instant::now();
+    while !hook.path("state").exists() && began.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).ends_with("tidied\n"), "{output:?}");
+}
