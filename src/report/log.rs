@@ -15,6 +15,7 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
         key,
         rolled,
         files,
+        lost_files: _,
         bytes,
         seconds,
         stamping,

@@ -20,7 +20,7 @@ pub fn restore(outcome: &RestoreOutcome) -> [(&'static str, String); 5] {
 /// `exact`: everything fits; `partial`: something was restored; `miss`: nothing was.
 pub fn state(outcome: &RestoreOutcome) -> &'static str {
     match outcome.start {
-        Start::Cold | Start::Unknown { .. } => "miss",
+        Start::Cold | Start::Unknown { .. } | Start::Restored { units: 0, .. } => "miss",
         Start::Restored { .. } | Start::Kept { .. } if outcome.is_whole() => "exact",
         Start::Restored { .. } | Start::Kept { .. } => "partial",
     }

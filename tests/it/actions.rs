@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::support::cache_service::{Fault, Route};
-use crate::support::runner::{MAIN, PULL_REQUEST, Runner, files_below};
+use crate::support::runner::{MAIN, PULL_REQUEST, Runner, ballast, files_below};
 use crate::support::write;
 
 #[test]
@@ -61,11 +61,7 @@ fn v1_is_spoken_where_there_is_nothing_else() {
 
 /// Megabytes that do not compress, made by a build script.
 fn with_ballast(size: usize) -> Runner {
-    let script = "fn main() {\n println!(\"cargo:rerun-if-changed=build.rs\");\n let mut x = 0x9E37_79B9_7F4A_7C15_u64;\n \
-                  let mut bytes = Vec::new();\n while bytes.len() < SIZE << 20 { x ^= x << 13; x ^= x >> 7; \
-                  x ^= x << 17; bytes.extend(x.to_le_bytes()); }\n \
-                  std::fs::write(std::path::Path::new(&std::env::var(\"OUT_DIR\").unwrap()).join(\"ballast\"), bytes).unwrap();\n}\n";
-    Runner::with(&[("lib/build.rs", &script.replace("SIZE", &size.to_string()))])
+    Runner::with(&[("lib/build.rs", &ballast(size))])
 }
 
 #[test]

@@ -16,6 +16,8 @@ mod act;
 mod actions;
 mod actions_faults;
 #[cfg(target_os = "linux")]
+mod azurite;
+#[cfg(target_os = "linux")]
 mod cache_service;
 mod cache_service_faults;
 mod commands;

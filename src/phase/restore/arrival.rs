@@ -58,6 +58,7 @@ pub(super) fn arrive(
     let paths: Vec<PathBuf> = roots.iter().map(|root| PathBuf::from(&root.path)).collect();
     let unpacked = pack::unpack(&manifest, &packs, &paths, shift, &BTreeSet::new());
     outcome.files = unpacked.files;
+    outcome.lost_files = unpacked.failed.len();
     outcome.bytes = unpacked.bytes;
 
     let (doubts, lost_files) = drop_incomplete(&manifest, &paths, &unpacked.failed);

@@ -1,6 +1,7 @@
 //! A world of its own for each test: an origin repository, a work tree that is cloned from it, a store and a Cargo home; and the
 //! cache service, where a test needs one.
 
+pub(crate) mod azurite;
 pub(crate) mod cache_service;
 mod project;
 pub(crate) mod raw_http;

@@ -33,9 +33,20 @@ impl Answer {
 
 /// Sends one request on a connection of its own. Silence for half a second ends the answer.
 pub(crate) fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
+    send_within(Duration::from_millis(500), method, url, headers, body)
+}
+
+/// The same with another length of silence.
+pub(crate) fn send_within(
+    silence: Duration,
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Answer> {
     let (host, target) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut stream = TcpStream::connect(host)?;
-    stream.set_read_timeout(Some(Duration::from_millis(500)))?;
+    stream.set_read_timeout(Some(silence))?;
     let mut request = format!("{method} /{target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
     for (name, value) in headers {
         request.extend([*name, ": ", *value, "\r\n"]);

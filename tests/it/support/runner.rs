@@ -53,9 +53,13 @@ impl Runner {
 
     /// More files for the workspace.
     pub(crate) fn with(files: &[(&str, &str)]) -> Self {
+        Self::beside(CacheService::start(), files)
+    }
+
+    /// The same with a cache service that is there already.
+    pub(crate) fn beside(service: CacheService, files: &[(&str, &str)]) -> Self {
         let mut world = World::new("", |_| project(files));
         world.command = vec!["build".into()];
-        let service = CacheService::start();
         Self { world, service, scopes: MAIN, env: BTreeMap::new(), jobs: 0, tokens: RefCell::default() }
     }
 
@@ -125,6 +129,15 @@ impl Runner {
     pub(crate) fn keys(&self) -> Vec<String> {
         self.service.entries().into_iter().map(|entry| entry.key).collect()
     }
+}
+
+/// A build script that makes megabytes which do not compress.
+pub(crate) fn ballast(size: usize) -> String {
+    let script = "fn main() {\n println!(\"cargo:rerun-if-changed=build.rs\");\n let mut x = 0x9E37_79B9_7F4A_7C15_u64;\n \
+                  let mut bytes = Vec::new();\n while bytes.len() < SIZE << 20 { x ^= x << 13; x ^= x >> 7; \
+                  x ^= x << 17; bytes.extend(x.to_le_bytes()); }\n \
+                  std::fs::write(std::path::Path::new(&std::env::var(\"OUT_DIR\").unwrap()).join(\"ballast\"), bytes).unwrap();\n}\n";
+    script.replace("SIZE", &size.to_string())
 }
 
 /// Every file below a folder.

@@ -15,7 +15,7 @@ pub(super) enum Permission {
 }
 
 impl Permission {
-    fn letters(self) -> &'static str {
+    pub(super) fn letters(self) -> &'static str {
         match self {
             Self::Read => "r",
             Self::Write => "cw",

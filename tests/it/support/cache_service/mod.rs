@@ -20,14 +20,16 @@ mod wire;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::body::Bytes;
 use jiff::SignedDuration;
 use tokio::runtime::Runtime;
 
+pub(crate) use exchange::percent_encode;
 pub(crate) use faults::Fault;
 pub(crate) use log::{Route, Seen};
 use state::State;
 pub(crate) use state::StoredEntry;
+
+use super::azurite::Container;
 
 /// Longer than any test, shorter than a job.
 const TOKEN_LIFETIME: SignedDuration = SignedDuration::from_hours(6);
@@ -41,11 +43,21 @@ pub(crate) struct CacheService {
 
 impl CacheService {
     pub(crate) fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// Signed urls lead into this container, and nothing of v2's blobs is held here. What happens there is neither in the log
+    /// nor can it have faults; and v1 stays as it is.
+    pub(crate) fn start_with_blobs_in(container: Container) -> Self {
+        Self::start_with(Some(container))
+    }
+
+    fn start_with(container: Option<Container>) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
         let listener = runtime.block_on(wire::Listener::bind()).expect("a free port");
         let url = format!("http://127.0.0.1:{}", listener.port());
-        let state = Shared(Arc::new(Mutex::new(State::new(&url))));
+        let state = Shared(Arc::new(Mutex::new(State::new(&url, container))));
         runtime.spawn(server::run(listener, state.clone()));
         Self { state, url: format!("{url}/"), runtime: Some(runtime) }
     }
@@ -71,12 +83,16 @@ impl CacheService {
 
     /// The bytes behind the newest finished entry with this key.
     pub(crate) fn blob(&self, key: &str) -> Vec<u8> {
-        self.state.lock().newest(key).blob.content().unwrap_or_else(|| panic!("the blob of `{key}` is lost")).to_vec()
+        let mut state = self.state.lock();
+        let id = state.newest(key).id;
+        state.content(id).unwrap_or_else(|| panic!("the blob of `{key}` is lost"))
     }
 
     /// Changes the bytes behind the back of the service: what lookups say stays as it was.
     pub(crate) fn replace_blob(&self, key: &str, bytes: Vec<u8>) {
-        self.state.lock().newest(key).blob.put(Bytes::from(bytes));
+        let mut state = self.state.lock();
+        let id = state.newest(key).id;
+        state.replace(id, bytes);
     }
 
     /// Lookups miss from now on, urls that are already out lead nowhere, and the keys are free again.
@@ -86,7 +102,9 @@ impl CacheService {
 
     /// Lookups still hit, reading answers 404: an eviction between the two.
     pub(crate) fn lose_blob(&self, key: &str) {
-        self.state.lock().newest(key).blob.lose();
+        let mut state = self.state.lock();
+        let id = state.newest(key).id;
+        state.lose(id);
     }
 
     /// What was asked so far, in the order of the answers.
@@ -110,6 +128,11 @@ impl CacheService {
     /// For urls that are signed from now on. `se` shows whole seconds, the refusal is exact.
     pub(crate) fn set_url_lifetime(&self, lifetime: Duration) {
         self.state.lock().url_lifetime = SignedDuration::try_from(lifetime).expect("a lifetime that has an end");
+    }
+
+    /// The next `times` urls that this route gives out ran out an hour ago.
+    pub(crate) fn give_out_expired_urls(&self, route: Route, times: usize) {
+        self.state.lock().expired_urls.insert(route, times);
     }
 
     /// Every url is refused once it has served this many GETs.

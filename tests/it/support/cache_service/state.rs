@@ -1,5 +1,6 @@
 //! The tables of the service: entries in their scopes, and the settings that a test has made.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -7,8 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::content::Content;
 use super::faults::Faults;
 use super::grants::{Grants, Permission};
-use super::log::Seen;
+use super::log::{Route, Seen};
 use super::token::{Token, Tokens};
+use crate::support::azurite::Container;
 
 /// What a download url lives in production.
 const URL_LIFETIME: Duration = Duration::from_secs(600);
@@ -49,10 +51,14 @@ pub(super) struct State {
     pub(super) blob_origin: String,
     pub(super) tokens: Tokens,
     pub(super) entries: Vec<Entry>,
+    /// Where the blobs of v2 are, if not in the entries.
+    container: Option<Container>,
     pub(super) grants: Grants,
     pub(super) log: Vec<Seen>,
     pub(super) faults: Faults,
     pub(super) url_lifetime: SignedDuration,
+    /// By the route that gives them out.
+    pub(super) expired_urls: BTreeMap<Route, usize>,
     pub(super) gets_per_url: usize,
     pub(super) ignores_ranges: bool,
     last_id: u64,
@@ -60,16 +66,18 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(origin: &str) -> Self {
+    pub(super) fn new(origin: &str, container: Option<Container>) -> Self {
         Self {
             origin: origin.to_owned(),
             blob_origin: origin.to_owned(),
             tokens: Tokens::default(),
             entries: Vec::new(),
+            container,
             grants: Grants::default(),
             log: Vec::new(),
             faults: Faults::default(),
             url_lifetime: SignedDuration::try_from(URL_LIFETIME).expect("a short duration"),
+            expired_urls: BTreeMap::new(),
             gets_per_url: usize::MAX,
             ignores_ranges: false,
             last_id: 0,
@@ -130,8 +138,58 @@ impl State {
 
     /// An address for the blob that needs no token.
     pub(super) fn sign(&mut self, id: u64, permission: Permission) -> String {
-        let query = self.grants.sign(id, permission, self.url_lifetime);
+        let lifetime = self.next_lifetime(permission);
+        if let Some(container) = &self.container {
+            let expires = Timestamp::now().saturating_add(lifetime).expect("a duration without calendar units");
+            return container.sign(&blob_name(id), permission.letters(), expires);
+        }
+        let query = self.grants.sign(id, permission, lifetime);
         format!("{}{}{id}?{query}", self.blob_origin, super::log::BLOBS)
+    }
+
+    fn next_lifetime(&mut self, permission: Permission) -> SignedDuration {
+        let route = match permission {
+            Permission::Read => Route::Lookup,
+            Permission::Write => Route::Create,
+        };
+        match self.expired_urls.get_mut(&route) {
+            Some(times @ 1..) => {
+                *times -= 1;
+                SignedDuration::from_hours(-1)
+            }
+            _ => self.url_lifetime,
+        }
+    }
+
+    /// How much was uploaded for an entry, if anything was.
+    pub(super) fn length(&self, id: u64) -> Option<u64> {
+        match &self.container {
+            Some(container) => container.length(&blob_name(id)),
+            None => Some(self.entry(id)?.blob.content()?.len() as u64),
+        }
+    }
+
+    pub(super) fn content(&self, id: u64) -> Option<Vec<u8>> {
+        match &self.container {
+            Some(container) => container.content(&blob_name(id)),
+            None => Some(self.entry(id)?.blob.content()?.to_vec()),
+        }
+    }
+
+    pub(super) fn replace(&mut self, id: u64, bytes: Vec<u8>) {
+        if let Some(container) = &self.container {
+            container.replace(&blob_name(id), &bytes);
+        } else if let Some(entry) = self.entry_mut(id) {
+            entry.blob.put(bytes.into());
+        }
+    }
+
+    pub(super) fn lose(&mut self, id: u64) {
+        if let Some(container) = &self.container {
+            container.delete(&blob_name(id));
+        } else if let Some(entry) = self.entry_mut(id) {
+            entry.blob.lose();
+        }
     }
 
     /// The same for v1, where the archive lies at the cache service itself.
@@ -156,6 +214,16 @@ impl State {
     }
 
     pub(super) fn evict(&mut self, key_prefix: &str) {
-        self.entries.retain(|entry| !entry.starts_with(key_prefix));
+        let evicted: Vec<u64> =
+            self.entries.iter().filter(|entry| entry.starts_with(key_prefix)).map(|entry| entry.id).collect();
+        for id in evicted {
+            self.lose(id);
+            self.entries.retain(|entry| entry.id != id);
+        }
     }
+}
+
+/// In a container of its own, in the form that production has.
+fn blob_name(id: u64) -> String {
+    format!("{:03x}-{id}", id % 0x1000)
 }

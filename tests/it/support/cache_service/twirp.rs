@@ -53,16 +53,16 @@ fn finalize(state: &mut State, token: &Token, key: &str, version: &str, request:
     };
     let size = int64(request.get("size_bytes")).ok_or_else(|| invalid("size_bytes is not a number"))?;
     let missing = || twirp_error(StatusCode::NOT_FOUND, "not_found", "cache entry not found");
-    let entry = state.in_scope(key, version, &scope).ok_or_else(missing)?;
-    let Some(content) = entry.blob.content() else {
+    let id = state.in_scope(key, version, &scope).ok_or_else(missing)?.id;
+    let Some(length) = state.length(id) else {
         return Ok(refused("cache entry has not been uploaded"));
     };
-    if content.is_empty() || content.len() as u64 != size {
-        return Ok(refused(&format!("size_bytes is {size}, but {} bytes were uploaded", content.len())));
+    if length == 0 || length != size {
+        return Ok(refused(&format!("size_bytes is {size}, but {length} bytes were uploaded")));
     }
     // A second time is not an error: the first answer may have been lost.
-    entry.size = Some(size);
-    Ok(json_reply(StatusCode::OK, &json!({ "ok": true, "entry_id": entry.id.to_string(), "message": "" })))
+    state.entry_mut(id).ok_or_else(missing)?.size = Some(size);
+    Ok(json_reply(StatusCode::OK, &json!({ "ok": true, "entry_id": id.to_string(), "message": "" })))
 }
 
 fn lookup(state: &mut State, token: &Token, key: String, version: &str, request: &Value) -> Result<Reply, Reply> {
