@@ -34,6 +34,12 @@ impl Digest {
         &self.0
     }
 
+    /// The 32 bytes that the digits stand for.
+    pub fn bytes(&self) -> Vec<u8> {
+        let digits = self.0.as_bytes().chunks(2).filter_map(|pair| std::str::from_utf8(pair).ok());
+        digits.filter_map(|pair| u8::from_str_radix(pair, 16).ok()).collect()
+    }
+
     /// The first 16 digits: what a key field shows.
     pub fn short(&self) -> &str {
         self.0.get(..16).unwrap_or(&self.0)

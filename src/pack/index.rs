@@ -13,8 +13,9 @@ const SKIPPABLE: u32 = 0x184D_2A5A;
 const MAGIC: &[u8; 8] = b"REKINDLE";
 /// Magic number and length of a skippable frame.
 pub(super) const FRAME_HEAD: u64 = 8;
-/// The trailer with its frame head: magic, offset, length.
-pub(super) const TRAILER: u64 = FRAME_HEAD + 24;
+/// The trailer with its frame head: magic, offset, length and digest of the index.
+pub(super) const TRAILER: u64 = FRAME_HEAD + 24 + DIGEST;
+const DIGEST: u64 = 32;
 /// No honest index comes near this.
 const MAX_INDEX: u64 = 1 << 30;
 
@@ -37,6 +38,8 @@ pub struct FrameInfo {
 pub(super) enum IndexError {
     #[error("it is no pack, or it was cut")]
     NoTrailer,
+    #[error("its index is damaged")]
+    Damaged,
     #[error("its index does not decompress: {0}")]
     Compression(std::io::Error),
     #[error("its index is not readable: {0}")]
@@ -52,8 +55,8 @@ impl Index {
         let body = zstd::encode_all(json.as_slice(), 3).map_err(IndexError::Compression)?;
         let digest = Digest::of(&body);
         let mut bytes = skippable(&body);
-        let trailer: Vec<u8> =
-            [MAGIC.as_slice(), &(offset + FRAME_HEAD).to_le_bytes(), &(body.len() as u64).to_le_bytes()].concat();
+        let (offset, len) = ((offset + FRAME_HEAD).to_le_bytes(), (body.len() as u64).to_le_bytes());
+        let trailer: Vec<u8> = [MAGIC.as_slice(), &offset, &len, &digest.bytes()].concat();
         bytes.extend(skippable(&trailer));
         Ok((bytes, digest))
     }
@@ -67,8 +70,7 @@ impl Index {
 
     /// Where the index of a pack lies, from the last `TRAILER` bytes of it.
     pub(super) fn locate(trailer: &[u8], pack_size: u64) -> Result<(u64, u64), IndexError> {
-        let head = usize::try_from(FRAME_HEAD).unwrap_or_default();
-        let body = trailer.get(head..).filter(|body| body.starts_with(MAGIC)).ok_or(IndexError::NoTrailer)?;
+        let body = trailer_body(trailer)?;
         let number = |at: usize| {
             let bytes: Option<[u8; 8]> = body.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
             bytes.map(u64::from_le_bytes).ok_or(IndexError::NoTrailer)
@@ -78,9 +80,13 @@ impl Index {
         if fits { Ok((offset, len)) } else { Err(IndexError::NoTrailer) }
     }
 
-    /// Reads an index and refuses one that would make later code look where nothing is.
-    pub(super) fn decode(body: &[u8]) -> Result<(Self, Digest), IndexError> {
+    /// Reads an index and refuses one that is not what its trailer says, or that would make later code look where nothing is.
+    pub(super) fn decode(body: &[u8], trailer: &[u8]) -> Result<(Self, Digest), IndexError> {
         use std::io::Read;
+        let digest = Digest::of(body);
+        if trailer_body(trailer)?.get(24..) != Some(digest.bytes().as_slice()) {
+            return Err(IndexError::Damaged);
+        }
         let mut json = Vec::new();
         let decoder = zstd::Decoder::new(body).map_err(IndexError::Compression)?;
         decoder.take(MAX_INDEX).read_to_end(&mut json).map_err(IndexError::Compression)?;
@@ -91,8 +97,13 @@ impl Index {
         }
         let index: Self = serde_json::from_slice(&json)?;
         index.manifest.check()?;
-        Ok((index, Digest::of(body)))
+        Ok((index, digest))
     }
+}
+
+fn trailer_body(trailer: &[u8]) -> Result<&[u8], IndexError> {
+    let head = usize::try_from(FRAME_HEAD).unwrap_or_default();
+    trailer.get(head..).filter(|body| body.starts_with(MAGIC)).ok_or(IndexError::NoTrailer)
 }
 
 #[derive(Deserialize)]

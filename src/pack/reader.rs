@@ -38,15 +38,16 @@ impl<'a> Pack<'a> {
         let bytes = store.size(key)?;
         ensure!(bytes > TRAILER, "`{key}` is no pack, or it was cut");
         let head = store.read(key, 0, FRAME_HEAD)?;
-        let (offset, len, base) = if let Some(len) = Index::leading(&head, bytes) {
-            (FRAME_HEAD, len, FRAME_HEAD + len + TRAILER)
+        let unusable = || format!("cannot use `{key}`");
+        let (trailer, offset, len, base) = if let Some(len) = Index::leading(&head, bytes) {
+            (store.read(key, FRAME_HEAD + len, TRAILER)?, FRAME_HEAD, len, FRAME_HEAD + len + TRAILER)
         } else {
             let trailer = store.read(key, bytes - TRAILER, TRAILER)?;
-            let (offset, len) = Index::locate(&trailer, bytes).with_context(|| format!("cannot use `{key}`"))?;
-            (offset, len, 0)
+            let (offset, len) = Index::locate(&trailer, bytes).with_context(unusable)?;
+            (trailer, offset, len, 0)
         };
         let body = store.read(key, offset, len)?;
-        let (index, sha256) = Index::decode(&body).with_context(|| format!("cannot use `{key}`"))?;
+        let (index, sha256) = Index::decode(&body, &trailer).with_context(unusable)?;
         let end = index.frames.iter().map(|info| base.saturating_add(info.offset).saturating_add(info.len)).max();
         ensure!(end.unwrap_or(0) <= bytes, "`{key}` was cut: it has {bytes} bytes and needs {}", end.unwrap_or(0));
         Ok(Self { store, key: key.to_owned(), sha256, bytes, index, base })
