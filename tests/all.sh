@@ -21,6 +21,12 @@ AZURITE=3.37.0
 
 step() { printf '\n== %s\n' "$*"; }
 
+# Node trusts what the system trusts.
+system_certificates=/etc/ssl/certs/ca-certificates.crt
+if [ -z "${NODE_EXTRA_CA_CERTS:-}" ] && [ -r "$system_certificates" ]; then
+  export NODE_EXTRA_CA_CERTS=$system_certificates
+fi
+
 # The newest index is asked for only when something is missing.
 apt_ready=
 apt() {
@@ -58,7 +64,7 @@ has_module() { # name, version
   grep -qs "\"version\": \"$2\"" "$tools/npm/node_modules/$1/package.json"
 }
 if ! has_module @actions/cache "$ACTIONS_CACHE" || ! has_module azurite "$AZURITE"; then
-  npm install --silent --prefix "$tools/npm" --no-fund --no-audit "@actions/cache@$ACTIONS_CACHE" "azurite@$AZURITE"
+  npm install --loglevel error --prefix "$tools/npm" --no-fund --no-audit "@actions/cache@$ACTIONS_CACHE" "azurite@$AZURITE"
 fi
 if ! cargo nextest --version >/dev/null 2>&1; then
   cargo install --quiet --locked --root "$tools" "cargo-nextest@$NEXTEST"
