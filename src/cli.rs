@@ -23,6 +23,8 @@ pub enum Command {
     Restore(RestoreArgs),
     /// Store what the job changed
     Save(SaveArgs),
+    /// Say why units were compiled: by a command, or since the last `restore`
+    Explain(ExplainArgs),
     /// Prove the promise on a checkout: build, save, wipe, restore, build, edit, build
     Try(TryArgs),
     /// Print the parts of the key, or explain how two keys differ
@@ -105,6 +107,22 @@ pub enum JobResultArg {
     Success,
     Failure,
     Cancelled,
+}
+
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// A workspace, as `root` or `root -> target`; repeat it for several [default: the current folder]
+    #[arg(long = "workspace", value_name = "LINE")]
+    pub workspaces: Vec<String>,
+    /// The state file of the `restore` to compare with [default: the one of the current folder]
+    #[arg(long, value_name = "STATE", conflicts_with = "command")]
+    pub since: Option<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The command to run and explain, as in `rekindle explain -- cargo test`
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
 }
 
 #[derive(Debug, Args)]

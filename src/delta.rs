@@ -189,6 +189,8 @@ mod tests {
             units: Vec::new(),
             packages: Vec::new(),
             env: BTreeMap::new(),
+            locked: BTreeSet::new(),
+            pruned: BTreeSet::new(),
             history: Vec::new(),
         }
     }

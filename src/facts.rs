@@ -1,6 +1,6 @@
 //! Gathers what the key is made of: everything that can be known before any manifest is read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -75,6 +75,19 @@ impl Facts {
             }
         }
         roots
+    }
+
+    /// Locked packages, as `name version`, members included.
+    pub fn locked_names(&self) -> BTreeSet<String> {
+        let packages = self.locked.iter().flat_map(|locked| &locked.packages);
+        packages.map(|package| format!("{} {}", package.name, package.version)).collect()
+    }
+
+    /// Folders of the packages whose files can change, by name.
+    pub fn package_dirs(&self) -> HashMap<String, PathBuf> {
+        let vendored = self.vendored.iter().map(|package| (package.name.clone(), package.dir.clone()));
+        let own = self.workspaces.iter().flat_map(|workspace| &workspace.packages);
+        vendored.chain(own.map(|package| (package.name.clone(), package.dir.clone()))).collect()
     }
 
     /// Where inputs lie, and where only outputs do.

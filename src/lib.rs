@@ -30,16 +30,20 @@
 //! the environment.
 
 pub mod cargo;
+pub mod cause;
 pub mod cli;
 pub mod decision;
 pub mod delta;
 pub mod digest;
 pub mod disk;
+pub mod evidence;
 pub mod facts;
 pub mod git;
 pub mod github;
 pub mod host;
 pub mod inputs;
+pub mod inspect;
+pub mod inspection;
 pub mod key;
 pub mod libraries;
 pub mod manifest;
@@ -55,6 +59,7 @@ pub mod rebuild;
 pub mod record;
 pub mod report;
 pub mod secrets;
+pub mod snapshot;
 pub mod sources;
 pub mod stamp;
 pub mod state;

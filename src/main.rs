@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use rekindle::cli::{Cli, Command, KeyArgs, MtimeArgs, RestoreArgs, SaveArgs, TryArgs};
+use rekindle::cli::{Cli, Command, ExplainArgs, KeyArgs, MtimeArgs, RestoreArgs, SaveArgs, TryArgs};
 use rekindle::git::TimeOf;
 use rekindle::github::GithubToken;
 use rekindle::inputs::{RawInputs, SaveWishes, Strictness, Summary, default_state};
 use rekindle::phase::{self, try_it::TryInputs};
 use rekindle::problem::{Warning, Warnings, WrongInput};
-use rekindle::report::{log, outputs, summary, table};
+use rekindle::report::{self, log, outputs, summary, table};
 use rekindle::workflow;
 
 fn main() -> ExitCode {
@@ -25,6 +25,7 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Restore(args) => restore(args),
         Command::Save(args) => save(args),
+        Command::Explain(args) => explain(args),
         Command::Try(args) => try_it(args),
         Command::Key(args) => key(args),
         Command::Mtime(args) => mtime(&args),
@@ -59,6 +60,7 @@ fn save(args: SaveArgs) -> Result<ExitCode> {
     match phase::save::run(&path, wishes, job_result.into()) {
         Ok((state, outcome)) => {
             print(&log::save(&outcome))?;
+            fs_err::write(path.with_extension("report.json"), report::json::job(&state.outcome, &outcome)?)?;
             if state.inputs.summary == Summary::Written {
                 workflow::summary(&summary::markdown(&state.inputs.job, &state.outcome, &outcome))?;
             }
@@ -83,6 +85,19 @@ fn conclude(strict: Strictness, warnings: &Warnings) -> Result<ExitCode> {
     print(&lines)?;
     let failed = strict == Strictness::Strict && !warnings.is_empty();
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn explain(args: ExplainArgs) -> Result<ExitCode> {
+    let ExplainArgs { workspaces, since, json, command } = args;
+    let inputs = RawInputs { workspaces, ..RawInputs::default() }.resolve()?;
+    let (inspection, code) = if command.is_empty() {
+        (phase::explain::since(&since.unwrap_or(inputs.state))?, ExitCode::SUCCESS)
+    } else {
+        let (inspection, status) = phase::explain::command(&inputs, &command)?;
+        (inspection, status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+    };
+    print(&if json { vec![report::json::inspection(&inspection)?] } else { log::inspection(&inspection) })?;
+    Ok(code)
 }
 
 fn try_it(args: TryArgs) -> Result<ExitCode> {

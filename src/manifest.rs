@@ -4,7 +4,7 @@
 //! time rests on that. It is read from places that others can write to, so nothing in it is believed before it is checked:
 //! paths by `pack::reader`, indices by `Manifest::check`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -30,6 +30,12 @@ pub struct Manifest {
     pub packages: Vec<PackageRecord>,
     /// Environment variables that units track, with what they were.
     pub env: BTreeMap<String, EnvRecord>,
+    /// Locked packages, as `name version`, members included.
+    #[serde(default)]
+    pub locked: BTreeSet<String>,
+    /// Units that were dropped lately, as `package target`.
+    #[serde(default)]
+    pub pruned: BTreeSet<String>,
     /// The last runs, newest last.
     pub history: Vec<RunRecord>,
 }

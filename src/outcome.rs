@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decision::SkipReason;
 use crate::delta::DeltaKind;
+use crate::inspection::Inspection;
 use crate::key::{Fit, PartChange};
 use crate::problem::Warnings;
 use crate::rebuild::{Doubt, Touch};
@@ -82,6 +83,8 @@ pub struct HomeOutcome {
 #[derive(Debug, Default)]
 pub struct SaveOutcome {
     pub compiled: Vec<String>,
+    /// Every unit of the job, and why it was compiled if it was.
+    pub inspection: Inspection,
     pub dropped: usize,
     pub live: usize,
     pub secret_units: Vec<String>,

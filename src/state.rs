@@ -17,6 +17,7 @@ use crate::manifest::{Manifest, Parent};
 use crate::moment::Moment;
 use crate::outcome::RestoreOutcome;
 use crate::record::Stamped;
+use crate::snapshot::Snapshot;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct State {
@@ -36,6 +37,11 @@ pub struct State {
     /// Units that were on disk although no manifest speaks for them, by place.
     pub unknown_units: BTreeSet<String>,
     pub home: HomeState,
+    /// What the target said when the job began.
+    pub before: Snapshot,
+    /// Units that Cargo was made to rebuild, and sources that were made to look new, with the reason.
+    pub forced: BTreeMap<String, String>,
+    pub touched: BTreeMap<String, String>,
     pub inputs: Inputs,
     pub outcome: RestoreOutcome,
 }

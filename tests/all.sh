@@ -86,7 +86,7 @@ zizmor --offline --quiet --persona=auditor action.yml dist .github
 for script in dist/hook/*.js tests/e2e/*.mjs; do node --check "$script"; done
 
 step "tests"
-cargo nextest run --locked
+cargo nextest run --locked --no-fail-fast
 
 if [ "${REKINDLE_FULL:-}" = 1 ]; then
   step "long histories"

@@ -3,15 +3,41 @@
 //! The schema changes between Cargo versions, so unknown fields and unknown kinds of local input are passed over. The JSON is
 //! for people as far as Cargo is concerned; a unit without it is still a unit.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer};
 use serde_json::Value;
 
+use crate::snapshot::{DepField, Fields};
+
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub struct Fingerprint {
-    #[serde(default)]
+    #[serde(deserialize_with = "lenient")]
+    rustc: u64,
+    #[serde(deserialize_with = "lenient")]
+    features: String,
+    #[serde(deserialize_with = "lenient")]
+    declared_features: String,
+    #[serde(deserialize_with = "lenient")]
+    target: u64,
+    #[serde(deserialize_with = "lenient")]
+    profile: u64,
+    #[serde(deserialize_with = "lenient")]
+    path: u64,
+    #[serde(deserialize_with = "lenient")]
     deps: Vec<Value>,
-    #[serde(default)]
+    #[serde(deserialize_with = "lenient")]
     local: Vec<Value>,
+    #[serde(deserialize_with = "lenient")]
+    rustflags: Vec<String>,
+    #[serde(deserialize_with = "lenient")]
+    config: u64,
+    #[serde(deserialize_with = "lenient")]
+    compile_kind: u64,
+    #[serde(flatten)]
+    unknown: HashMap<String, Value>,
 }
 
 /// One thing besides the compiler's settings that a unit's freshness rests on.
@@ -41,6 +67,32 @@ impl Fingerprint {
         self.deps.iter().filter_map(hash).map(spell).collect()
     }
 
+    /// What Cargo compared, for comparing it once more.
+    pub fn fields(&self) -> Fields {
+        let Self { rustc, features, declared_features, target, profile, path, deps, local, .. } = self;
+        // Lists are written as the text of a list.
+        let list = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| vec![text.to_owned()]);
+        let dep = |dep: &Value| {
+            let parts = dep.as_array()?;
+            Some(DepField { name: parts.get(1)?.as_str()?.to_owned(), hash: spell(parts.last()?.as_u64()?) })
+        };
+        let newest = local.iter().find_map(|local| local.get("Precalculated")?.as_str());
+        Fields {
+            rustc: *rustc,
+            features: list(features),
+            declared_features: list(declared_features),
+            target: *target,
+            path: *path,
+            profile: *profile,
+            rustflags: self.rustflags.clone(),
+            config: self.config,
+            compile_kind: self.compile_kind,
+            newest_file: newest.map(str::to_owned),
+            deps: deps.iter().filter_map(dep).collect(),
+            unknown: self.unknown.len(),
+        }
+    }
+
     pub fn locals(&self) -> Vec<Local> {
         self.local.iter().map(Local::read).collect()
     }
@@ -68,6 +120,15 @@ impl Local {
             _ => Self::Unknown,
         }
     }
+}
+
+/// A field of another type than it had is as good as one that is not there.
+fn lenient<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned + Default,
+{
+    Ok(serde_json::from_value(Value::deserialize(deserializer)?).unwrap_or_default())
 }
 
 /// Hash files hold the little-endian bytes of the number as hex.

@@ -13,6 +13,8 @@ pub mod layout;
 pub mod liveness;
 pub mod lockfile;
 pub mod macros;
+pub mod named;
+pub mod snapshot;
 pub mod toolchain;
 pub mod units;
 pub mod vendor;

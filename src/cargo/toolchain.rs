@@ -56,3 +56,14 @@ fn first_line(program: &OsString) -> String {
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     text.lines().next().unwrap_or_default().trim().to_owned()
 }
+
+/// `rustc -vV` of every toolchain that rustup has installed; none where there is no rustup.
+pub fn installed() -> Vec<String> {
+    let run = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let listed = run("rustup", &["toolchain", "list"]).unwrap_or_default();
+    let names = listed.lines().filter_map(|line| line.split_whitespace().next());
+    names.filter_map(|name| run("rustup", &["run", name, "rustc", "-vV"])).collect()
+}

@@ -80,6 +80,16 @@ impl DiskUnit {
             .flat_map(Fingerprint::locals)
     }
 
+    /// Variables that the unit depends on, by a build script's wish or because the compiler read them.
+    pub fn tracked_env(&self) -> impl Iterator<Item = (String, Option<String>)> + '_ {
+        let scripts = self.locals().filter_map(|local| match local {
+            Local::RerunIfEnvChanged { name, value } => Some((name, value)),
+            _ => None,
+        });
+        let compiler = self.fingerprints.iter().filter_map(|fingerprint| fingerprint.dep_info.as_ref());
+        scripts.chain(compiler.flat_map(|info| info.env.iter().cloned()))
+    }
+
     /// Where the fingerprint lies, relative to the root.
     pub fn fingerprint_dir(&self) -> String {
         fingerprint_dir(&self.place)

@@ -1,7 +1,10 @@
 //! The short form of an outcome, for a job's log: one line per fact, reasons with old and new value. Warnings go apart.
 
+use std::fmt::Write;
+
 use crate::decision::SkipReason;
 use crate::delta::DeltaKind;
+use crate::inspection::{Inspection, Rebuild};
 use crate::key::{Fit, KeyParts, PartChange};
 use crate::outcome::{MtimeOutcome, RestoreOutcome, Roll, RollSource, SaveOutcome, Saved, Start};
 
@@ -81,9 +84,25 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
 
 /// What `save` did.
 pub fn save(outcome: &SaveOutcome) -> Vec<String> {
-    let SaveOutcome { compiled, dropped, live, secret_units, ageless, target, home, seconds, warnings: _ } = outcome;
-    let mut lines = vec![format!("{} in use, {} compiled, {} dropped", count(*live, "unit"), compiled.len(), dropped)];
-    lines.extend(cut("compiled", compiled.clone()));
+    let SaveOutcome {
+        compiled: _,
+        inspection,
+        dropped,
+        live,
+        secret_units,
+        ageless,
+        target,
+        home,
+        seconds,
+        warnings: _,
+    } = outcome;
+    let compiled = inspection.compiled().count();
+    let mut lines = vec![format!("{} in use, {compiled} compiled, {dropped} dropped", count(*live, "unit"))];
+    if inspection.fresh().next().is_some() {
+        let (saved, fresh) = (duration(inspection.seconds_saved()), inspection.fresh().count());
+        lines.push(format!("{} fresh, which took {saved} to compile when they were", count(fresh, "unit")));
+    }
+    lines.extend(cut("compiled", inspection.rebuilds().iter().map(rebuild).collect()));
     lines.extend(cut(
         "left out, because it holds a secret of the environment (pass it at run time instead of at build time)",
         secret_units.clone(),
@@ -164,6 +183,32 @@ pub(super) fn saved(what: &str, saved: &Saved) -> Option<String> {
             Some(format!("{what}: saved {files} in {bytes} ({kind}; the state is {all}) as `{key}`"))
         }
     }
+}
+
+/// Why a command compiled what it compiled.
+pub fn inspection(inspection: &Inspection) -> Vec<String> {
+    let compiled = inspection.compiled().count();
+    let mut lines = vec![format!("{} compiled, {}", count(compiled, "unit"), duration(inspection.seconds_spent()))];
+    if inspection.fresh().next().is_some() {
+        let (saved, fresh) = (duration(inspection.seconds_saved()), inspection.fresh().count());
+        let _ = write!(lines[0], "; {} fresh, {saved} saved", count(fresh, "unit"));
+    }
+    lines.extend(inspection.rebuilds().iter().map(|found| format!("  {}", rebuild(found))));
+    lines
+}
+
+/// A root cause, what it hit, and what followed.
+pub fn rebuild(rebuild: &Rebuild<'_>) -> String {
+    let Rebuild { cause, units, cascades, seconds } = rebuild;
+    let shown: Vec<&str> = units.iter().take(3).map(|unit| unit.unit.as_str()).collect();
+    let more = if units.len() > 3 { format!(" and {} more", units.len() - 3) } else { String::new() };
+    let then = if *cascades > 0 { format!(", then {}", count(*cascades, "dependent unit")) } else { String::new() };
+    format!("{}{more}: {cause}{then} ({})", shown.join(", "), duration(*seconds))
+}
+
+/// Seconds for people.
+pub fn duration(seconds: f64) -> String {
+    if seconds < 90.0 { format!("{seconds:.1} s") } else { format!("{:.1} min", seconds / 60.0) }
 }
 
 /// Who wanted a new start.

@@ -2,8 +2,9 @@
 //!
 //! Text from outside (paths, keys, messages) is escaped: it can neither end a table cell nor become a link or a tag.
 
-use super::log::{count, rolled_by, saved, size};
+use super::log::{count, duration, rolled_by, saved, size};
 use super::outputs::state;
+use crate::inspection::Rebuild;
 use crate::outcome::{RestoreOutcome, SaveOutcome, Start};
 
 /// Items of a list that are shown before it is cut; the whole stays far below what a runner takes.
@@ -31,7 +32,7 @@ pub fn markdown(job: &str, restore: &RestoreOutcome, save: &SaveOutcome) -> Stri
     let doubts = restore.doubts.iter().filter_map(|(unit, doubts)| Some(format!("{unit}: {}", doubts.first()?)));
     let touches = restore.stamping.touches.iter().map(ToString::to_string);
     lines.extend(section("Made to rebuild, because Cargo could not have seen the change", doubts.chain(touches)));
-    lines.extend(section("Compiled", save.compiled.iter().cloned()));
+    lines.extend(rebuilds(save));
     lines.extend(section(
         "Left out, because they hold a secret of the environment (pass it at run time)",
         save.secret_units.iter().cloned(),
@@ -43,6 +44,28 @@ pub fn markdown(job: &str, restore: &RestoreOutcome, save: &SaveOutcome) -> Stri
     lines.join("\n")
 }
 
+/// Roots with what followed from them, the most expensive first.
+fn rebuilds(save: &SaveOutcome) -> Vec<String> {
+    let rebuilds = save.inspection.rebuilds();
+    if rebuilds.is_empty() {
+        return Vec::new();
+    }
+    let mut lines =
+        vec![String::new(), "| Compiled | because | units | seconds |".to_owned(), "|---|---|--:|--:|".to_owned()];
+    for rebuild in rebuilds.iter().take(SHOWN) {
+        let Rebuild { cause, units, cascades, seconds } = rebuild;
+        let first = units.first().map_or("", |unit| unit.unit.as_str());
+        let more = if units.len() > 1 { format!(" and {} more", units.len() - 1) } else { String::new() };
+        let then = if *cascades > 0 { format!(" + {cascades} that depend on them") } else { String::new() };
+        let (first, cause) = (escape(first), escape(&cause.to_string()));
+        lines.push(format!("| {first}{more} | {cause} | {}{then} | {seconds:.1} |", units.len()));
+    }
+    if rebuilds.len() > SHOWN {
+        lines.push(format!("| and {} more causes | | | |", rebuilds.len() - SHOWN));
+    }
+    lines
+}
+
 fn headline(job: &str, restore: &RestoreOutcome, save: &SaveOutcome) -> String {
     let start = match state(restore) {
         "exact" => "warm start",
@@ -50,7 +73,10 @@ fn headline(job: &str, restore: &RestoreOutcome, save: &SaveOutcome) -> String {
         _ => "cold start",
     };
     let job = if job.is_empty() { String::new() } else { format!(" of {}", escape(job)) };
-    format!("{start}{job}, {} compiled", count(save.compiled.len(), "unit"))
+    let compiled = count(save.inspection.compiled().count(), "unit");
+    let saved = save.inspection.seconds_saved();
+    let saved = if saved >= 0.1 { format!(", {} of compiling saved", duration(saved)) } else { String::new() };
+    format!("{start}{job}, {compiled} compiled{saved}")
 }
 
 fn start(restore: &RestoreOutcome) -> String {
@@ -65,8 +91,8 @@ fn start(restore: &RestoreOutcome) -> String {
 }
 
 fn units(save: &SaveOutcome) -> String {
-    let compiled = save.compiled.len();
-    format!("{} in use, {compiled} compiled, {} fresh, {} dropped", save.live, save.live - compiled, save.dropped)
+    let (compiled, fresh) = (save.inspection.compiled().count(), save.inspection.fresh().count());
+    format!("{} in use, {compiled} compiled, {fresh} fresh, {} dropped", compiled + fresh, save.dropped)
 }
 
 /// The part behind `target: `, which stands in the first column here.
@@ -130,6 +156,8 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cause::Cause;
+    use crate::inspection::{InspectedUnit, Inspection};
     use crate::problem::Warning;
 
     #[test]
@@ -143,10 +171,25 @@ mod tests {
     fn a_cold_start_and_its_warnings_are_told() {
         let mut restore = RestoreOutcome { key: "rekindle.1.a.".into(), ..RestoreOutcome::default() };
         restore.warnings.push(Warning::new("the cache service: no connection"));
-        let save = SaveOutcome { compiled: (0..30).map(|n| format!("p{n}")).collect(), live: 30, ..Default::default() };
+        let unit = |number: usize| InspectedUnit {
+            unit: format!("p{number} (lib-p)"),
+            package: "p".into(),
+            profile: "debug".into(),
+            files: Vec::new(),
+            seconds: 0.5,
+            cause: Some(Cause::EnvChanged { name: format!("A|{number}"), old: "(unset)".into(), new: "`1`".into() }),
+            root: None,
+        };
+        let inspection = Inspection { units: (0..30).map(unit).collect() };
+        let save = SaveOutcome { inspection, live: 30, ..Default::default() };
         let text = markdown("test", &restore, &save);
         assert!(text.starts_with("### Rekindle: cold start of test, 30 units compiled\n"), "{text}");
         assert!(text.contains("| Units | 30 in use, 30 compiled, 0 fresh, 0 dropped |"), "{text}");
-        assert!(text.contains("- and 10 more") && text.contains("- the cache service: no connection"), "{text}");
+        let row = "| p0 (lib-p) | the variable `A\\|0` changed: (unset) → `1` | 1 | 0.5 |";
+        assert!(text.contains(row), "{text}");
+        assert!(
+            text.contains("| and 10 more causes | | | |") && text.contains("- the cache service: no connection"),
+            "{text}"
+        );
     }
 }

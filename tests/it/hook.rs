@@ -28,6 +28,11 @@ impl Hook {
     fn command(&self, phase: &str) -> Command {
         let mut command = Command::new("node");
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/hook").join(phase)).stdin(Stdio::null());
+        for (name, _) in std::env::vars_os() {
+            if ["REKINDLE_", "INPUT_", "GITHUB_"].iter().any(|start| name.to_string_lossy().starts_with(start)) {
+                command.env_remove(name);
+            }
+        }
         command.env("GITHUB_STATE", self.path("state")).env("STATE_binary", self.path("program"));
         command.env("STATE_state", "state.json").env("INPUT_BINARY", self.path("program"));
         command

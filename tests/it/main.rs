@@ -21,6 +21,7 @@ mod azurite;
 mod cache_service;
 mod cache_service_faults;
 mod commands;
+mod explain;
 mod home;
 #[cfg(target_os = "linux")]
 mod hook;

@@ -303,7 +303,9 @@ impl Machines {
         let cold_output = self.on("cold", World::cold_output);
         self.wiped.wipe_and_clone();
         let log = self.wiped.restore();
-        let warm = self.wiped.build().compiled;
+        let verdict = self.wiped.build();
+        crate::explain::agrees_with_cargo(&self.wiped, &verdict);
+        let warm = verdict.compiled;
         let output = self.wiped.output();
         self.wiped.save_with(&["--keep-unused", "1000"]);
 

@@ -7,8 +7,22 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-const VALUES: [&str; 12] = [
-    "decision", "delta", "digest", "key", "manifest", "moment", "outcome", "paths", "problem", "rebuild", "record",
+const VALUES: [&str; 16] = [
+    "cause",
+    "decision",
+    "delta",
+    "digest",
+    "inspect",
+    "inspection",
+    "key",
+    "manifest",
+    "moment",
+    "outcome",
+    "paths",
+    "problem",
+    "rebuild",
+    "record",
+    "snapshot",
     "stamp",
 ];
 /// A file with more lines has a second subject.
@@ -108,7 +122,7 @@ fn the_readme_names_every_command_and_option() {
         listed.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1).take_while(|line| !line.is_empty());
     let names: Vec<&str> =
         commands.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect();
-    assert_eq!(names, ["restore", "save", "try", "key", "mtime"]);
+    assert_eq!(names, ["restore", "save", "explain", "try", "key", "mtime"]);
     for name in names {
         assert!(readme.contains(&format!("`rekindle {name}")), "the README does not name `rekindle {name}`");
         let text = help(&[name]);

@@ -78,7 +78,7 @@ pub(super) fn arrive(
         shift,
         doubts,
         passed_over,
-        unknown: BTreeSet::new(),
+        ..Arrival::default()
     }
 }
 

@@ -7,7 +7,7 @@ mod home;
 mod kept;
 mod stamping;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,7 @@ use crate::manifest::Root;
 use crate::moment::Moment;
 use crate::outcome::{RestoreOutcome, Start};
 use crate::rebuild::Doubt;
+use crate::snapshot::Snapshot;
 use crate::state::{LocalManifest, Restored, State, environment};
 use crate::store::{self, Access};
 
@@ -35,6 +36,10 @@ struct Arrival {
     shift: Duration,
     /// Manifest units that cannot be trusted.
     doubts: Vec<(usize, Doubt)>,
+    /// Units that Cargo was made to rebuild, by name in the state file, and why.
+    forced: BTreeMap<String, String>,
+    /// Sources that were made to look new, and why.
+    touched: BTreeMap<String, String>,
     /// Entries that would have fitted and could not be used.
     passed_over: BTreeSet<String>,
     /// Units on disk that no manifest speaks for.
@@ -79,6 +84,8 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
     drop(surveys);
     let stamped = stamping::stamp(&facts, &roots, &file_system, inputs.mtime, &mut arrival, &mut outcome)?;
 
+    let before = snapshot(&facts, &roots, &file_system)?;
+
     let local = arrival.restored.as_ref().map(|restored| LocalManifest {
         manifest: restored.manifest.clone(),
         pack: restored.pack.clone(),
@@ -106,11 +113,31 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
         unknown_units: arrival.unknown.iter().map(|(root, place)| unit_name(*root, place)).collect(),
         restored: arrival.restored,
         home,
+        before,
+        forced: arrival.forced,
+        touched: arrival.touched,
         inputs,
         outcome: outcome.clone(),
     };
     state.store(&path)?;
     Ok(outcome)
+}
+
+/// What the target says before the job. Looking leaves traces, which are wiped: they are to be the job's own.
+fn snapshot(facts: &Facts, roots: &[Root], file_system: &FileSystem) -> Result<Snapshot> {
+    let surveys = survey_all(roots)?;
+    if file_system.reads_leave_traces {
+        for survey in &surveys {
+            for (unit, print) in
+                survey.units.iter().flat_map(|unit| unit.fingerprints.iter().map(move |print| (unit, print)))
+            {
+                let path = survey.root.join(unit.fingerprint_dir()).join(&print.name);
+                // One that keeps its access time is kept one run too long.
+                let _ = filetime::set_file_atime(path, Moment::EPOCH.to_file_time());
+            }
+        }
+    }
+    Ok(crate::cargo::snapshot::take(&surveys, &facts.package_dirs()))
 }
 
 /// What the store will not do for this job, in words.

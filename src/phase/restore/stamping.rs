@@ -19,7 +19,7 @@ use crate::manifest::{InputKind, Manifest, Root};
 use crate::moment::Moment;
 use crate::outcome::RestoreOutcome;
 use crate::problem::Warning;
-use crate::rebuild::Doubt;
+use crate::rebuild::{Doubt, Touch};
 use crate::record::Stamped;
 use crate::sources::{self, Sources};
 use crate::stamp::{self, Present, StampPlan};
@@ -92,6 +92,7 @@ pub(super) fn stamp(
         // A source that keeps an unknown time could look older than it is.
         distrust_readers(manifest, &failures, roots, outcome);
     }
+    arrival.touched = touched_sources(manifest, &plan.touches);
     let refreshes: Vec<_> = found.repositories.iter().map(Repository::refresh_index).collect();
     carry_out_doubts(facts, roots, arrival, &plan, outcome);
     reset_access_times(roots, arrival, file_system);
@@ -112,6 +113,23 @@ pub(super) fn stamp(
     outcome.stamping.touches = plan.touches;
     outcome.stamping.not_ours = plan.not_ours;
     Ok(stamped)
+}
+
+/// The files whose new times are ours and not their own.
+fn touched_sources(manifest: Option<&Manifest>, touches: &[Touch]) -> BTreeMap<String, String> {
+    let mut reasons = BTreeMap::new();
+    let packages = manifest.map(|manifest| manifest.packages.as_slice()).unwrap_or_default();
+    for touch in touches {
+        let (Touch::FileSetChanged { package, .. } | Touch::MacroInput { package, .. } | Touch::ClockSkew { package }) =
+            touch;
+        for record in packages.iter().filter(|record| record.name == *package) {
+            let manifest = format!("{}/Cargo.toml", record.dir);
+            for path in record.sources.iter().cloned().chain([manifest]) {
+                reasons.insert(path, touch.to_string());
+            }
+        }
+    }
+    reasons
 }
 
 fn has_git_folder(dir: &Path) -> bool {
@@ -255,6 +273,9 @@ fn carry_out_doubts(
     }
     for ((root, place), (title, doubts)) in invalid {
         invalidate_or_warn(&roots[root], &place, outcome);
+        if let Some(doubt) = doubts.first() {
+            arrival.forced.insert(unit_name(root, &place), doubt.to_string());
+        }
         let known = outcome.doubts.entry(title).or_default();
         known.extend(doubts.into_iter().filter(|doubt| !matches!(doubt, Doubt::Incomplete { .. })));
     }

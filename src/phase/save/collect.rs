@@ -182,14 +182,7 @@ fn env_records(job: &Job<'_>, live: &[usize], secrets: &Secrets) -> BTreeMap<Str
     let mut records = BTreeMap::new();
     for &at in live {
         let unit = job.unit(at);
-        let scripts = unit.locals().filter_map(|local| match local {
-            Local::RerunIfEnvChanged { name, value } => Some((name, value)),
-            _ => None,
-        });
-        let compiler = unit.fingerprints.iter().filter_map(|fingerprint| fingerprint.dep_info.as_ref());
-        let all: Vec<(String, Option<String>)> =
-            scripts.chain(compiler.flat_map(|info| info.env.iter().cloned())).collect();
-        for (name, value) in all {
+        for (name, value) in unit.tracked_env() {
             let record = match value {
                 None => EnvRecord::Unset,
                 Some(value) if is_secret_name(&name) || secrets.are_in(value.as_bytes()) => EnvRecord::Set,

@@ -21,6 +21,7 @@ use crate::decision::{News, SaveDecision, SkipReason};
 use crate::delta::{self, DeltaKind, DeltaPlan, Previous};
 use crate::digest::FieldHasher;
 use crate::disk::FileSystem;
+use crate::evidence::Beginning;
 use crate::facts::Facts;
 use crate::inputs::{Inputs, SaveWishes};
 use crate::key::{FORMAT, Key};
@@ -95,6 +96,7 @@ fn save(state: &State, result: JobResult, outcome: &mut SaveOutcome) -> Result<(
         surveys.iter().enumerate().flat_map(|(root, survey)| (0..survey.units.len()).map(move |unit| (root, unit)));
     let units = units.collect();
     let job = Job { facts, roots, state, surveys, units, store: store.as_ref() };
+    outcome.inspection = Beginning::of(state).inspect(&job.facts, &job.surveys);
     match save_target(&job, inputs, result, outcome) {
         Ok(saved) => outcome.target = saved,
         Err(error) => outcome.warnings.fault("the target folder was not saved", &error),
@@ -135,6 +137,8 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
     let file_system = FileSystem::probe(Path::new(&job.roots[0].path))?;
     let seen = inputs_seen::look(job, &live, &file_system)?;
     let mut manifest = collect::manifest(job, &live, &ages, &edges, seen, &secrets);
+    manifest.locked = job.facts.locked_names();
+    manifest.pruned = pruned(job, &live);
     let spent: f64 = compiled.iter().map(|&at| job.unit(at).seconds).sum();
     manifest.history.push(RunRecord {
         commit: manifest.heads.values().next().cloned(),
@@ -167,6 +171,23 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
     let key = Key { fields: job.state.parts.fields(), lineage, state };
     manifest.key = key.to_string();
     store_pack(job, inputs, manifest, plan, &paths, &secrets)
+}
+
+/// Dropped units that are remembered by name.
+const REMEMBERED: usize = 2_000;
+
+/// Names of the units that this save drops, and of those that earlier ones dropped.
+fn pruned(job: &Job<'_>, live: &[usize]) -> BTreeSet<String> {
+    let Some(restored) = job.previous() else { return BTreeSet::new() };
+    let name = |package: &str, target: &str| format!("{package} {target}");
+    let names = |unit: &DiskUnit| -> Vec<String> {
+        unit.fingerprints.iter().map(|print| name(&unit.place.package, &print.name)).collect()
+    };
+    let alive: BTreeSet<String> = live.iter().flat_map(|&at| names(job.unit(at))).collect();
+    let recorded = restored.manifest.units.iter();
+    let recorded = recorded.flat_map(|unit| unit.fingerprints.iter().map(|print| name(&unit.package, &print.name)));
+    let gone = recorded.chain(restored.manifest.pruned.iter().cloned()).filter(|name| !alive.contains(name));
+    gone.take(REMEMBERED).collect()
 }
 
 /// How long each unit has been idle; `None` for one that goes.
@@ -341,6 +362,8 @@ fn blank(job: &Job<'_>, parts: crate::key::KeyParts, roots: Vec<Root>) -> Manife
         units: Vec::new(),
         packages: Vec::new(),
         env: BTreeMap::new(),
+        locked: BTreeSet::new(),
+        pruned: BTreeSet::new(),
         history,
     }
 }

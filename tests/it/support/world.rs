@@ -311,6 +311,7 @@ impl World {
         self.wipe_and_clone();
         let log = self.restore();
         let warm = self.build();
+        crate::explain::agrees_with_cargo(self, &warm);
         let mut expected: BTreeSet<String> = kept.compiled;
         expected.extend(extra.iter().map(|unit| (*unit).to_owned()));
         assert_eq!(

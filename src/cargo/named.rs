@@ -1,0 +1,60 @@
+//! The paths that a unit names, as absolute ones: from its dep-info and from what its build script asked to be watched.
+
+use std::path::{Component, Path, PathBuf};
+
+use fs_err as fs;
+
+use super::depinfo::DepFile;
+use super::fingerprint::Local;
+use super::units::DiskUnit;
+
+/// In the order in which Cargo looks at them. `dir` is the package's folder, if its files can change; `build_root` the folder
+/// that the unit lies in.
+pub fn paths(unit: &DiskUnit, dir: Option<&Path>, build_root: &Path) -> Vec<String> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    let dep_infos = unit.fingerprints.iter().filter_map(|fingerprint| fingerprint.dep_info.as_ref());
+    for file in dep_infos.flat_map(|info| &info.files) {
+        match file {
+            DepFile::InPackage(path) => paths.extend(dir.map(|dir| dir.join(path))),
+            DepFile::InBuildRoot(path) => paths.extend([build_root.join(path)]),
+        }
+    }
+    for path in watched(unit) {
+        let path = PathBuf::from(path);
+        // A registry package's own files never change.
+        match dir {
+            Some(dir) => paths.extend([dir.join(path)]),
+            None if path.is_absolute() => paths.extend([path]),
+            None => {}
+        }
+    }
+    paths.iter().filter_map(|path| tidy(path).to_str().map(str::to_owned)).collect()
+}
+
+fn watched(unit: &DiskUnit) -> Vec<String> {
+    let paths = unit.locals().filter_map(|local| match local {
+        Local::RerunIfChanged { paths } => Some(paths),
+        _ => None,
+    });
+    paths.flatten().collect()
+}
+
+/// A path without `.` and `..`, as the file system resolves them where it can.
+fn tidy(path: &Path) -> PathBuf {
+    if !path.components().any(|part| matches!(part, Component::ParentDir)) {
+        return path.components().filter(|part| !matches!(part, Component::CurDir)).collect();
+    }
+    fs::canonicalize(path).unwrap_or_else(|_| {
+        let mut tidy = PathBuf::new();
+        for part in path.components() {
+            match part {
+                Component::ParentDir => {
+                    tidy.pop();
+                }
+                Component::CurDir => {}
+                other => tidy.push(other),
+            }
+        }
+        tidy
+    })
+}

@@ -1,0 +1,92 @@
+//! Gathers what it takes to say why a job compiled what it compiled: both snapshots, the times of sources, names of toolchains.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use crate::cargo::units::Survey;
+use crate::cargo::{snapshot, toolchain};
+use crate::facts::Facts;
+use crate::inspect::{Surroundings, inspect};
+use crate::inspection::Inspection;
+use crate::manifest::Manifest;
+use crate::snapshot::Snapshot;
+use crate::state::State;
+
+/// What was known when the job began.
+#[derive(Clone, Debug, Default)]
+pub struct Beginning {
+    pub before: Snapshot,
+    pub forced: BTreeMap<String, String>,
+    pub touched: BTreeMap<String, String>,
+    /// `rustc -vV` of the toolchains that are known.
+    pub compilers: Vec<String>,
+    pub locked: BTreeSet<String>,
+    pub pruned: BTreeSet<String>,
+    /// Access times tell what was used since.
+    pub access_times: bool,
+}
+
+impl Beginning {
+    /// From what `restore` wrote down.
+    pub fn of(state: &State) -> Self {
+        let manifest: Option<&Manifest> = state.restored.as_ref().map(|restored| &restored.manifest);
+        let parts = [Some(&state.parts), manifest.map(|manifest| &manifest.parts)];
+        let compilers = parts.into_iter().flatten().flat_map(|parts| &parts.hard.workspaces);
+        Self {
+            before: state.before.clone(),
+            forced: state.forced.clone(),
+            touched: state.touched.clone(),
+            compilers: compilers.map(|parts| parts.rustc.clone()).collect(),
+            locked: manifest.map(|manifest| manifest.locked.clone()).unwrap_or_default(),
+            pruned: manifest.map(|manifest| manifest.pruned.clone()).unwrap_or_default(),
+            access_times: state.access_times,
+        }
+    }
+
+    /// Where nothing is restored: the target as it lies there.
+    pub fn now(facts: &Facts, surveys: &[Survey]) -> Self {
+        let compilers = facts.parts.hard.workspaces.iter().map(|parts| parts.rustc.clone());
+        Self {
+            before: snapshot::take(surveys, &facts.package_dirs()),
+            compilers: compilers.collect(),
+            locked: facts.locked_names(),
+            ..Self::default()
+        }
+    }
+
+    /// Compares it with what the target says now.
+    pub fn inspect(&self, facts: &Facts, surveys: &[Survey]) -> Inspection {
+        let mut after = snapshot::take(surveys, &facts.package_dirs());
+        if !self.access_times {
+            // Nobody knows what was used, so everything that is there counts.
+            after.units.iter_mut().for_each(|unit| unit.used = true);
+        }
+        let now: HashMap<&str, _> = after.units.iter().map(|unit| (unit.place.as_str(), unit.reference)).collect();
+        let is_rebuilt = |unit: &&crate::snapshot::UnitSnapshot| now.get(unit.place.as_str()) != Some(&unit.reference);
+        let paths: HashSet<&String> =
+            self.before.units.iter().filter(is_rebuilt).flat_map(|unit| &unit.files).collect();
+        let surroundings = Surroundings {
+            toolchains: self.toolchains(facts, &after),
+            locked_before: self.locked.clone(),
+            locked_after: facts.locked_names(),
+            times: snapshot::times(paths.into_iter()),
+            forced: self.forced.clone(),
+            touched: self.touched.clone(),
+            pruned: self.pruned.clone(),
+        };
+        inspect(&self.before, &after, &surroundings)
+    }
+
+    /// Names of all compilers that units name; installed ones are only asked when one of them is not known.
+    fn toolchains(&self, facts: &Facts, after: &Snapshot) -> HashMap<u64, String> {
+        let own = facts.parts.hard.workspaces.iter().map(|parts| &parts.rustc);
+        let named = |rustc: &String| (snapshot::toolchain_hash(rustc), snapshot::toolchain_name(rustc));
+        let mut known: HashMap<u64, String> = self.compilers.iter().chain(own).map(named).collect();
+        let prints = self.before.units.iter().chain(&after.units).flat_map(|unit| &unit.prints);
+        let mut hashes = prints.filter_map(|print| print.fields.as_ref()).map(|fields| fields.rustc);
+        // Runs of build scripts have none.
+        if hashes.any(|hash| hash != 0 && !known.contains_key(&hash)) {
+            known.extend(toolchain::installed().iter().map(named));
+        }
+        known
+    }
+}

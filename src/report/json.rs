@@ -1,0 +1,82 @@
+//! The report for programs. `format` grows when a field changes its meaning or goes away; new fields may come at any time.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::outputs;
+use crate::cause::Cause;
+use crate::inspection::{InspectedUnit, Inspection};
+use crate::outcome::{RestoreOutcome, SaveOutcome};
+
+const FORMAT: u32 = 1;
+
+/// One job: what it started from, and what it compiled and why.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    format: u32,
+    /// `exact`, `partial` or `miss`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    rolled: Vec<String>,
+    fresh: usize,
+    compiled: usize,
+    seconds_saved: f64,
+    seconds_spent: f64,
+    unexplained: usize,
+    rebuilds: Vec<Rebuild<'a>>,
+    units: &'a [InspectedUnit],
+    warnings: Vec<String>,
+}
+
+/// A root cause, the units that it hit, and how many followed.
+#[derive(Debug, Serialize)]
+struct Rebuild<'a> {
+    cause: &'a Cause,
+    text: String,
+    units: Vec<&'a str>,
+    cascades: usize,
+    seconds: f64,
+}
+
+/// What a command compiled.
+pub fn inspection(inspection: &Inspection) -> Result<String> {
+    Ok(serde_json::to_string_pretty(&report(inspection))?)
+}
+
+/// What a whole job did.
+pub fn job(restore: &RestoreOutcome, save: &SaveOutcome) -> Result<String> {
+    let report = Report {
+        state: Some(outputs::state(restore)),
+        key: Some(&restore.key),
+        rolled: restore.rolled.iter().map(ToString::to_string).collect(),
+        warnings: restore.warnings.iter().chain(&save.warnings).map(ToString::to_string).collect(),
+        ..report(&save.inspection)
+    };
+    Ok(serde_json::to_string_pretty(&report)?)
+}
+
+fn report(inspection: &Inspection) -> Report<'_> {
+    let rebuilds = inspection.rebuilds().into_iter().map(|rebuild| Rebuild {
+        cause: rebuild.cause,
+        text: rebuild.cause.to_string(),
+        units: rebuild.units.iter().map(|unit| unit.unit.as_str()).collect(),
+        cascades: rebuild.cascades,
+        seconds: rebuild.seconds,
+    });
+    Report {
+        format: FORMAT,
+        state: None,
+        key: None,
+        rolled: Vec::new(),
+        fresh: inspection.fresh().count(),
+        compiled: inspection.compiled().count(),
+        seconds_saved: inspection.seconds_saved(),
+        seconds_spent: inspection.seconds_spent(),
+        unexplained: inspection.compiled().filter(|unit| unit.cause == Some(Cause::Unexplained)).count(),
+        rebuilds: rebuilds.collect(),
+        units: &inspection.units,
+        warnings: Vec::new(),
+    }
+}
