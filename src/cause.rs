@@ -43,8 +43,10 @@ pub enum Cause {
         added: Vec<String>,
         removed: Vec<String>,
     },
-    /// `[profile]`, its overrides, or `[lints]`.
-    ProfileChanged,
+    /// `[profile]`, its overrides, or `[lints]`; and which of them changed since, as far as that is known.
+    ProfileChanged {
+        differences: Vec<String>,
+    },
     RustflagsChanged {
         old: String,
         new: String,
@@ -100,7 +102,15 @@ impl fmt::Display for Cause {
             Self::DeclaredFeaturesChanged { added, removed } => {
                 lists(f, "the declared features changed", added, removed)
             }
-            Self::ProfileChanged => f.write_str("the profile or the lints changed"),
+            Self::ProfileChanged { differences } if differences.is_empty() => {
+                f.write_str("the profile or the lints changed")
+            }
+            Self::ProfileChanged { differences } => {
+                let shown: Vec<&str> = differences.iter().take(3).map(String::as_str).collect();
+                let more = differences.len() - shown.len();
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                write!(f, "the profile or the lints changed: {}{more}", shown.join(", "))
+            }
             Self::RustflagsChanged { old, new } => {
                 write!(f, "the rustflags changed: {} → {}", or_none(old), or_none(new))
             }

@@ -189,6 +189,7 @@ mod tests {
             units: Vec::new(),
             packages: Vec::new(),
             env: BTreeMap::new(),
+            settings: BTreeMap::new(),
             locked: BTreeSet::new(),
             pruned: BTreeSet::new(),
             history: Vec::new(),

@@ -1,6 +1,7 @@
 //! Gathers what it takes to say why a job compiled what it compiled: both snapshots, the times of sources, names of toolchains.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::Path;
 
 use crate::cargo::units::Survey;
 use crate::cargo::{snapshot, toolchain};
@@ -21,6 +22,7 @@ pub struct Beginning {
     pub compilers: Vec<String>,
     pub locked: BTreeSet<String>,
     pub pruned: BTreeSet<String>,
+    pub settings: BTreeMap<String, String>,
     /// Access times tell what was used since.
     pub access_times: bool,
 }
@@ -38,6 +40,7 @@ impl Beginning {
             compilers: compilers.map(|parts| parts.rustc.clone()).collect(),
             locked: manifest.map(|manifest| manifest.locked.clone()).unwrap_or_default(),
             pruned: manifest.map(|manifest| manifest.pruned.clone()).unwrap_or_default(),
+            settings: manifest.map(|manifest| manifest.settings.clone()).unwrap_or_default(),
             access_times: state.access_times,
         }
     }
@@ -49,6 +52,7 @@ impl Beginning {
             before: snapshot::take(surveys, &facts.package_dirs()),
             compilers: compilers.collect(),
             locked: facts.locked_names(),
+            settings: facts.settings(),
             ..Self::default()
         }
     }
@@ -68,6 +72,8 @@ impl Beginning {
             toolchains: self.toolchains(facts, &after),
             locked_before: self.locked.clone(),
             locked_after: facts.locked_names(),
+            settings: changes(&self.settings, &facts.settings()),
+            own: own_packages(facts),
             times: snapshot::times(paths.into_iter()),
             forced: self.forced.clone(),
             touched: self.touched.clone(),
@@ -89,4 +95,25 @@ impl Beginning {
         }
         known
     }
+}
+
+/// `name: old → new` of everything that differs.
+fn changes(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<String> {
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let text = |settings: &BTreeMap<String, String>, name: &String| {
+        settings.get(name).cloned().unwrap_or_else(|| "(unset)".to_owned())
+    };
+    let differing = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
+    differing.map(|name| format!("`{name}`: {} → {}", text(old, name), text(new, name))).collect()
+}
+
+/// The project's own packages and their folders, relative to the first workspace.
+fn own_packages(facts: &Facts) -> BTreeMap<String, String> {
+    let root = &facts.workspaces[0].root;
+    let packages = facts.workspaces.iter().flat_map(|workspace| &workspace.packages);
+    let dir = |dir: &Path| {
+        let text = dir.strip_prefix(root).unwrap_or(dir).display().to_string().replace('\\', "/");
+        if text.is_empty() { ".".to_owned() } else { text }
+    };
+    packages.map(|package| (package.name.clone(), dir(&package.dir))).collect()
 }

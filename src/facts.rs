@@ -10,7 +10,7 @@ use crate::cargo::incremental::{self, Effective};
 use crate::cargo::lockfile::Locked;
 use crate::cargo::vendor::{self, Vendored};
 use crate::cargo::workspace::Workspace;
-use crate::cargo::{home, toolchain};
+use crate::cargo::{home, settings, toolchain};
 use crate::host;
 use crate::inputs::Inputs;
 use crate::key::{HardParts, KeyParts, NameParts, PackKind, SoftParts, WorkspaceParts};
@@ -81,6 +81,11 @@ impl Facts {
     pub fn locked_names(&self) -> BTreeSet<String> {
         let packages = self.locked.iter().flat_map(|locked| &locked.packages);
         packages.map(|package| format!("{} {}", package.name, package.version)).collect()
+    }
+
+    /// Profiles and lints, by name and value.
+    pub fn settings(&self) -> BTreeMap<String, String> {
+        settings::gather(&self.workspaces, &self.configs, &crate::state::environment())
     }
 
     /// Folders of the packages whose files can change, by name.

@@ -21,6 +21,10 @@ pub struct Surroundings {
     /// Locked packages, as `name version`, before and after.
     pub locked_before: BTreeSet<String>,
     pub locked_after: BTreeSet<String>,
+    /// Profiles and lints, by name, that differ: `profile.dev.debug: 2 → 0`.
+    pub settings: Vec<String>,
+    /// Folders of the project's own packages, relative to the workspace.
+    pub own: BTreeMap<String, String>,
     /// The time of every path that a unit read, and for a folder the newest below it; `None` for one that is gone.
     pub times: HashMap<String, Option<Moment>>,
     /// Units that were made to rebuild, by place, and why.
@@ -41,10 +45,19 @@ pub fn inspect(before: &Snapshot, after: &Snapshot, surroundings: &Surroundings)
         let unit = &after.units[at];
         let found = causes[&at].clone();
         let root = found.as_ref().and_then(|found| found.follows).map(|_| root_of(at, &causes));
+        let fields = unit.prints.iter().find_map(|print| print.fields.as_ref());
         InspectedUnit {
             unit: unit.title(),
             package: unit.package.clone(),
             profile: unit.profile.clone(),
+            kind: unit.kind().to_owned(),
+            dir: surroundings.own.get(&unit.package).cloned(),
+            features: fields.map(|fields| fields.features.clone()).unwrap_or_default(),
+            rustflags: fields.map(|fields| fields.rustflags.clone()).unwrap_or_default(),
+            setting: fields.map_or(0, setting),
+            watches_all: unit.is_run() && fields.is_some_and(|fields| fields.newest_file.is_some()),
+            bytes: unit.bytes,
+            started: unit.started,
             seconds: unit.seconds,
             files: inspector.changed_files(at, found.as_ref()),
             cause: found.map(|found| found.cause),
@@ -182,7 +195,7 @@ impl<'a> Inspector<'a> {
             return Some(Cause::PathMoved);
         }
         if old.profile != new.profile {
-            return Some(Cause::ProfileChanged);
+            return Some(Cause::ProfileChanged { differences: self.known.settings.clone() });
         }
         if old.rustflags != new.rustflags {
             return Some(Cause::RustflagsChanged { old: old.rustflags.join(" "), new: new.rustflags.join(" ") });
@@ -289,6 +302,10 @@ impl<'a> Inspector<'a> {
         if let Some(cause) = self.bump(unit).filter(|_| moved) {
             return cause.into();
         }
+        let was = self.profile_of(nearest);
+        if !was.is_empty() && was != unit.profile && old.compile_kind == new.compile_kind {
+            return Cause::ProfileChanged { differences: vec![format!("`{was}` → `{}`", unit.profile)] }.into();
+        }
         if let Some(cause) = self.settings(old, new) {
             return cause.into();
         }
@@ -308,7 +325,7 @@ impl<'a> Inspector<'a> {
         if let (true, Some((at, other))) = (unit.is_run(), sibling) {
             return Found { cause: Cause::DependencyRebuilt { dependency: other.title() }, follows: Some(at) };
         }
-        if unit.profile == self.profile_of(nearest) { Cause::Unexplained.into() } else { Cause::ProfileChanged.into() }
+        Cause::Unexplained.into()
     }
 
     fn profile_of(&self, print: &PrintSnapshot) -> &str {
@@ -368,6 +385,14 @@ fn newest_file(old: &Fields, new: &Fields, touched: &BTreeMap<String, String>) -
         Some((_, reason)) => Cause::Forced { reason: reason.clone() },
         None => Cause::SourceChanged { path: path.to_owned() },
     })
+}
+
+/// A number for everything that decides about a unit, except features, flags and dependencies.
+fn setting(fields: &Fields) -> u64 {
+    let Fields { rustc, target, path, profile, config, compile_kind, .. } = fields;
+    [rustc, target, path, profile, config, compile_kind]
+        .into_iter()
+        .fold(0, |number: u64, part| number.rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ part)
 }
 
 fn distance(old: &Fields, new: &Fields) -> usize {

@@ -5,17 +5,35 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 
 use crate::cause::Cause;
+use crate::moment::Moment;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Inspection {
     pub units: Vec<InspectedUnit>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct InspectedUnit {
     pub unit: String,
     pub package: String,
     pub profile: String,
+    /// `bin`, `lib`, `test`, `build-script`, `run` …
+    pub kind: String,
+    /// The folder of a package that belongs to the project, relative to the workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dir: Option<String>,
+    pub features: Vec<String>,
+    pub rustflags: Vec<String>,
+    /// Units of one target with equal numbers differ in nothing but features, flags and dependencies.
+    #[serde(skip)]
+    pub setting: u64,
+    /// A build script that asks for nothing to be watched, and so runs when any file of its package changes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub watches_all: bool,
+    pub bytes: u64,
+    /// Nanoseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Moment>,
     /// Recorded when it was last compiled.
     pub seconds: f64,
     /// Nothing for a unit that was fresh.

@@ -29,6 +29,7 @@
 //! news is always saved under a new key. Never silent, and never leaky: reasons carry old and new values, secrets never leave
 //! the environment.
 
+pub mod advice;
 pub mod cargo;
 pub mod cause;
 pub mod cli;
@@ -64,4 +65,5 @@ pub mod sources;
 pub mod stamp;
 pub mod state;
 pub mod store;
+pub mod words;
 pub mod workflow;

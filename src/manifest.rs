@@ -33,6 +33,9 @@ pub struct Manifest {
     /// Locked packages, as `name version`, members included.
     #[serde(default)]
     pub locked: BTreeSet<String>,
+    /// Profiles and lints, by name and value.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
     /// Units that were dropped lately, as `package target`.
     #[serde(default)]
     pub pruned: BTreeSet<String>,
@@ -228,7 +231,13 @@ pub struct RunRecord {
     pub at: Moment,
     pub restored: Option<String>,
     pub compiled: usize,
+    /// Spent on what was compiled, and what the rest had taken when it was.
     pub seconds: f64,
+    #[serde(default)]
+    pub saved: f64,
+    /// The size of the whole state.
+    #[serde(default)]
+    pub bytes: u64,
 }
 
 #[derive(Debug, Error, PartialEq, Eq)]

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::advice::Advice;
 use crate::decision::SkipReason;
 use crate::delta::DeltaKind;
 use crate::inspection::Inspection;
 use crate::key::{Fit, PartChange};
+use crate::manifest::RunRecord;
 use crate::problem::Warnings;
 use crate::rebuild::{Doubt, Touch};
 
@@ -85,6 +87,10 @@ pub struct SaveOutcome {
     pub compiled: Vec<String>,
     /// Every unit of the job, and why it was compiled if it was.
     pub inspection: Inspection,
+    pub weights: Weights,
+    /// The last runs and this one.
+    pub history: Vec<RunRecord>,
+    pub advice: Vec<Advice>,
     pub dropped: usize,
     pub live: usize,
     pub secret_units: Vec<String>,
@@ -94,6 +100,17 @@ pub struct SaveOutcome {
     pub home: Saved,
     pub seconds: f64,
     pub warnings: Warnings,
+}
+
+/// What takes the space in the target folder, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Weights {
+    /// Of units, by what they build.
+    pub by_kind: BTreeMap<String, u64>,
+    pub incremental: u64,
+    /// Of executables and shared libraries, and how much of that is debug information.
+    pub executables: u64,
+    pub debuginfo: u64,
 }
 
 #[derive(Debug, Default)]

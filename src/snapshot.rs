@@ -22,7 +22,10 @@ pub struct UnitSnapshot {
     pub package: String,
     /// When it was last built.
     pub reference: Moment,
+    pub started: Option<Moment>,
     pub seconds: f64,
+    /// Of everything that belongs to it.
+    pub bytes: u64,
     pub used: bool,
     /// It has a fingerprint but nothing that it built.
     pub hollow: bool,
@@ -74,7 +77,18 @@ impl UnitSnapshot {
         format!("{} ({})", self.package, targets.join(", "))
     }
 
+    /// What kind of target it builds.
+    pub fn kind(&self) -> &'static str {
+        kind(self.prints.first().map_or("", |print| print.target.as_str()))
+    }
+
     pub fn is_run(&self) -> bool {
         self.prints.iter().any(|print| print.target.starts_with("run-"))
     }
+}
+
+/// What kind of target a fingerprint's name stands for: `lib`, `bin`, `test`, `build-script`, `run` …
+pub fn kind(target: &str) -> &'static str {
+    let kinds = ["run-", "build-script-", "test-", "bench-", "example-", "bin-", "lib-", "doc-"];
+    kinds.into_iter().find(|kind| target.starts_with(kind)).map_or("other", |kind| kind.trim_end_matches('-'))
 }

@@ -59,7 +59,14 @@ mod tests {
 
     fn unit(accessed: i64) -> DiskUnit {
         let place = UnitPlace { layout: Layout::Legacy, profile: "debug".into(), package: "a".into(), id: "0".into() };
-        DiskUnit { place, fingerprints: Vec::new(), reference: Moment(1), accessed: Moment(accessed), seconds: 0.0 }
+        DiskUnit {
+            place,
+            fingerprints: Vec::new(),
+            reference: Moment(1),
+            accessed: Moment(accessed),
+            started: None,
+            seconds: 0.0,
+        }
     }
 
     #[test]

@@ -21,8 +21,18 @@ pub fn take<S: BuildHasher>(surveys: &[Survey], dirs: &HashMap<String, PathBuf, 
     let mut units = Vec::new();
     for (root, survey) in surveys.iter().enumerate() {
         let built = built_something(survey);
+        let mut bytes = vec![0; survey.units.len()];
+        for file in &survey.files {
+            if let Role::Unit(at) = file.role {
+                bytes[at] += file.meta.size;
+            }
+        }
         for (at, unit) in survey.units.iter().enumerate() {
-            units.push(unit_snapshot(root, survey, unit, built.contains(&at), dirs));
+            units.push(UnitSnapshot {
+                hollow: !built.contains(&at),
+                bytes: bytes[at],
+                ..unit_snapshot(root, survey, unit, dirs)
+            });
         }
     }
     Snapshot { units }
@@ -46,7 +56,6 @@ fn unit_snapshot<S: BuildHasher>(
     root: usize,
     survey: &Survey,
     unit: &DiskUnit,
-    built: bool,
     dirs: &HashMap<String, PathBuf, S>,
 ) -> UnitSnapshot {
     let prints = unit.fingerprints.iter().map(|print| PrintSnapshot {
@@ -67,9 +76,11 @@ fn unit_snapshot<S: BuildHasher>(
         profile: unit.place.profile.clone(),
         package: unit.place.package.clone(),
         reference: unit.reference,
+        started: unit.started,
         seconds: unit.seconds,
         used: unit.accessed > Moment::EPOCH,
-        hollow: !built,
+        hollow: false,
+        bytes: 0,
         prints: prints.collect(),
         files,
         env: env.into_iter().collect(),

@@ -53,6 +53,8 @@ pub struct DiskUnit {
     pub reference: Moment,
     /// The newest access to a hash file, as the walk saw it.
     pub accessed: Moment,
+    /// When Cargo started it, if it wrote that down.
+    pub started: Option<Moment>,
     pub seconds: f64,
 }
 
@@ -277,12 +279,14 @@ fn read_unit(root: &Path, place: &UnitPlace, metas: &BTreeMap<&str, &Meta>) -> D
     if let (true, Some(output)) = (fingerprints.iter().any(|f| f.name.starts_with("run-")), output) {
         reference = output.mtime;
     }
-    let seconds = seconds_spent(place, metas);
-    DiskUnit { place: place.clone(), fingerprints, reference, accessed, seconds }
+    let span = span(place, metas);
+    let started = span.map(|(started, _)| started);
+    let seconds = span.map_or(0.0, |(started, ended)| ended.since(started).as_secs_f64());
+    DiskUnit { place: place.clone(), fingerprints, reference, accessed, started, seconds }
 }
 
 /// From the moment Cargo noted before it started the unit to the newest thing that the unit left.
-fn seconds_spent(place: &UnitPlace, metas: &BTreeMap<&str, &Meta>) -> f64 {
+fn span(place: &UnitPlace, metas: &BTreeMap<&str, &Meta>) -> Option<(Moment, Moment)> {
     let started = [fingerprint_dir(place), run_dir(place)]
         .iter()
         .filter_map(|dir| metas.get(format!("{dir}/invoked.timestamp").as_str()).map(|meta| meta.mtime))
@@ -297,10 +301,7 @@ fn seconds_spent(place: &UnitPlace, metas: &BTreeMap<&str, &Meta>) -> f64 {
             .max()
     };
     let ended = dirs.iter().filter_map(newest_in).max();
-    match (started, ended) {
-        (Some(started), Some(ended)) => ended.since(started).as_secs_f64(),
-        _ => 0.0,
-    }
+    started.zip(ended)
 }
 
 fn is_hash_file(name: &str) -> bool {

@@ -7,6 +7,7 @@ use crate::delta::DeltaKind;
 use crate::inspection::{Inspection, Rebuild};
 use crate::key::{Fit, KeyParts, PartChange};
 use crate::outcome::{MtimeOutcome, RestoreOutcome, Roll, RollSource, SaveOutcome, Saved, Start};
+use crate::words::{count, duration, size};
 
 /// How many items of a list are shown before it is cut.
 const SHOWN: usize = 10;
@@ -87,6 +88,9 @@ pub fn save(outcome: &SaveOutcome) -> Vec<String> {
     let SaveOutcome {
         compiled: _,
         inspection,
+        weights: _,
+        history: _,
+        advice,
         dropped,
         live,
         secret_units,
@@ -112,6 +116,7 @@ pub fn save(outcome: &SaveOutcome) -> Vec<String> {
     }
     lines.extend(saved("target", target));
     lines.extend(saved("Cargo home", home));
+    lines.extend(advice.iter().map(|advice| format!("advice: {}; {}", advice.evidence, advice.fix)));
     lines.push(format!("took {seconds:.1} s"));
     lines
 }
@@ -206,11 +211,6 @@ pub fn rebuild(rebuild: &Rebuild<'_>) -> String {
     format!("{}{more}: {cause}{then} ({})", shown.join(", "), duration(*seconds))
 }
 
-/// Seconds for people.
-pub fn duration(seconds: f64) -> String {
-    if seconds < 90.0 { format!("{seconds:.1} s") } else { format!("{:.1} min", seconds / 60.0) }
-}
-
 /// Who wanted a new start.
 pub fn rolled_by(roll: &Roll) -> String {
     let Roll { text, wished_by } = roll;
@@ -231,31 +231,12 @@ fn cut(head: &str, items: Vec<String>) -> Vec<String> {
     lines
 }
 
-/// `1 unit`, `2 units`.
-pub fn count(number: usize, word: &str) -> String {
-    if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
-}
-
-/// Bytes for people, in powers of ten.
-pub fn size(bytes: u64) -> String {
-    #[allow(clippy::cast_precision_loss, reason = "two digits are shown")]
-    let number = bytes as f64;
-    match bytes {
-        0..1_000 => format!("{bytes} B"),
-        1_000..1_000_000 => format!("{:.1} kB", number / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", number / 1e6),
-        _ => format!("{:.2} GB", number / 1e9),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_well() {
-        assert_eq!((count(1, "unit"), count(0, "file")), ("1 unit".into(), "0 files".into()));
-        assert_eq!((size(999), size(1_500), size(2_500_000_000)), ("999 B".into(), "1.5 kB".into(), "2.50 GB".into()));
+    fn long_lists_are_cut() {
         assert_eq!(cut("x", vec!["y".into(); 12]).last().unwrap(), "  x: and 2 more");
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! Text from outside (paths, keys, messages) is escaped: it can neither end a table cell nor become a link or a tag.
 
-use super::log::{count, duration, rolled_by, saved, size};
+use super::log::{rolled_by, saved};
 use super::outputs::state;
 use crate::inspection::Rebuild;
 use crate::outcome::{RestoreOutcome, SaveOutcome, Start};
+use crate::words::{count, duration, size};
 
 /// Items of a list that are shown before it is cut; the whole stays far below what a runner takes.
 const SHOWN: usize = 20;
@@ -175,10 +176,9 @@ mod tests {
             unit: format!("p{number} (lib-p)"),
             package: "p".into(),
             profile: "debug".into(),
-            files: Vec::new(),
             seconds: 0.5,
             cause: Some(Cause::EnvChanged { name: format!("A|{number}"), old: "(unset)".into(), new: "`1`".into() }),
-            root: None,
+            ..InspectedUnit::default()
         };
         let inspection = Inspection { units: (0..30).map(unit).collect() };
         let save = SaveOutcome { inspection, live: 30, ..Default::default() };

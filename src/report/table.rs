@@ -3,8 +3,8 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::log::size;
 use crate::outcome::{TryOutcome, TryRun};
+use crate::words::size;
 
 /// The documented JSON, whose fields never change their meaning or their order.
 #[derive(Serialize)]

@@ -314,6 +314,7 @@ fn hostile(dir: &Path, change: impl FnOnce(&mut Manifest)) -> (DirStore, String)
         units: Vec::new(),
         packages: Vec::new(),
         env: BTreeMap::new(),
+        settings: BTreeMap::new(),
         locked: std::collections::BTreeSet::new(),
         pruned: std::collections::BTreeSet::new(),
         history: Vec::new(),

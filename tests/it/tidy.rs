@@ -7,7 +7,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-const VALUES: [&str; 16] = [
+const VALUES: [&str; 18] = [
+    "advice",
     "cause",
     "decision",
     "delta",
@@ -24,6 +25,7 @@ const VALUES: [&str; 16] = [
     "record",
     "snapshot",
     "stamp",
+    "words",
 ];
 /// A file with more lines has a second subject.
 const ROOM: usize = 420;

@@ -38,7 +38,7 @@ pub(super) fn manifest(
     secrets: &Secrets,
 ) -> Manifest {
     let Seen { mut sources, scope, named } = seen;
-    let mut manifest = blank(job, job.state.parts.clone(), job.roots.clone());
+    let mut manifest = blank(job.state.parts.clone(), job.roots.clone());
     let heads = sources
         .repositories
         .iter()

@@ -2,6 +2,7 @@
 //!
 //! A job that failed is saved too: what Cargo finished is sound, and what it did not finish it has marked itself.
 
+mod account;
 mod collect;
 mod home;
 mod inputs_seen;
@@ -17,6 +18,7 @@ use fs_err as fs;
 use crate::cargo::layout::UnitPlace;
 use crate::cargo::liveness::{self, Evidence};
 use crate::cargo::units::{self, DiskUnit, Survey};
+use crate::cargo::weights;
 use crate::decision::{News, SaveDecision, SkipReason};
 use crate::delta::{self, DeltaKind, DeltaPlan, Previous};
 use crate::digest::FieldHasher;
@@ -25,11 +27,11 @@ use crate::evidence::Beginning;
 use crate::facts::Facts;
 use crate::inputs::{Inputs, SaveWishes};
 use crate::key::{FORMAT, Key};
-use crate::manifest::{Manifest, Parent, Root, RunRecord, UnitRecord};
+use crate::manifest::{FileEntry, Manifest, Parent, Root, UnitRecord};
 use crate::outcome::{SaveOutcome, Saved};
 use crate::pack::{self, Pack, Source, Written};
 use crate::secrets::Secrets;
-use crate::state::{HISTORY, LocalManifest, Restored, State};
+use crate::state::{LocalManifest, Restored, State};
 use crate::store::{self, PackFile, Put, Store};
 
 /// How the job went, as far as it is known. Only one that succeeded makes anything older.
@@ -97,6 +99,8 @@ fn save(state: &State, result: JobResult, outcome: &mut SaveOutcome) -> Result<(
     let units = units.collect();
     let job = Job { facts, roots, state, surveys, units, store: store.as_ref() };
     outcome.inspection = Beginning::of(state).inspect(&job.facts, &job.surveys);
+    outcome.weights = weights::weigh(&job.surveys);
+    outcome.history = account::history(&job, &outcome.inspection);
     match save_target(&job, inputs, result, outcome) {
         Ok(saved) => outcome.target = saved,
         Err(error) => outcome.warnings.fault("the target folder was not saved", &error),
@@ -105,6 +109,7 @@ fn save(state: &State, result: JobResult, outcome: &mut SaveOutcome) -> Result<(
         Ok(saved) => outcome.home = saved,
         Err(error) => outcome.warnings.fault("the Cargo home was not saved", &error),
     }
+    outcome.advice = account::advice(&job, outcome);
     Ok(())
 }
 
@@ -138,20 +143,15 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
     let seen = inputs_seen::look(job, &live, &file_system)?;
     let mut manifest = collect::manifest(job, &live, &ages, &edges, seen, &secrets);
     manifest.locked = job.facts.locked_names();
+    manifest.settings = job.facts.settings();
     manifest.pruned = pruned(job, &live);
-    let spent: f64 = compiled.iter().map(|&at| job.unit(at).seconds).sum();
-    manifest.history.push(RunRecord {
-        commit: manifest.heads.values().next().cloned(),
-        at: file_system.now,
-        restored: job.previous().map(|restored| restored.pack.key.clone()),
-        compiled: compiled.len(),
-        seconds: spent,
-    });
-    let surplus = manifest.history.len().saturating_sub(HISTORY);
-    manifest.history.drain(..surplus);
-
     let entries = collect::files(job, &live, &screened);
     let (files, paths): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
+    if let Some(run) = outcome.history.last_mut() {
+        run.commit = manifest.heads.values().next().cloned();
+        run.bytes = files.iter().map(FileEntry::size).sum();
+    }
+    manifest.history.clone_from(&outcome.history);
     let lineage = job.previous().and_then(|restored| Key::parse(&restored.pack.key)).map(|key| key.lineage);
     let complete = job.previous().is_some_and(|restored| !restored.damaged && parents_are_there(job.store, restored));
     let previous = job.previous().zip(lineage.as_deref()).map(|(restored, lineage)| Previous {
@@ -348,8 +348,7 @@ fn title(unit: &DiskUnit) -> String {
 }
 
 /// An empty manifest of this job.
-fn blank(job: &Job<'_>, parts: crate::key::KeyParts, roots: Vec<Root>) -> Manifest {
-    let history = job.previous().map(|restored| restored.manifest.history.clone()).unwrap_or_default();
+fn blank(parts: crate::key::KeyParts, roots: Vec<Root>) -> Manifest {
     Manifest {
         format: FORMAT,
         key: String::new(),
@@ -362,8 +361,9 @@ fn blank(job: &Job<'_>, parts: crate::key::KeyParts, roots: Vec<Root>) -> Manife
         units: Vec::new(),
         packages: Vec::new(),
         env: BTreeMap::new(),
+        settings: BTreeMap::new(),
         locked: BTreeSet::new(),
         pruned: BTreeSet::new(),
-        history,
+        history: Vec::new(),
     }
 }

@@ -1,0 +1,85 @@
+//! Settings of which Cargo's fingerprints keep nothing but a number: profiles and lints, by name and value.
+//!
+//! Only for words in a report: which of them reached a unit is not known here.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use fs_err as fs;
+use toml::{Table, Value};
+
+use super::config::ConfigFile;
+use super::workspace::Workspace;
+
+/// `profile.dev.opt-level` and its value, from manifests, Cargo's configuration and the environment.
+pub fn gather(
+    workspaces: &[Workspace],
+    configs: &[ConfigFile],
+    environment: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut settings = BTreeMap::new();
+    for workspace in workspaces {
+        let root = workspace.root.join("Cargo.toml");
+        let members = workspace.packages.iter().map(|package| package.dir.join("Cargo.toml"));
+        for path in members.chain([root.clone()]) {
+            let Some(table) = fs::read_to_string(&path).ok().and_then(|text| text.parse::<Table>().ok()) else {
+                continue;
+            };
+            let place = if path == root { String::new() } else { format!("{}: ", relative(&path, &workspace.root)) };
+            // Profiles count in the root's manifest alone.
+            let names: &[&[&str]] =
+                if path == root { &[&["profile"], &["lints"], &["workspace", "lints"]] } else { &[&["lints"]] };
+            for &name in names {
+                if let Some(value) = find(&table, name) {
+                    flatten(&format!("{place}{}", name.join(".")), value, &mut settings);
+                }
+            }
+        }
+    }
+    for file in configs {
+        if let Some(profiles) = file.table.as_ref().and_then(|table| table.get("profile")) {
+            flatten(&format!("{}: profile", relative(&file.path, &workspaces[0].root)), profiles, &mut settings);
+        }
+    }
+    let variables = environment.iter().filter(|(name, _)| name.starts_with("CARGO_PROFILE_"));
+    settings.extend(variables.map(|(name, value)| (name.clone(), value.clone())));
+    settings
+}
+
+fn relative(path: &Path, root: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).display().to_string()
+}
+
+fn find<'a>(table: &'a Table, path: &[&str]) -> Option<&'a Value> {
+    let (first, rest) = path.split_first()?;
+    rest.iter().try_fold(table.get(*first)?, |value, name| value.get(*name))
+}
+
+fn flatten(name: &str, value: &Value, settings: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Table(table) => table.iter().for_each(|(key, value)| flatten(&format!("{name}.{key}"), value, settings)),
+        Value::String(text) => {
+            settings.insert(name.to_owned(), text.clone());
+        }
+        other => {
+            settings.insert(name.to_owned(), other.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_flattened_to_names_and_values() {
+        let table: Table =
+            "[profile.dev.package.x]\nopt-level = 3\n[workspace.lints.rust]\nunused = 'deny'".parse().unwrap();
+        let mut settings = BTreeMap::new();
+        flatten("profile", find(&table, &["profile"]).unwrap(), &mut settings);
+        flatten("workspace.lints", find(&table, &["workspace", "lints"]).unwrap(), &mut settings);
+        let expected = [("profile.dev.package.x.opt-level", "3"), ("workspace.lints.rust.unused", "deny")];
+        assert_eq!(settings, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+        assert_eq!(find(&table, &["lints"]), None);
+    }
+}

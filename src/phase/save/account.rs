@@ -1,0 +1,66 @@
+//! What the report says beyond the units themselves: the runs before this one, and advice from what this one measured.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::Job;
+use crate::advice::{self, Advice, Evidence};
+use crate::cause::Cause;
+use crate::git::Repository;
+use crate::inspection::Inspection;
+use crate::manifest::RunRecord;
+use crate::moment::Moment;
+use crate::outcome::{SaveOutcome, Saved};
+use crate::state::HISTORY;
+
+/// The last runs, and this one as far as it is known before anything is packed.
+pub(super) fn history(job: &Job<'_>, inspection: &Inspection) -> Vec<RunRecord> {
+    let mut history = job.previous().map(|restored| restored.manifest.history.clone()).unwrap_or_default();
+    history.push(RunRecord {
+        commit: None,
+        at: Moment::from(filetime::FileTime::from_system_time(SystemTime::now())),
+        restored: job.previous().map(|restored| restored.pack.key.clone()),
+        compiled: inspection.compiled().count(),
+        seconds: inspection.seconds_spent(),
+        saved: inspection.seconds_saved(),
+        bytes: job.previous().map_or(0, |restored| restored.manifest.content_bytes()),
+    });
+    let surplus = history.len().saturating_sub(HISTORY);
+    history.drain(..surplus);
+    history
+}
+
+pub(super) fn advice(job: &Job<'_>, outcome: &SaveOutcome) -> Vec<Advice> {
+    let skipped = match &outcome.target {
+        Saved::Skipped(reason) => Some(reason),
+        _ => None,
+    };
+    advice::advise(&Evidence {
+        inspection: &outcome.inspection,
+        weights: &outcome.weights,
+        rolled: &job.state.outcome.rolled,
+        skipped,
+        secret_units: &outcome.secret_units,
+        incremental: &job.state.parts.hard.incremental,
+        untracked: &untracked(&job.facts.workspaces[0].root, &outcome.inspection),
+    })
+}
+
+/// Files among the causes that git does not have.
+fn untracked(root: &Path, inspection: &Inspection) -> BTreeSet<String> {
+    let is_file = |cause: &Cause| matches!(cause, Cause::SourceChanged { .. });
+    let files: BTreeSet<&String> = inspection
+        .compiled()
+        .filter(|unit| unit.cause.as_ref().is_some_and(is_file))
+        .flat_map(|unit| &unit.files)
+        .collect();
+    if files.is_empty() {
+        return BTreeSet::new();
+    }
+    let listing = Repository::discover(root).and_then(|repository| repository.list(&[root.to_path_buf()]).ok());
+    let Some(listing) = listing else { return BTreeSet::new() };
+    let tracked: BTreeSet<&Path> = listing.tracked.iter().map(|tracked| tracked.path.as_path()).collect();
+    let is_untracked = |path: &Path| path.starts_with(root) && path.is_file() && !tracked.contains(path);
+    files.into_iter().filter(|path| is_untracked(Path::new(path))).cloned().collect()
+}
