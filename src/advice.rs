@@ -343,7 +343,7 @@ fn heavy_roots(evidence: &Evidence<'_>) -> Vec<Advice> {
 fn test_crates(evidence: &Evidence<'_>) -> Vec<Advice> {
     let mut by_package: BTreeMap<&str, Vec<&InspectedUnit>> = BTreeMap::new();
     for unit in &evidence.inspection.units {
-        if unit.dir.is_some() && unit.unit.contains("(test-integration-test-") {
+        if unit.dir.is_some() && unit.targets.iter().any(|target| target.starts_with("test-integration-test-")) {
             by_package.entry(&unit.package).or_default().push(unit);
         }
     }

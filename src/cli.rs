@@ -120,6 +120,9 @@ pub struct ExplainArgs {
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
+    /// Write the report as a page that opens without a network, too
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// The command to run and explain, as in `rekindle explain -- cargo test`
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,

@@ -49,6 +49,7 @@ pub fn inspect(before: &Snapshot, after: &Snapshot, surroundings: &Surroundings)
         InspectedUnit {
             unit: unit.title(),
             package: unit.package.clone(),
+            targets: unit.prints.iter().map(|print| print.target.clone()).collect(),
             profile: unit.profile.clone(),
             kind: unit.kind().to_owned(),
             dir: surroundings.own.get(&unit.package).cloned(),

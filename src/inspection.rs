@@ -16,6 +16,8 @@ pub struct Inspection {
 pub struct InspectedUnit {
     pub unit: String,
     pub package: String,
+    /// The names of its fingerprints, as in `test-integration-test-it`.
+    pub targets: Vec<String>,
     pub profile: String,
     /// `bin`, `lib`, `test`, `build-script`, `run` …
     pub kind: String,

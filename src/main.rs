@@ -88,7 +88,8 @@ fn conclude(strict: Strictness, warnings: &Warnings) -> Result<ExitCode> {
 }
 
 fn explain(args: ExplainArgs) -> Result<ExitCode> {
-    let ExplainArgs { workspaces, since, json, command } = args;
+    let ExplainArgs { workspaces, since, json, html, command } = args;
+    let title = if command.is_empty() { "What was compiled, and why".to_owned() } else { command.join(" ") };
     let inputs = RawInputs { workspaces, ..RawInputs::default() }.resolve()?;
     let (inspection, code) = if command.is_empty() {
         (phase::explain::since(&since.unwrap_or(inputs.state))?, ExitCode::SUCCESS)
@@ -96,6 +97,9 @@ fn explain(args: ExplainArgs) -> Result<ExitCode> {
         let (inspection, status) = phase::explain::command(&inputs, &command)?;
         (inspection, status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
     };
+    if let Some(path) = html {
+        fs_err::write(path, report::html::page(&title, &inspection))?;
+    }
     print(&if json { vec![report::json::inspection(&inspection)?] } else { log::inspection(&inspection) })?;
     Ok(code)
 }

@@ -12,6 +12,7 @@ use thiserror::Error;
 use crate::digest::{ContentId, Digest};
 use crate::key::{FORMAT, KeyParts};
 use crate::moment::Moment;
+use crate::words;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Manifest {
@@ -306,9 +307,8 @@ impl UnitRecord {
         self.fingerprints.iter().any(|fingerprint| fingerprint.precalculated)
     }
 
-    /// `serde (lib-serde)`: how a unit is called in messages.
+    /// How it is called in messages.
     pub fn title(&self) -> String {
-        let targets: Vec<&str> = self.fingerprints.iter().map(|fingerprint| fingerprint.name.as_str()).collect();
-        format!("{} ({})", self.package, targets.join(", "))
+        words::unit(&self.package, self.fingerprints.iter().map(|fingerprint| fingerprint.name.as_str()))
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::manifest::EnvRecord;
 use crate::moment::Moment;
+use crate::words;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -71,10 +72,9 @@ pub struct DepField {
 }
 
 impl UnitSnapshot {
-    /// `serde (lib-serde)`: how a unit is called in messages.
+    /// How it is called in messages.
     pub fn title(&self) -> String {
-        let targets: Vec<&str> = self.prints.iter().map(|print| print.target.as_str()).collect();
-        format!("{} ({})", self.package, targets.join(", "))
+        words::unit(&self.package, self.prints.iter().map(|print| print.target.as_str()))
     }
 
     /// What kind of target it builds.

@@ -18,6 +18,10 @@ SHELLCHECK=0.11.0.1
 ACT=0.2.89
 ACTIONS_CACHE=6.3.0
 AZURITE=3.37.0
+CHROMIUM=147.0.0
+PUPPETEER=24.43.1
+MERMAID=11.17.2
+MARKED=18.2.1
 
 step() { printf '\n== %s\n' "$*"; }
 
@@ -63,8 +67,19 @@ for tool in yamllint shellcheck check-jsonschema zizmor; do ln -sf "$tools/pytho
 has_module() { # name, version
   grep -qs "\"version\": \"$2\"" "$tools/npm/node_modules/$1/package.json"
 }
-if ! has_module @actions/cache "$ACTIONS_CACHE" || ! has_module azurite "$AZURITE"; then
-  npm install --loglevel error --prefix "$tools/npm" --no-fund --no-audit "@actions/cache@$ACTIONS_CACHE" "azurite@$AZURITE"
+modules=(
+  "@actions/cache@$ACTIONS_CACHE" "azurite@$AZURITE"
+  "@sparticuz/chromium@$CHROMIUM" "puppeteer-core@$PUPPETEER" "mermaid@$MERMAID" "marked@$MARKED"
+)
+for module in "${modules[@]}"; do
+  if ! has_module "${module%@*}" "${module##*@}"; then
+    npm install --loglevel error --prefix "$tools/npm" --no-fund --no-audit "${modules[@]}"
+    break
+  fi
+done
+# Libraries that the browser needs and brings none of.
+if [ ! -e "$tools/usr/lib/x86_64-linux-gnu/libnss3.so" ]; then
+  (cd "$tools" && apt apt-get download -qq -o APT::Sandbox::User=root libnss3 libnspr4 libexpat1 >/dev/null && for package in lib*.deb; do dpkg -x "$package" .; done && rm lib*.deb)
 fi
 if ! cargo nextest --version >/dev/null 2>&1; then
   cargo install --quiet --locked --root "$tools" "cargo-nextest@$NEXTEST"

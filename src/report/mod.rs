@@ -1,7 +1,10 @@
 //! Words: every outcome as text. Nothing else in the program speaks.
 
+mod chart;
+pub mod html;
 pub mod json;
 pub mod log;
+mod markdown;
 pub mod outputs;
 pub mod summary;
 pub mod table;

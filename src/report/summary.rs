@@ -2,47 +2,68 @@
 //!
 //! Text from outside (paths, keys, messages) is escaped: it can neither end a table cell nor become a link or a tag.
 
+use super::chart;
 use super::log::{rolled_by, saved};
+use super::markdown::{Page, SHOWN, escape, fold, list, section, table};
 use super::outputs::state;
-use crate::inspection::Rebuild;
-use crate::outcome::{RestoreOutcome, SaveOutcome, Start};
+use crate::cause::Cause;
+use crate::inspection::{InspectedUnit, Rebuild};
+use crate::key::Fit;
+use crate::outcome::{RestoreOutcome, SaveOutcome, Saved, Start};
 use crate::words::{count, duration, size};
-
-/// Items of a list that are shown before it is cut; the whole stays far below what a runner takes.
-const SHOWN: usize = 20;
-const LONGEST: usize = 300;
 
 /// `job` is what the reader knows it by.
 pub fn markdown(job: &str, restore: &RestoreOutcome, save: &SaveOutcome) -> String {
-    let mut lines = vec![format!("### Rekindle: {}", headline(job, restore, save)), String::new()];
-    lines.extend(table(&[
-        ("Start", start(restore)),
-        ("Units", units(save)),
-        ("Target", saved("target", &save.target).map_or_else(|| "not saved".to_owned(), |line| after(&line))),
-        ("Cargo home", saved("Cargo home", &save.home).map_or_else(|| "nothing new".to_owned(), |line| after(&line))),
-        ("Time", format!("restore {:.1} s, save {:.1} s", restore.seconds, save.seconds)),
-    ]));
-    if let Some(roll) = &restore.roll {
-        lines.extend([String::new(), escape(&rolled_by(roll))]);
-    }
-    lines.extend(section(
-        "The key rolled, because these parts differ from the last stored state",
-        restore.rolled.iter().map(ToString::to_string),
-    ));
-    lines.extend(section("Sources that differ from the restored state", restore.stamping.differing.iter().cloned()));
+    let mut page = Page::default();
+    page.add(0, vec![format!("### Rekindle: {}", headline(job, restore, save))]);
+    let warnings = restore.warnings.iter().chain(&save.warnings).map(ToString::to_string);
+    page.add(1, section("Warnings", warnings));
+    page.add(
+        0,
+        table(&[
+            ("Start", start(restore)),
+            ("Units", units(save)),
+            ("Target", saved("target", &save.target).map_or_else(|| "not saved".to_owned(), |line| after(&line))),
+            (
+                "Cargo home",
+                saved("Cargo home", &save.home).map_or_else(|| "nothing new".to_owned(), |line| after(&line)),
+            ),
+            ("Time", format!("restore {}, save {}", duration(restore.seconds), duration(save.seconds))),
+        ]),
+    );
+    page.add(2, restore.roll.iter().map(|roll| escape(&rolled_by(roll))).collect());
+    page.add(
+        2,
+        section(
+            "The key rolled, because these parts differ from the last stored state",
+            restore.rolled.iter().map(ToString::to_string),
+        ),
+    );
+    page.add(1, rebuilds(save));
+    page.add(3, drift(save));
+    page.add(2, advice(save));
     let doubts = restore.doubts.iter().filter_map(|(unit, doubts)| Some(format!("{unit}: {}", doubts.first()?)));
     let touches = restore.stamping.touches.iter().map(ToString::to_string);
-    lines.extend(section("Made to rebuild, because Cargo could not have seen the change", doubts.chain(touches)));
-    lines.extend(rebuilds(save));
-    lines.extend(section(
-        "Left out, because they hold a secret of the environment (pass it at run time)",
-        save.secret_units.iter().cloned(),
-    ));
-    lines.extend(section("Notes", restore.notes.iter().cloned()));
-    let warnings = restore.warnings.iter().chain(&save.warnings).map(ToString::to_string);
-    lines.extend(section("Warnings", warnings));
-    lines.push(String::new());
-    lines.join("\n")
+    page.add(4, section("Made to rebuild, because Cargo could not have seen the change", doubts.chain(touches)));
+    page.add(
+        4,
+        section(
+            "Left out, because they hold a secret of the environment (pass it at run time)",
+            save.secret_units.iter().cloned(),
+        ),
+    );
+    page.add(5, section("Sources that differ from the restored state", restore.stamping.differing.iter().cloned()));
+    page.add(4, section("Notes", restore.notes.iter().cloned()));
+    page.add(6, slowest(save));
+    page.add(6, keys(restore, save));
+    page.add(7, sizes(save));
+    let mut charts = chart::history(&save.history);
+    charts.push(chart::time(&save.inspection));
+    charts.retain(|chart| !chart.is_empty());
+    if !charts.is_empty() {
+        page.add(8, fold("Charts", charts.join(&String::new())));
+    }
+    page.render()
 }
 
 /// Roots with what followed from them, the most expensive first.
@@ -51,20 +72,113 @@ fn rebuilds(save: &SaveOutcome) -> Vec<String> {
     if rebuilds.is_empty() {
         return Vec::new();
     }
-    let mut lines =
-        vec![String::new(), "| Compiled | because | units | seconds |".to_owned(), "|---|---|--:|--:|".to_owned()];
+    let mut lines = vec!["| Compiled | because | units | took |".to_owned(), "|---|---|--:|--:|".to_owned()];
     for rebuild in rebuilds.iter().take(SHOWN) {
         let Rebuild { cause, units, cascades, seconds } = rebuild;
         let first = units.first().map_or("", |unit| unit.unit.as_str());
         let more = if units.len() > 1 { format!(" and {} more", units.len() - 1) } else { String::new() };
-        let then = if *cascades > 0 { format!(" + {cascades} that depend on them") } else { String::new() };
+        let then = match cascades {
+            0 => String::new(),
+            1 => " + 1 that depends on it".to_owned(),
+            _ => format!(" + {cascades} that depend on {}", if units.len() == 1 { "it" } else { "them" }),
+        };
         let (first, cause) = (escape(first), escape(&cause.to_string()));
-        lines.push(format!("| {first}{more} | {cause} | {}{then} | {seconds:.1} |", units.len()));
+        lines.push(format!("| {first}{more} | {cause} | {}{then} | {} |", units.len(), duration(*seconds)));
     }
     if rebuilds.len() > SHOWN {
-        lines.push(format!("| and {} more causes | | | |", rebuilds.len() - SHOWN));
+        let rest: f64 = rebuilds[SHOWN..].iter().map(|rebuild| rebuild.seconds).sum();
+        lines.push(format!("| and {} more causes | | | {} |", rebuilds.len() - SHOWN, duration(rest)));
     }
     lines
+}
+
+/// Variables that were others than when the units were built.
+fn drift(save: &SaveOutcome) -> Vec<String> {
+    let rebuilds = save.inspection.rebuilds();
+    let drifts = rebuilds.iter().filter_map(|rebuild| match rebuild.cause {
+        Cause::EnvChanged { name, old, new } => Some(format!(
+            "`{name}`: {old} → {new}, {}, {}",
+            count(rebuild.units.len() + rebuild.cascades, "unit"),
+            duration(rebuild.seconds)
+        )),
+        _ => None,
+    });
+    section("Drift of variables", drifts)
+}
+
+fn advice(save: &SaveOutcome) -> Vec<String> {
+    let items = save.advice.iter().map(|advice| {
+        let (evidence, fix) = (escape(&advice.evidence), escape(&advice.fix));
+        format!("{}. **{}.**", capital(&evidence), capital(&fix))
+    });
+    list("Advice", &items.collect::<Vec<_>>(), false)
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// Every compiled unit, as far as the list goes.
+fn slowest(save: &SaveOutcome) -> Vec<String> {
+    let mut units: Vec<&InspectedUnit> = save.inspection.compiled().collect();
+    units.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    if units.len() < 2 {
+        return Vec::new();
+    }
+    let mut lines = vec!["| Unit | profile | took | because |".to_owned(), "|---|---|--:|---|".to_owned()];
+    for unit in units.iter().take(SHOWN) {
+        let cause = unit.cause.as_ref().map(ToString::to_string).unwrap_or_default();
+        let (name, profile, cause) = (escape(&unit.unit), escape(&unit.profile), escape(&cause));
+        lines.push(format!("| {name} | {profile} | {} | {cause} |", duration(unit.seconds)));
+    }
+    let head = if units.len() > SHOWN {
+        format!("The slowest {SHOWN} of {} compiled units", units.len())
+    } else {
+        format!("All {} compiled units, the slowest first", units.len())
+    };
+    fold(&head, lines)
+}
+
+/// Names of entries, for whoever looks them up.
+fn keys(restore: &RestoreOutcome, save: &SaveOutcome) -> Vec<String> {
+    let restored = match &restore.start {
+        Start::Restored { key, .. } | Start::Kept { key, .. } => Some(("Restored", key)),
+        Start::Cold | Start::Unknown { .. } => None,
+    };
+    let stored = |what, saved: &Saved| match saved {
+        Saved::Stored { key, .. } | Saved::AlreadyThere { key } | Saved::Reserved { key } => Some((what, key.clone())),
+        Saved::Skipped(_) | Saved::NothingFetched | Saved::Failed => None,
+    };
+    let looked_up = ("Looked up", format!("`{}`", restore.key));
+    let rows: Vec<(&str, String)> = restored
+        .map(|(what, key)| (what, key.clone()))
+        .into_iter()
+        .chain(restore.home.key.iter().map(|key| ("Restored Cargo home", key.clone())))
+        .chain(stored("Saved", &save.target))
+        .chain(stored("Saved Cargo home", &save.home))
+        .map(|(what, key)| (what, format!("`{key}`")))
+        .collect();
+    fold("Keys", table(&[vec![looked_up], rows].concat()))
+}
+
+/// What takes the space.
+fn sizes(save: &SaveOutcome) -> Vec<String> {
+    let weights = &save.weights;
+    let names = [
+        ("lib", "Libraries"),
+        ("test", "Tests"),
+        ("bin", "Programs"),
+        ("example", "Examples"),
+        ("bench", "Benchmarks"),
+        ("build-script", "Build scripts"),
+        ("run", "What build scripts made"),
+    ];
+    let kinds = names.iter().filter_map(|(kind, name)| Some((*name, *weights.by_kind.get(*kind)?)));
+    let others = [("Incremental state", weights.incremental), ("Debug information in the above", weights.debuginfo)];
+    let rows: Vec<(&str, String)> =
+        kinds.chain(others).filter(|(_, bytes)| *bytes > 0).map(|(name, bytes)| (name, size(bytes))).collect();
+    if rows.is_empty() { Vec::new() } else { fold("What takes the space", table(&rows)) }
 }
 
 fn headline(job: &str, restore: &RestoreOutcome, save: &SaveOutcome) -> String {
@@ -74,84 +188,36 @@ fn headline(job: &str, restore: &RestoreOutcome, save: &SaveOutcome) -> String {
         _ => "cold start",
     };
     let job = if job.is_empty() { String::new() } else { format!(" of {}", escape(job)) };
-    let compiled = count(save.inspection.compiled().count(), "unit");
+    let (compiled, fresh) = (save.inspection.compiled().count(), save.inspection.fresh().count());
     let saved = save.inspection.seconds_saved();
     let saved = if saved >= 0.1 { format!(", {} of compiling saved", duration(saved)) } else { String::new() };
-    format!("{start}{job}, {compiled} compiled{saved}")
+    format!("{start}{job}, {} fresh, {compiled} compiled{saved}", count(fresh, "unit"))
 }
 
 fn start(restore: &RestoreOutcome) -> String {
     match &restore.start {
-        Start::Cold => format!("nothing is stored under `{}`", restore.key),
-        Start::Restored { key, units, .. } => {
-            format!("{}, {} from `{key}`", count(*units, "unit"), size(restore.bytes))
+        Start::Cold => "nothing that fits is stored".to_owned(),
+        Start::Restored { fit, units, .. } => {
+            let kind = if *fit == Fit::Soft { "" } else { ", the nearest state there is" };
+            format!("{}, {}{kind}", count(*units, "unit"), size(restore.bytes))
         }
-        Start::Kept { key, units } => format!("the disk was kept: {} of `{key}`", count(*units, "unit")),
+        Start::Kept { units, .. } => format!("the disk was kept: {}", count(*units, "unit")),
         Start::Unknown { units } => format!("the disk was kept, without a record of its {}", count(*units, "unit")),
     }
 }
 
 fn units(save: &SaveOutcome) -> String {
     let (compiled, fresh) = (save.inspection.compiled().count(), save.inspection.fresh().count());
-    format!("{} in use, {compiled} compiled, {fresh} fresh, {} dropped", compiled + fresh, save.dropped)
+    let spent = save.inspection.seconds_spent();
+    let took = if compiled > 0 { format!(" in {}", duration(spent)) } else { String::new() };
+    format!("{} in use: {fresh} fresh, {compiled} compiled{took}; {} dropped", compiled + fresh, save.dropped)
 }
 
 /// The part behind `target: `, which stands in the first column here.
 fn after(line: &str) -> String {
-    line.split_once(": ").map_or(line, |(_, rest)| rest).to_owned()
-}
-
-fn table(rows: &[(&str, String)]) -> Vec<String> {
-    let mut lines = vec!["| | |".to_owned(), "|---|---|".to_owned()];
-    lines.extend(rows.iter().map(|(name, value)| format!("| {name} | {} |", escape(value))));
-    lines
-}
-
-/// A list under a head, folded if it is long; nothing for an empty one.
-fn section(head: &str, items: impl Iterator<Item = String>) -> Vec<String> {
-    let items: Vec<String> = items.collect();
-    if items.is_empty() {
-        return Vec::new();
-    }
-    let mut lines = vec![String::new()];
-    let folded = items.len() > SHOWN / 4;
-    if folded {
-        lines.push(format!("<details><summary>{head} ({})</summary>\n", items.len()));
-    } else {
-        lines.push(format!("**{head}**\n"));
-    }
-    lines.extend(items.iter().take(SHOWN).map(|item| format!("- {}", escape(item))));
-    if items.len() > SHOWN {
-        lines.push(format!("- and {} more", items.len() - SHOWN));
-    }
-    if folded {
-        lines.push("\n</details>".to_owned());
-    }
-    lines
-}
-
-/// Text in backticks stays code; everything else that Markdown could read as more than text is made plain.
-fn escape(text: &str) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect();
-    let balanced = line.matches('`').count().is_multiple_of(2);
-    let mut code = false;
-    let mut out = String::with_capacity(line.len());
-    for c in line.chars() {
-        match c {
-            '`' if balanced => {
-                code = !code;
-                out.push('`');
-            }
-            '`' => out.push('\''),
-            '|' => out.push_str("\\|"),
-            _ if code => out.push(c),
-            '<' => out.push_str("&lt;"),
-            '&' => out.push_str("&amp;"),
-            '*' | '_' | '[' | ']' | '\\' | '~' | '#' | '!' => out.extend(['\\', c]),
-            _ => out.push(c),
-        }
-    }
-    out
+    let line = line.split_once(": ").map_or(line, |(_, rest)| rest);
+    // Keys have a table of their own.
+    line.split_once(" as `").map_or(line, |(before, _)| before).to_owned()
 }
 
 #[cfg(test)]
@@ -160,13 +226,6 @@ mod tests {
     use crate::cause::Cause;
     use crate::inspection::{InspectedUnit, Inspection};
     use crate::problem::Warning;
-
-    #[test]
-    fn text_from_outside_stays_text() {
-        assert_eq!(escape("a|b <img src=x> [x](y)"), "a\\|b &lt;img src=x> \\[x\\](y)");
-        assert_eq!(escape("`a_b<c>` and d_e"), "`a_b<c>` and d\\_e");
-        assert_eq!(escape("odd ` tick\nline"), "odd ' tick line");
-    }
 
     #[test]
     fn a_cold_start_and_its_warnings_are_told() {
@@ -183,12 +242,12 @@ mod tests {
         let inspection = Inspection { units: (0..30).map(unit).collect() };
         let save = SaveOutcome { inspection, live: 30, ..Default::default() };
         let text = markdown("test", &restore, &save);
-        assert!(text.starts_with("### Rekindle: cold start of test, 30 units compiled\n"), "{text}");
-        assert!(text.contains("| Units | 30 in use, 30 compiled, 0 fresh, 0 dropped |"), "{text}");
-        let row = "| p0 (lib-p) | the variable `A\\|0` changed: (unset) → `1` | 1 | 0.5 |";
+        assert!(text.starts_with("### Rekindle: cold start of test, 0 units fresh, 30 compiled\n"), "{text}");
+        assert!(text.contains("| Units | 30 in use: 0 fresh, 30 compiled in 15.0 s; 0 dropped |"), "{text}");
+        let row = "| p0 (lib-p) | the variable `A\\|0` changed: (unset) → `1` | 1 | 0.5 s |";
         assert!(text.contains(row), "{text}");
         assert!(
-            text.contains("| and 10 more causes | | | |") && text.contains("- the cache service: no connection"),
+            text.contains("| and 10 more causes | | | 5.0 s |") && text.contains("- the cache service: no connection"),
             "{text}"
         );
     }

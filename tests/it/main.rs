@@ -33,6 +33,8 @@ mod liveness;
 mod mtime;
 mod oracle;
 mod packs;
+mod rendering;
+mod reports;
 mod scenarios;
 mod stamping;
 mod tidy;

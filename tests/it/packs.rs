@@ -159,7 +159,7 @@ fn secrets_are_in_no_byte_of_a_pack_and_cost_only_what_holds_them() {
     world.restore();
     world.build();
     let log = world.save();
-    assert!(log.contains("holds a secret") && log.contains("b (run-build-script"), "{log}");
+    assert!(log.contains("holds a secret") && log.contains("b (build script's run)"), "{log}");
     assert!(!log.contains(secret), "{log}");
 
     for file in fs::read_dir(world.store()).unwrap().map(|entry| entry.unwrap().path()) {

@@ -33,6 +33,7 @@ use crate::pack::{self, Pack, Source, Written};
 use crate::secrets::Secrets;
 use crate::state::{LocalManifest, Restored, State};
 use crate::store::{self, PackFile, Put, Store};
+use crate::words;
 
 /// How the job went, as far as it is known. Only one that succeeded makes anything older.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -343,8 +344,7 @@ fn write_and_put(
 }
 
 fn title(unit: &DiskUnit) -> String {
-    let targets: Vec<&str> = unit.fingerprints.iter().map(|fingerprint| fingerprint.name.as_str()).collect();
-    format!("{} ({})", unit.place.package, targets.join(", "))
+    words::unit(&unit.place.package, unit.fingerprints.iter().map(|fingerprint| fingerprint.name.as_str()))
 }
 
 /// An empty manifest of this job.

@@ -1,0 +1,289 @@
+//! Whole reports: what people see on the page of a run, for every kind of run; and that no name can break it.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use pulldown_cmark::{Event, Options, Parser, TagEnd};
+use rekindle::advice::{self, Evidence};
+use rekindle::cause::Cause;
+use rekindle::decision::SkipReason;
+use rekindle::delta::{DeltaKind, NewBase};
+use rekindle::inspection::{InspectedUnit, Inspection};
+use rekindle::key::{Fit, PartChange};
+use rekindle::manifest::RunRecord;
+use rekindle::moment::Moment;
+use rekindle::outcome::{RestoreOutcome, Roll, RollSource, SaveOutcome, Saved, Stamping, Start, Weights};
+use rekindle::problem::Warning;
+use rekindle::report::{html, summary};
+
+const KEY: &str = "rekindle.1.ci-test-0123456789abcdef.89abcdef01234567.fedcba9876543210.76543210.01234567";
+
+/// One job, from which each test changes what it is about.
+struct Story {
+    job: String,
+    restore: RestoreOutcome,
+    save: SaveOutcome,
+    rolled: Vec<PartChange>,
+    skipped: Option<SkipReason>,
+}
+
+impl Story {
+    /// A library, a dependency and two programs, all fresh.
+    fn warm() -> Self {
+        let units = vec![
+            unit("serde", "lib", 12.5, None),
+            unit("core", "lib", 4.25, None),
+            unit("app", "bin", 2.0, None),
+            unit("app", "test", 3.0, None),
+        ];
+        let start = Start::Restored { key: KEY.into(), fit: Fit::Soft, units: 4 };
+        let stamping = Stamping { same: 120, ..Stamping::default() };
+        let restore = RestoreOutcome {
+            start,
+            key: KEY.into(),
+            files: 40,
+            bytes: 25_000_000,
+            seconds: 1.2,
+            stamping,
+            ..RestoreOutcome::default()
+        };
+        let run = |number: usize, compiled: usize, seconds: f64| RunRecord {
+            commit: Some(format!("{number:07x}{number:033x}")),
+            at: Moment(1),
+            restored: None,
+            compiled,
+            seconds,
+            saved: 21.75 - seconds,
+            bytes: 80_000_000 + number as u64 * 1_500,
+        };
+        let save = SaveOutcome {
+            inspection: Inspection { units },
+            weights: Weights {
+                by_kind: BTreeMap::from([
+                    ("lib".into(), 60_000_000),
+                    ("bin".into(), 12_000_000),
+                    ("test".into(), 15_000_000),
+                ]),
+                incremental: 0,
+                executables: 27_000_000,
+                debuginfo: 9_000_000,
+            },
+            history: vec![run(0xabc, 4, 21.75), run(0xdef, 1, 2.0), run(0x123, 0, 0.0)],
+            live: 4,
+            target: Saved::Skipped(SkipReason::NothingNew),
+            home: Saved::NothingFetched,
+            seconds: 0.3,
+            ..SaveOutcome::default()
+        };
+        Self { job: "test (stable)".into(), restore, save, rolled: Vec::new(), skipped: None }
+    }
+
+    /// Makes units compiled, by place.
+    fn compiled(mut self, causes: &[(usize, Cause, Option<usize>)]) -> Self {
+        for (at, cause, root) in causes {
+            self.save.inspection.units[*at].cause = Some(cause.clone());
+            self.save.inspection.units[*at].root = *root;
+        }
+        let key = KEY.into();
+        self.save.target =
+            Saved::Stored { key, kind: DeltaKind::Delta, files: 6, bytes: 2_400_000, content_bytes: 87_000_000 };
+        self
+    }
+
+    fn page(mut self) -> String {
+        self.restore.rolled.clone_from(&self.rolled);
+        self.save.advice = advice::advise(&Evidence {
+            inspection: &self.save.inspection,
+            weights: &self.save.weights,
+            rolled: &self.rolled,
+            skipped: self.skipped.as_ref(),
+            secret_units: &self.save.secret_units,
+            incremental: "cargo's default",
+            untracked: &["/w/app/src/made.rs".to_owned()].into(),
+        });
+        summary::markdown(&self.job, &self.restore, &self.save)
+    }
+}
+
+fn unit(package: &str, kind: &str, seconds: f64, cause: Option<Cause>) -> InspectedUnit {
+    InspectedUnit {
+        unit: format!("{package} ({kind})"),
+        package: package.into(),
+        targets: vec![format!("{kind}-{package}")],
+        profile: "debug".into(),
+        kind: kind.into(),
+        dir: (package != "serde").then(|| format!("crates/{package}")),
+        seconds,
+        bytes: 5_000_000,
+        cause,
+        ..InspectedUnit::default()
+    }
+}
+
+fn follows(dependency: &str) -> Cause {
+    Cause::DependencyRebuilt { dependency: dependency.into() }
+}
+
+#[test]
+fn a_warm_run() {
+    insta::assert_snapshot!(Story::warm().page());
+}
+
+#[test]
+fn a_cold_run() {
+    let mut story = Story::warm().compiled(&[0, 1, 2, 3].map(|at| (at, Cause::ColdStart, None)));
+    story.restore.start = Start::Cold;
+    story.restore.bytes = 0;
+    story.save.history.drain(1..);
+    story.save.target = Saved::Stored {
+        key: KEY.into(),
+        kind: DeltaKind::Base(NewBase::NothingRestored),
+        files: 40,
+        bytes: 25_000_000,
+        content_bytes: 87_000_000,
+    };
+    insta::assert_snapshot!(story.page());
+}
+
+#[test]
+fn a_leaf_was_edited() {
+    let edit = Cause::SourceChanged { path: "/w/app/src/main.rs".into() };
+    let mut story = Story::warm().compiled(&[(2, edit.clone(), None), (3, edit, None)]);
+    story.restore.stamping.differing = vec!["/w/app/src/main.rs".into()];
+    insta::assert_snapshot!(story.page());
+}
+
+#[test]
+fn a_locked_package_was_bumped() {
+    let bump = Cause::LockBumped { package: "serde".into(), old: "1.0.1".into(), new: "1.0.2".into() };
+    let mut story = Story::warm().compiled(&[
+        (0, bump, None),
+        (1, follows("serde (lib)"), Some(0)),
+        (2, follows("core (lib)"), Some(0)),
+        (3, follows("core (lib)"), Some(0)),
+    ]);
+    story.restore.start = Start::Restored { key: KEY.into(), fit: Fit::Hard, units: 4 };
+    story.rolled = vec![
+        change("locked package `serde 1.0.1`", "registry abc", ""),
+        change("locked package `serde 1.0.2`", "", "registry def"),
+    ];
+    insta::assert_snapshot!(story.page());
+}
+
+fn change(part: &str, old: &str, new: &str) -> PartChange {
+    PartChange { part: part.into(), old: old.into(), new: new.into() }
+}
+
+#[test]
+fn the_toolchain_rolled() {
+    let mut story = Story::warm().compiled(&[0, 1, 2, 3].map(|at| (at, Cause::ColdStart, None)));
+    story.restore.start = Start::Cold;
+    story.rolled = vec![change("toolchain", "rustc 1.94.0 (aaa 2026-03-01)", "rustc 1.95.0 (bbb 2026-04-14)")];
+    insta::assert_snapshot!(story.page());
+}
+
+#[test]
+fn a_variable_drifted() {
+    let drift = Cause::EnvChanged {
+        name: "PYO3_PYTHON".into(),
+        old: "`/home/u/.cache/uv/builds-v0/.tmpXYKtbj/bin/python`".into(),
+        new: "`/home/u/.cache/uv/builds-v0/.tmpNBIHbD/bin/python`".into(),
+    };
+    let story = Story::warm().compiled(&[(1, drift, None), (2, follows("core (lib)"), Some(1))]);
+    insta::assert_snapshot!(story.page());
+}
+
+#[test]
+fn a_degraded_run() {
+    let mut story = Story::warm().compiled(&[0, 1, 2, 3].map(|at| (at, Cause::ColdStart, None)));
+    story.restore.start = Start::Cold;
+    story.restore.warnings.push(Warning::new("the cache service: no connection to `cache.example` within 5 s"));
+    story.save.target = Saved::Failed;
+    story.save.warnings.push(Warning::new("the target folder was not saved: no connection"));
+    insta::assert_snapshot!(story.page());
+}
+
+/// Every list full, every number large.
+fn everything(name: &dyn Fn(usize) -> String) -> Story {
+    let mut story = Story::warm();
+    story.save.inspection.units = (0..500)
+        .map(|at| {
+            let path = name(at);
+            let cause = match at % 7 {
+                0 => Cause::SourceChanged { path },
+                1 => Cause::EnvChanged { name: path, old: "`a`".into(), new: "`b`".into() },
+                2 => Cause::FeaturesChanged { added: vec![path.clone()], removed: vec![path] },
+                3 => Cause::Forced { reason: path },
+                4 => Cause::RustflagsChanged { old: path, new: String::new() },
+                _ => follows(&path),
+            };
+            let root = cause.is_cascade().then(|| at - at % 7);
+            let mut unit = unit(&name(at), "lib", 1.0 + f64::from(u32::try_from(at).unwrap()) / 10.0, Some(cause));
+            unit.root = root;
+            unit
+        })
+        .collect();
+    story.restore.stamping.differing = (0..500).map(name).collect();
+    story.restore.notes = (0..50).map(name).collect();
+    story.restore.doubts = (0..500).map(|at| (format!("{at} {}", name(at)), Vec::new())).collect();
+    story.restore.roll = Some(Roll { text: name(1), wished_by: RollSource::Label });
+    story.rolled = (0..50).map(|at| change(&name(at), &name(at + 1), &name(at + 2))).collect();
+    story.save.secret_units = (0..50).map(name).collect();
+    story.save.history.iter_mut().for_each(|run| run.commit = Some(name(7)));
+    (0..30).for_each(|at| story.save.warnings.push(Warning::new(name(at))));
+    story.job = name(3);
+    story
+}
+
+#[test]
+fn everything_at_once() {
+    let page = everything(&|at| format!("crates/number-{at}/src/lib.rs")).page();
+    assert!(page.len() < 64 << 10, "{}", page.len());
+    insta::assert_snapshot!(page);
+}
+
+#[test]
+fn hostile_names() {
+    let evil = "a`|b]\n```\n</details><img src=x onerror=alert(1)>%%{init}%% \"quoted\" [x](javascript:1) $x$ @all #1 ::set\u{202e}";
+    insta::assert_snapshot!(everything(&|at| format!("{evil} {at}")).page());
+}
+
+/// However long names are, the page fits.
+#[test]
+fn long_names_fit() {
+    let page = everything(&|at| format!("{at}{}", "&".repeat(5_000))).page();
+    assert!(page.len() < 64 << 10, "{}", page.len());
+    assert!(page.contains("left out for length"), "{page}");
+}
+
+/// What a page consists of, text aside. Code and plain text are the same to a reader.
+fn structure(page: &str) -> Vec<String> {
+    let mut parts: Vec<String> = Vec::new();
+    for event in Parser::new_ext(page, Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_MATH) {
+        let part = match event {
+            Event::Text(_) | Event::Code(_) | Event::SoftBreak => continue,
+            Event::Html(html) | Event::InlineHtml(html) => html.to_string(),
+            Event::End(TagEnd::CodeBlock) => "end of code".into(),
+            other => format!("{other:?}"),
+        };
+        parts.push(part);
+    }
+    parts
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_name_changes_the_structure(name in "[ -~\\n\\t`|<>\\[\\]()*_#&;:@$%{}\u{202e}é]{0,40}") {
+        let plain = structure(&everything(&|at| format!("n{at}")).page());
+        let page = everything(&|at| format!("{name}{at}")).page();
+        prop_assert_eq!(structure(&page), plain, "{}", page);
+        let inspection = everything(&|at| format!("{name}{at}")).save.inspection;
+        // Code in words is the one tag that a name can bring.
+        let tags = |page: &str| page.matches('<').count() - page.matches("<code>").count() * 2;
+        let plain = everything(&|at| format!("n{at}")).save.inspection;
+        let (page, plain) = (html::page(&name, &inspection), html::page("n", &plain));
+        prop_assert_eq!(tags(&page), tags(&plain));
+    }
+}
