@@ -173,7 +173,14 @@ impl<'a> Inspector<'a> {
         if let Some(found) = pairs.iter().find_map(|(_, new)| self.rebuilt_dependency(new)) {
             return found;
         }
-        self.changed_file(old).or_else(|| env_change(old, unit)).unwrap_or(Cause::Unexplained).into()
+        if let Some(cause) = self.changed_file(old).or_else(|| env_change(old, unit)) {
+            return cause.into();
+        }
+        // Nothing that goes into it differs: what Cargo had left to miss is what came out of it.
+        let is_same = |print: &PrintSnapshot| old.prints.iter().any(|before| before.hash == print.hash);
+        let is_known = |print: &PrintSnapshot| print.fields.as_ref().is_some_and(|fields| fields.unknown == 0);
+        let is_missing = unit.prints.iter().all(|print| is_same(print) && is_known(print));
+        if is_missing { Cause::OutputMissing.into() } else { Cause::Unexplained.into() }
     }
 
     /// What decides in which folder a unit lies, and what is compared inside it, in Cargo's order.

@@ -134,3 +134,171 @@ fn settings_that_open_new_folders_are_named_although_cargo_gives_no_reason() {
     // Another toolchain is another key: everything is cold, and says so.
     assert_eq!(roots(&world), set(&["cold-start"]));
 }
+
+/// Restores, builds, and gives what is said of the roots, checked against Cargo.
+fn said(world: &World) -> Vec<Value> {
+    world.wipe_and_clone();
+    world.restore();
+    said_after_restore(world)
+}
+
+fn said_after_restore(world: &World) -> Vec<Value> {
+    let verdict = world.build();
+    agrees_with_cargo(world, &verdict);
+    explained(world)["rebuilds"].as_array().unwrap().clone()
+}
+
+/// The one cause of this kind.
+fn cause<'a>(said: &'a [Value], kind: &str) -> &'a Value {
+    let found: Vec<&Value> = said.iter().filter(|rebuild| rebuild["cause"]["because"] == kind).collect();
+    assert_eq!(found.len(), 1, "{kind}: {said:#?}");
+    found[0]
+}
+
+#[test]
+fn a_variable_is_named_with_both_values_whoever_reads_it() {
+    let mut world = prepared();
+    world.env.insert("C_FLAG".into(), "on".into());
+    world.env.insert("A_FLAG".into(), "on".into());
+    let said = said(&world);
+    let names: BTreeSet<&str> = said.iter().filter_map(|rebuild| rebuild["cause"]["name"].as_str()).collect();
+    assert_eq!(names, BTreeSet::from(["A_FLAG", "C_FLAG"]), "{said:#?}");
+    for rebuild in &said {
+        assert_eq!(
+            (&rebuild["cause"]["old"], &rebuild["cause"]["new"]),
+            (&"(unset)".into(), &"`on`".into()),
+            "{said:#?}"
+        );
+    }
+}
+
+#[test]
+fn features_are_named_although_they_open_new_folders() {
+    let mut world = prepared();
+    world.command.extend(["--features".into(), "app/loud".into()]);
+    let said = said(&world);
+    let cause = cause(&said, "features-changed");
+    assert_eq!(
+        (&cause["cause"]["added"], &cause["cause"]["removed"]),
+        (&serde_json::json!(["loud"]), &serde_json::json!([]))
+    );
+}
+
+#[test]
+fn profiles_and_lints_are_named_with_their_settings() {
+    let mut world = prepared();
+    let origin = world.origin();
+    let read = |path: &str| std::fs::read_to_string(origin.join(path)).unwrap();
+    let root = read("work/Cargo.toml") + "[profile.dev]\ndebug = 0\n";
+    world.change(&[("work/Cargo.toml", &root)]);
+    let changed = said(&world);
+    let text = cause(&changed, "profile-changed")["text"].as_str().unwrap();
+    assert_eq!(text, "the profile or the lints changed: `profile.dev.debug`: (unset) → 0");
+
+    world.save();
+    let manifest = read("work/b/Cargo.toml") + "[lints.rust]\nunused = \"deny\"\n";
+    world.change(&[("work/b/Cargo.toml", &manifest)]);
+    let changed = said(&world);
+    let text = cause(&changed, "profile-changed")["text"].as_str().unwrap();
+    assert_eq!(text, "the profile or the lints changed: `b/Cargo.toml: lints.rust.unused`: (unset) → deny");
+}
+
+#[test]
+fn rustflags_and_declarations_are_named() {
+    let mut world = prepared();
+    let origin = world.origin();
+    let read = |path: &str| std::fs::read_to_string(origin.join(path)).unwrap();
+    let config = read("work/.cargo/config.toml") + "[build]\nrustflags = [\"--cfg\", \"quick\"]\n";
+    world.change(&[("work/.cargo/config.toml", &config)]);
+    let flags = said(&world);
+    let flags = &cause(&flags, "rustflags-changed")["cause"];
+    assert_eq!((&flags["old"], &flags["new"]), (&"".into(), &"--cfg quick".into()));
+
+    world.save();
+    let a = read("work/a/Cargo.toml").replace("loud = []", "loud = []\nnew = []");
+    let b = read("work/b/Cargo.toml") + "[lib]\ncrate-type = [\"rlib\"]\n";
+    world.change(&[("work/a/Cargo.toml", &a), ("work/b/Cargo.toml", &b)]);
+    let declared = said(&world);
+    assert_eq!(cause(&declared, "declared-features-changed")["cause"]["added"], serde_json::json!(["new"]));
+    cause(&declared, "target-definition-changed");
+}
+
+#[test]
+fn a_locked_package_is_named_with_both_versions() {
+    let mut world = prepared();
+    let origin = world.origin();
+    let bumped = |path: &str| {
+        let text = std::fs::read_to_string(origin.join(path)).unwrap();
+        let (before, after) = text.split_once("name = \"vend\"\nversion = \"0.1.0\"").unwrap();
+        format!("{before}name = \"vend\"\nversion = \"0.1.1\"{after}")
+    };
+    let (lock, manifest) = (bumped("work/Cargo.lock"), bumped("work/vendor/vend/Cargo.toml"));
+    let sums = std::fs::read_to_string(origin.join("work/vendor/vend/.cargo-checksum.json")).unwrap();
+    let mut sums: Value = serde_json::from_str(&sums).unwrap();
+    sums["files"] = serde_json::json!({});
+    let sums = sums.to_string();
+    world.change(&[
+        ("work/Cargo.lock", &lock),
+        ("work/vendor/vend/Cargo.toml", &manifest),
+        ("work/vendor/vend/.cargo-checksum.json", &sums),
+    ]);
+    let said = said(&world);
+    let bump = cause(&said, "lock-bumped");
+    assert_eq!(bump["text"], "`vend` went from 0.1.0 to 0.1.1");
+    assert!(bump["cascades"].as_u64().unwrap() > 0, "{bump:#}");
+}
+
+#[test]
+fn what_is_missing_and_what_was_pruned_is_said() {
+    let mut world = prepared();
+    world.wipe_and_clone();
+    world.restore();
+    let library = std::fs::read_dir(world.target().join("debug/deps")).unwrap().map(|entry| entry.unwrap().path());
+    let library = library.filter(|path| path.to_str().unwrap().contains("libb-")).collect::<Vec<_>>();
+    assert!(!library.is_empty());
+    for path in library {
+        std::fs::remove_file(path).unwrap();
+    }
+    let said_now = said_after_restore(&world);
+    cause(&said_now, "output-missing");
+    world.save();
+
+    let tests = std::mem::replace(&mut world.command, ["build", "--offline"].map(str::to_owned).to_vec());
+    for _ in 0..2 {
+        world.warm_run();
+        world.save_with(&["--keep-unused", "0"]);
+    }
+    world.command = tests;
+    let said = said(&world);
+    let pruned = cause(&said, "pruned");
+    assert_eq!(said.len(), 1, "{said:#?}");
+    let tests = pruned["units"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .all(|unit| unit.as_str().unwrap().contains("test") || unit.as_str().unwrap().contains("example"));
+    assert!(tests, "{pruned:#}");
+}
+
+/// An editor and a terminal that take turns in one target folder.
+#[test]
+fn two_tools_that_fight_over_one_folder_are_named() {
+    let world = World::scenario();
+    world.wipe_and_clone();
+    let editor = |flag: &str| {
+        let mut more = std::collections::BTreeMap::new();
+        more.insert("A_FLAG".to_owned(), flag.to_owned());
+        let arguments = ["explain", "--json", "--", "cargo", "check", "--quiet", "--offline", "-p", "a"];
+        let output = world.rekindle_step(&arguments, &more);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        report["rebuilds"].as_array().unwrap().clone()
+    };
+    editor("ide");
+    for (flag, other) in [("terminal", "ide"), ("ide", "terminal")] {
+        let said = editor(flag);
+        let text = cause(&said, "env-changed")["text"].as_str().unwrap();
+        assert_eq!(text, format!("the variable `A_FLAG` changed: `{other}` → `{flag}`"));
+    }
+    assert_eq!(editor("ide"), Vec::<Value>::new());
+}
