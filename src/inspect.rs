@@ -65,7 +65,9 @@ pub fn inspect(before: &Snapshot, after: &Snapshot, surroundings: &Surroundings)
             root: root.filter(|root| *root != at).and_then(|root| place.get(&root).copied()),
         }
     });
-    Inspection { units: units.collect() }
+    let prints = used.iter().flat_map(|&at| &after.units[at].prints);
+    let unknown_fields = prints.filter_map(|print| Some(print.fields.as_ref()?.unknown)).sum();
+    Inspection { units: units.collect(), unknown_fields }
 }
 
 /// Follows cascades to where they began.
@@ -206,7 +208,7 @@ impl<'a> Inspector<'a> {
             return Some(Cause::ProfileChanged { differences: self.known.settings.clone() });
         }
         if old.rustflags != new.rustflags {
-            return Some(Cause::RustflagsChanged { old: old.rustflags.join(" "), new: new.rustflags.join(" ") });
+            return Some(rustflags_changed(old, new));
         }
         if old.config != new.config {
             return Some(Cause::ConfigChanged);
@@ -314,6 +316,10 @@ impl<'a> Inspector<'a> {
         if !was.is_empty() && was != unit.profile && old.compile_kind == new.compile_kind {
             return Cause::ProfileChanged { differences: vec![format!("`{was}` → `{}`", unit.profile)] }.into();
         }
+        // Flags can change a profile, which is but a number; flags have words.
+        if old.rustflags != new.rustflags && old.rustc == new.rustc && old.features == new.features {
+            return rustflags_changed(old, new).into();
+        }
         if let Some(cause) = self.settings(old, new) {
             return cause.into();
         }
@@ -371,6 +377,10 @@ impl<'a> Inspector<'a> {
             new: new.join(", "),
         })
     }
+}
+
+fn rustflags_changed(old: &Fields, new: &Fields) -> Cause {
+    Cause::RustflagsChanged { old: old.rustflags.join(" "), new: new.rustflags.join(" ") }
 }
 
 /// A variable that the unit depends on and that has another value now.

@@ -10,6 +10,9 @@ use crate::moment::Moment;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Inspection {
     pub units: Vec<InspectedUnit>,
+    /// Fields in Cargo's fingerprints about which nothing is known.
+    #[serde(default)]
+    pub unknown_fields: usize,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,12 +1,14 @@
-//! The report for programs. `format` grows when a field changes its meaning or goes away; new fields may come at any time.
+//! The report for programs, as `docs/report.md` has it. `format` grows when a field changes its meaning or goes away; new fields may come at any time.
 
 use anyhow::Result;
 use serde::Serialize;
 
 use super::outputs;
+use crate::advice::Advice;
 use crate::cause::Cause;
 use crate::inspection::{InspectedUnit, Inspection};
-use crate::outcome::{RestoreOutcome, SaveOutcome};
+use crate::manifest::RunRecord;
+use crate::outcome::{RestoreOutcome, SaveOutcome, Weights};
 
 const FORMAT: u32 = 1;
 
@@ -25,8 +27,15 @@ struct Report<'a> {
     seconds_saved: f64,
     seconds_spent: f64,
     unexplained: usize,
+    unknown_fields: usize,
     rebuilds: Vec<Rebuild<'a>>,
     units: &'a [InspectedUnit],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    advice: &'a [Advice],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weights: Option<&'a Weights>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    history: &'a [RunRecord],
     warnings: Vec<String>,
 }
 
@@ -51,6 +60,9 @@ pub fn job(restore: &RestoreOutcome, save: &SaveOutcome) -> Result<String> {
         state: Some(outputs::state(restore)),
         key: Some(&restore.key),
         rolled: restore.rolled.iter().map(ToString::to_string).collect(),
+        advice: &save.advice,
+        weights: Some(&save.weights),
+        history: &save.history,
         warnings: restore.warnings.iter().chain(&save.warnings).map(ToString::to_string).collect(),
         ..report(&save.inspection)
     };
@@ -76,7 +88,11 @@ fn report(inspection: &Inspection) -> Report<'_> {
         seconds_spent: inspection.seconds_spent(),
         unexplained: inspection.compiled().filter(|unit| unit.cause == Some(Cause::Unexplained)).count(),
         rebuilds: rebuilds.collect(),
+        unknown_fields: inspection.unknown_fields,
         units: &inspection.units,
+        advice: &[],
+        weights: None,
+        history: &[],
         warnings: Vec::new(),
     }
 }

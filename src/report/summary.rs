@@ -239,7 +239,7 @@ mod tests {
             cause: Some(Cause::EnvChanged { name: format!("A|{number}"), old: "(unset)".into(), new: "`1`".into() }),
             ..InspectedUnit::default()
         };
-        let inspection = Inspection { units: (0..30).map(unit).collect() };
+        let inspection = Inspection { units: (0..30).map(unit).collect(), unknown_fields: 0 };
         let save = SaveOutcome { inspection, live: 30, ..Default::default() };
         let text = markdown("test", &restore, &save);
         assert!(text.starts_with("### Rekindle: cold start of test, 0 units fresh, 30 compiled\n"), "{text}");

@@ -1,6 +1,6 @@
 //! Whole reports: what people see on the page of a run, for every kind of run; and that no name can break it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use pulldown_cmark::{Event, Options, Parser, TagEnd};
@@ -14,7 +14,8 @@ use rekindle::manifest::RunRecord;
 use rekindle::moment::Moment;
 use rekindle::outcome::{RestoreOutcome, Roll, RollSource, SaveOutcome, Saved, Stamping, Start, Weights};
 use rekindle::problem::Warning;
-use rekindle::report::{html, summary};
+use rekindle::report::{html, json, summary};
+use serde_json::Value;
 
 const KEY: &str = "rekindle.1.ci-test-0123456789abcdef.89abcdef01234567.fedcba9876543210.76543210.01234567";
 
@@ -57,7 +58,7 @@ impl Story {
             bytes: 80_000_000 + number as u64 * 1_500,
         };
         let save = SaveOutcome {
-            inspection: Inspection { units },
+            inspection: Inspection { units, unknown_fields: 0 },
             weights: Weights {
                 by_kind: BTreeMap::from([
                     ("lib".into(), 60_000_000),
@@ -91,6 +92,10 @@ impl Story {
     }
 
     fn page(mut self) -> String {
+        self.page_of()
+    }
+
+    fn page_of(&mut self) -> String {
         self.restore.rolled.clone_from(&self.rolled);
         self.save.advice = advice::advise(&Evidence {
             inspection: &self.save.inspection,
@@ -254,6 +259,59 @@ fn long_names_fit() {
     let page = everything(&|at| format!("{at}{}", "&".repeat(5_000))).page();
     assert!(page.len() < 64 << 10, "{}", page.len());
     assert!(page.contains("left out for length"), "{page}");
+}
+
+/// Names of fields and causes in the documentation, and those that there are.
+#[test]
+fn the_report_file_is_documented() {
+    let mut story = everything(&|at| format!("n{at}"));
+    let unit = &mut story.save.inspection.units[0];
+    (unit.watches_all, unit.started, unit.files) = (true, Some(Moment(1)), vec!["f".into()]);
+    let _ = story.page_of();
+    let report: Value = serde_json::from_str(&json::job(&story.restore, &story.save).unwrap()).unwrap();
+    let mut fields = BTreeSet::new();
+    collect_fields(&report, &mut fields);
+    let text = include_str!("../../docs/report.md");
+    let (tables, causes) = text.split_once("A cause is an object").unwrap();
+    assert_eq!(first_cells(tables), fields);
+
+    let source = include_str!("../../src/cause.rs");
+    let body = source.split_once("pub enum Cause {").unwrap().1.split_once("\n}").unwrap().0;
+    let variants =
+        body.lines().filter_map(|line| line.strip_prefix("    ").filter(|rest| rest.starts_with(char::is_uppercase)));
+    let kebab = |name: &str| {
+        let name = name.trim_end_matches([',', '{', ' ']);
+        let parts: Vec<String> = name
+            .char_indices()
+            .map(|(at, c)| {
+                if c.is_uppercase() && at > 0 { format!("-{}", c.to_lowercase()) } else { c.to_lowercase().to_string() }
+            })
+            .collect();
+        parts.concat()
+    };
+    assert_eq!(first_cells(causes), variants.map(kebab).collect());
+}
+
+fn first_cells(text: &str) -> BTreeSet<String> {
+    let rows = text.lines().filter(|line| line.starts_with("| `") && !line.starts_with("| `because`"));
+    let cells = rows.filter_map(|line| line.split('|').nth(1));
+    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+}
+
+/// Names of all fields, except inside causes and of maps whose names are values.
+fn collect_fields(value: &Value, fields: &mut BTreeSet<String>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| collect_fields(item, fields)),
+        Value::Object(map) => {
+            for (name, value) in map {
+                fields.insert(name.clone());
+                if name != "cause" && name != "by_kind" {
+                    collect_fields(value, fields);
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 /// What a page consists of, text aside. Code and plain text are the same to a reader.
