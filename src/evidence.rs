@@ -73,6 +73,7 @@ impl Beginning {
             locked_before: self.locked.clone(),
             locked_after: facts.locked_names(),
             settings: changes(&self.settings, &facts.settings()),
+            base: facts.workspaces[0].root.to_string_lossy().into_owned(),
             own: own_packages(facts),
             times: snapshot::times(paths.into_iter()),
             forced: self.forced.clone(),

@@ -15,6 +15,7 @@ mod support;
 mod act;
 mod actions;
 mod actions_faults;
+mod advice;
 #[cfg(target_os = "linux")]
 mod azurite;
 #[cfg(target_os = "linux")]

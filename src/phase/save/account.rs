@@ -61,6 +61,7 @@ fn untracked(root: &Path, inspection: &Inspection) -> BTreeSet<String> {
     let listing = Repository::discover(root).and_then(|repository| repository.list(&[root.to_path_buf()]).ok());
     let Some(listing) = listing else { return BTreeSet::new() };
     let tracked: BTreeSet<&Path> = listing.tracked.iter().map(|tracked| tracked.path.as_path()).collect();
+    // Paths outside the workspace are absolute.
     let is_untracked = |path: &Path| path.starts_with(root) && path.is_file() && !tracked.contains(path);
-    files.into_iter().filter(|path| is_untracked(Path::new(path))).cloned().collect()
+    files.into_iter().filter(|path| is_untracked(&root.join(path))).cloned().collect()
 }

@@ -5,11 +5,14 @@
 //! How it can be wrong: a file that changed *after* its unit was built looks like the reason; what is not known is
 //! `Unexplained`, never a guess.
 
+mod compare;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::cause::{Cause, value};
+use crate::cause::Cause;
+use compare::{difference, distance, env_change, newest_file, rustflags_changed, setting};
+
 use crate::inspection::{InspectedUnit, Inspection};
-use crate::manifest::EnvRecord;
 use crate::moment::Moment;
 use crate::snapshot::{Fields, PrintSnapshot, Snapshot, UnitSnapshot};
 
@@ -25,6 +28,8 @@ pub struct Surroundings {
     pub settings: Vec<String>,
     /// Folders of the project's own packages, relative to the workspace.
     pub own: BTreeMap<String, String>,
+    /// The workspace: paths below it are shown relative to it.
+    pub base: String,
     /// The time of every path that a unit read, and for a folder the newest below it; `None` for one that is gone.
     pub times: HashMap<String, Option<Moment>>,
     /// Units that were made to rebuild, by place, and why.
@@ -274,7 +279,7 @@ impl<'a> Inspector<'a> {
         if let Some(reason) = self.known.touched.get(path) {
             return Some(Cause::Forced { reason: reason.clone() });
         }
-        let path = path.clone();
+        let path = self.shown(path);
         Some(if gone { Cause::SourceGone { path } } else { Cause::SourceChanged { path } })
     }
 
@@ -287,12 +292,17 @@ impl<'a> Inspector<'a> {
         })
     }
 
+    fn shown(&self, path: &str) -> String {
+        let below = path.strip_prefix(&self.known.base).and_then(|rest| rest.strip_prefix(['/', '\\']));
+        below.filter(|_| !self.known.base.is_empty()).unwrap_or(path).to_owned()
+    }
+
     /// All of them, where one was the cause.
     fn changed_files(&self, at: usize, found: Option<&Found>) -> Vec<String> {
         let of_files =
             matches!(found, Some(Found { cause: Cause::SourceChanged { .. } | Cause::SourceGone { .. }, .. }));
         let old = self.old.get(self.after.units[at].place.as_str()).filter(|_| of_files);
-        old.map(|old| self.changed(old).map(|(path, _)| path.clone()).collect()).unwrap_or_default()
+        old.map(|old| self.changed(old).map(|(path, _)| self.shown(path)).collect()).unwrap_or_default()
     }
 
     /// A folder that was not there: the unit before that is most like it tells the difference.
@@ -377,63 +387,4 @@ impl<'a> Inspector<'a> {
             new: new.join(", "),
         })
     }
-}
-
-fn rustflags_changed(old: &Fields, new: &Fields) -> Cause {
-    Cause::RustflagsChanged { old: old.rustflags.join(" "), new: new.rustflags.join(" ") }
-}
-
-/// A variable that the unit depends on and that has another value now.
-fn env_change(old: &UnitSnapshot, new: &UnitSnapshot) -> Option<Cause> {
-    let before: BTreeMap<&str, &EnvRecord> = old.env.iter().map(|(name, record)| (name.as_str(), record)).collect();
-    let changed = new.env.iter().find(|(name, record)| before.get(name.as_str()).is_some_and(|old| *old != record));
-    changed.map(|(name, record)| Cause::EnvChanged {
-        name: name.clone(),
-        old: value(before[name.as_str()]),
-        new: value(record),
-    })
-}
-
-/// For a unit whose freshness is the newest file of its package.
-fn newest_file(old: &Fields, new: &Fields, touched: &BTreeMap<String, String>) -> Option<Cause> {
-    let text = new.newest_file.as_ref().filter(|text| old.newest_file.as_ref().is_some_and(|old| old != *text))?;
-    let path = text.split_once('(').map_or(text.as_str(), |(_, rest)| rest.trim_end_matches(')'));
-    let forced = touched.iter().find(|(touched, _)| touched.ends_with(&format!("/{path}")));
-    Some(match forced {
-        Some((_, reason)) => Cause::Forced { reason: reason.clone() },
-        None => Cause::SourceChanged { path: path.to_owned() },
-    })
-}
-
-/// A number for everything that decides about a unit, except features, flags and dependencies.
-fn setting(fields: &Fields) -> u64 {
-    let Fields { rustc, target, path, profile, config, compile_kind, .. } = fields;
-    [rustc, target, path, profile, config, compile_kind]
-        .into_iter()
-        .fold(0, |number: u64, part| number.rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ part)
-}
-
-fn distance(old: &Fields, new: &Fields) -> usize {
-    let hashes = |fields: &Fields| fields.deps.iter().map(|dep| dep.hash.clone()).collect::<BTreeSet<_>>();
-    [
-        old.rustc != new.rustc,
-        old.features != new.features,
-        old.declared_features != new.declared_features,
-        old.target != new.target,
-        old.path != new.path,
-        old.profile != new.profile,
-        old.rustflags != new.rustflags,
-        old.config != new.config,
-        old.compile_kind != new.compile_kind,
-        hashes(old) != hashes(new),
-    ]
-    .into_iter()
-    .filter(|differs| *differs)
-    .count()
-}
-
-fn difference(old: &[String], new: &[String]) -> (Vec<String>, Vec<String>) {
-    let only =
-        |these: &[String], those: &[String]| these.iter().filter(|item| !those.contains(item)).cloned().collect();
-    (only(new, old), only(old, new))
 }
