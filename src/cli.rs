@@ -8,8 +8,8 @@ use crate::inputs::RawInputs;
 
 /// Makes a CI job behave as if its machine had never been wiped.
 ///
-/// Exit codes: 0 done, or done with less than hoped; 1 the promise did not hold (`try`), or a warning under `--strict`; 2 a
-/// wrong input.
+/// Exit codes: 0 done, or done with less than hoped; 1 the promise did not hold (`try`), a warning under `--strict`, or a
+/// finding under `--deny`; 2 a wrong input.
 #[derive(Debug, Parser)]
 #[command(name = "rekindle", version, max_term_width = 100)]
 pub struct Cli {
@@ -31,6 +31,8 @@ pub enum Command {
     Key(KeyArgs),
     /// Give files the time of their last commit, by the rules of git-restore-mtime
     Mtime(MtimeArgs),
+    /// Say what in the files of a checkout makes its CI slow or wrong
+    Doctor(DoctorArgs),
 }
 
 /// What the key depends on.
@@ -164,6 +166,27 @@ pub struct MtimeArgs {
     /// Use the date of the commit instead of the author's
     #[arg(long)]
     pub commit: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// A checkout
+    #[arg(default_value = ".")]
+    pub path: PathBuf,
+    /// `text` for people, `json` for programs, `github` for annotations on the page of a run
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub format: FindingsFormat,
+    /// End with exit code 1 when something is found
+    #[arg(long)]
+    pub deny: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum FindingsFormat {
+    #[default]
+    Text,
+    Json,
+    Github,
 }
 
 impl From<JobArgs> for RawInputs {

@@ -9,6 +9,22 @@ use crate::cargo::incremental::Wish;
 use crate::decision::SaveMode;
 use crate::problem::WrongInput;
 
+/// What the action can be told, in the order of `action.yml`.
+pub const OF_THE_ACTION: [&str; 12] = [
+    "workspaces",
+    "key",
+    "key-roll",
+    "store",
+    "save",
+    "mtime",
+    "incremental",
+    "keep-unused",
+    "max-size",
+    "summary",
+    "strict",
+    "github-token",
+];
+
 /// As typed, before any of it is believed.
 #[derive(Clone, Debug, Default)]
 pub struct RawInputs {

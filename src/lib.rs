@@ -13,10 +13,12 @@
 //!
 //! Values, which do no input or output: [`key`] (what a state depends on), [`manifest`] (what a pack says about itself),
 //! [`stamp`] (which source gets which time: the heart of the promise), [`rebuild`] (why a unit is not trusted), [`record`]
-//! (what a save writes down), [`delta`] (what is stored anew), [`decision`] (whether to save), [`outcome`] (what happened).
+//! (what a save writes down), [`delta`] (what is stored anew), [`decision`] (whether to save), [`outcome`] (what happened),
+//! [`finding`] (what `doctor` can find, and what there is to say about it).
 //!
 //! Edges, each of which meets one outside thing: [`disk`], [`git`], [`cargo`], [`pack`], [`store`], [`sources`] (inputs on
-//! disk), [`libraries`] (system packages), [`facts`] (everything a key needs), [`state`] (from `restore` to `save`).
+//! disk), [`libraries`] (system packages), [`facts`] (everything a key needs), [`state`] (from `restore` to `save`),
+//! [`doctor`] (the files that say how a checkout is built).
 //!
 //! Phases, one per command: [`phase`]. Words: [`report`]. Imports go one way, `main → phase → edges → values`, and a test
 //! holds them to it.
@@ -37,8 +39,10 @@ pub mod decision;
 pub mod delta;
 pub mod digest;
 pub mod disk;
+pub mod doctor;
 pub mod evidence;
 pub mod facts;
+pub mod finding;
 pub mod git;
 pub mod github;
 pub mod host;

@@ -5,13 +5,15 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use rekindle::cli::{Cli, Command, ExplainArgs, KeyArgs, MtimeArgs, RestoreArgs, SaveArgs, TryArgs};
+use rekindle::cli::{
+    Cli, Command, DoctorArgs, ExplainArgs, FindingsFormat, KeyArgs, MtimeArgs, RestoreArgs, SaveArgs, TryArgs,
+};
 use rekindle::git::TimeOf;
 use rekindle::github::GithubToken;
 use rekindle::inputs::{RawInputs, SaveWishes, Strictness, Summary, default_state};
 use rekindle::phase::{self, try_it::TryInputs};
 use rekindle::problem::{Warning, Warnings, WrongInput};
-use rekindle::report::{self, log, outputs, summary, table};
+use rekindle::report::{self, findings, log, outputs, summary, table};
 use rekindle::workflow;
 
 fn main() -> ExitCode {
@@ -29,6 +31,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Try(args) => try_it(args),
         Command::Key(args) => key(args),
         Command::Mtime(args) => mtime(&args),
+        Command::Doctor(args) => doctor(&args),
     }
 }
 
@@ -132,6 +135,18 @@ fn mtime(args: &MtimeArgs) -> Result<ExitCode> {
     let time_of = if args.commit { TimeOf::Commit } else { TimeOf::Author };
     let outcome = phase::mtime::run(&args.path, time_of)?;
     print(&log::mtime(&outcome))
+}
+
+fn doctor(args: &DoctorArgs) -> Result<ExitCode> {
+    let DoctorArgs { path, format, deny } = args;
+    let examination = phase::doctor::run(path)?;
+    let lines = match format {
+        FindingsFormat::Text => findings::text(&examination),
+        FindingsFormat::Json => vec![findings::json(&examination)?],
+        FindingsFormat::Github => findings::github(&examination),
+    };
+    print(&lines)?;
+    Ok(if *deny && !examination.findings.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn print<T: AsRef<str>>(lines: &[T]) -> Result<ExitCode> {

@@ -46,6 +46,17 @@ pub fn annotation(level: &str, text: &str) -> String {
     format!("::{level} title=Rekindle::{}", escape(text))
 }
 
+/// The same, shown at a line of a file of the checkout.
+pub fn annotation_at(level: &str, (file, line): (&str, usize), title: &str, text: &str) -> String {
+    let file = property(file);
+    format!("::{level} file={file},line={line},title={}::{}", property(&format!("Rekindle: {title}")), escape(text))
+}
+
+/// Text that can neither end a property of a command nor begin another one.
+fn property(text: &str) -> String {
+    escape(text).replace(':', "%3A").replace(',', "%2C")
+}
+
 /// Text that cannot end a command or begin another one.
 fn escape(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")

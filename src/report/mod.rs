@@ -1,6 +1,7 @@
 //! Words: every outcome as text. Nothing else in the program speaks.
 
 mod chart;
+pub mod findings;
 pub mod html;
 pub mod json;
 pub mod log;

@@ -22,6 +22,7 @@ mod azurite;
 mod cache_service;
 mod cache_service_faults;
 mod commands;
+mod doctor;
 mod explain;
 mod home;
 #[cfg(target_os = "linux")]

@@ -7,12 +7,13 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-const VALUES: [&str; 18] = [
+const VALUES: [&str; 19] = [
     "advice",
     "cause",
     "decision",
     "delta",
     "digest",
+    "finding",
     "inspect",
     "inspection",
     "key",
@@ -124,12 +125,15 @@ fn the_readme_names_every_command_and_option() {
         listed.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1).take_while(|line| !line.is_empty());
     let names: Vec<&str> =
         commands.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect();
-    assert_eq!(names, ["restore", "save", "explain", "try", "key", "mtime"]);
+    assert_eq!(names, ["restore", "save", "explain", "try", "key", "mtime", "doctor"]);
     for name in names {
         assert!(readme.contains(&format!("`rekindle {name}")), "the README does not name `rekindle {name}`");
         let text = help(&[name]);
         let lines = text.lines().map(str::trim).filter(|line| {
-            line.starts_with("--") && line.contains(" <") || line.starts_with("--json") || line.starts_with("--commit")
+            line.starts_with("--") && line.contains(" <")
+                || line.starts_with("--json")
+                || line.starts_with("--commit")
+                || line.starts_with("--deny")
         });
         let options = lines.filter_map(|line| line.split([' ', '=', '"']).next());
         for option in options.filter(|option| *option != "--help") {
@@ -158,7 +162,7 @@ fn rows(head: &str) -> Vec<String> {
 #[test]
 fn the_actions_inputs_are_those_of_the_program_and_of_the_readme() {
     let inputs = members("action.yml", "inputs");
-    assert_eq!(inputs.len(), 12);
+    assert_eq!(inputs, rekindle::inputs::OF_THE_ACTION);
     assert_eq!(rows("| input |"), inputs);
     let mut of_hook = members("dist/hook/action.yml", "inputs");
     of_hook.retain(|name| name != "binary" && name != "job-status");

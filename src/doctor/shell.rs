@@ -1,0 +1,195 @@
+//! What a script runs: simple commands with their line, folder and own variables.
+//!
+//! This is no shell. Quotes, continuations, `&&`, `;`, pipes and `cd` are understood; what is built by substitution or loops
+//! is not, and is never guessed at.
+
+use super::cargo_call::CargoCall;
+
+/// One simple command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Command {
+    pub(super) line: usize,
+    /// Words without the assignments before them and without `sudo` and the like.
+    pub(super) words: Vec<String>,
+    pub(super) env: Vec<(String, String)>,
+    /// The folder as far as the script tells, relative to where it started.
+    pub(super) dir: Option<String>,
+}
+
+impl Command {
+    pub(super) fn program(&self) -> &str {
+        self.words.first().map_or("", |word| word.rsplit('/').next().unwrap_or(word))
+    }
+
+    /// Whether the command begins with these words.
+    pub(super) fn begins(&self, words: &[&str]) -> bool {
+        self.program() == words[0]
+            && words[1..].iter().zip(self.words.iter().skip(1)).all(|(a, b)| a == b)
+            && self.words.len() >= words.len()
+    }
+
+    pub(super) fn has(&self, word: &str) -> bool {
+        self.words.iter().any(|own| own == word)
+    }
+
+    /// As it would be typed.
+    pub(super) fn said(&self) -> String {
+        self.words.join(" ")
+    }
+
+    pub(super) fn cargo(&self) -> Option<CargoCall> {
+        CargoCall::of(self)
+    }
+}
+
+/// The commands of a script whose first line is `first_line` of its file.
+pub(super) fn commands(script: &str, first_line: usize) -> Vec<Command> {
+    let mut found = Vec::new();
+    let mut dir: Option<String> = None;
+    let mut here: Option<String> = None;
+    let mut lines = script.lines().enumerate().peekable();
+    while let Some((index, text)) = lines.next() {
+        if let Some(end) = &here {
+            if text.trim() == end {
+                here = None;
+            }
+            continue;
+        }
+        let mut text = text.trim().to_owned();
+        while (text.ends_with('\\') || text.ends_with('`')) && lines.peek().is_some() {
+            text.pop();
+            let next = lines.next().map_or("", |(_, next)| next.trim());
+            text = format!("{} {next}", text.trim_end());
+        }
+        here = document_end(&text);
+        let before = dir.clone();
+        for part in parts(&text) {
+            // A group in parentheses; what it changes ends with it.
+            let part = part.trim().trim_start_matches('(');
+            let part = if part.contains('(') { part } else { part.trim_end_matches(')') };
+            let Some(words) = shlex::split(part) else { continue };
+            let mut command = simple(words, first_line + index);
+            if command.program() == "cd" {
+                dir = command.words.get(1).map(|to| to.trim_end_matches('/').to_owned());
+                continue;
+            }
+            if !command.words.is_empty() {
+                command.dir.clone_from(&dir);
+                found.push(command);
+            }
+        }
+        if text.starts_with('(') {
+            dir = before;
+        }
+    }
+    found
+}
+
+/// The word that ends a here-document which begins on this line.
+fn document_end(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("<<")?;
+    if rest.starts_with('<') {
+        return None;
+    }
+    let word = rest.trim_start_matches('-').split_whitespace().next()?;
+    let word = word.trim_matches(['\'', '"']);
+    word.chars().all(|c| c.is_alphanumeric() || c == '_').then(|| word.to_owned()).filter(|word| !word.is_empty())
+}
+
+/// Cuts at the operators that lie outside quotes and expressions, and drops comments.
+fn parts(text: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut quote: Option<char> = None;
+    let mut depth = 0_usize;
+    let mut before = ' ';
+    for c in text.chars() {
+        match quote {
+            Some(mark) if c == mark => quote = None,
+            Some(_) => {}
+            None => match c {
+                '\'' | '"' => quote = Some(c),
+                '{' => depth += 1,
+                '}' => depth = depth.saturating_sub(1),
+                '#' if before.is_whitespace() => break,
+                ';' | '&' | '|' if depth == 0 && before != '>' => {
+                    parts.push(String::new());
+                    before = c;
+                    continue;
+                }
+                _ => {}
+            },
+        }
+        before = c;
+        if let Some(part) = parts.last_mut() {
+            part.push(c);
+        }
+    }
+    parts
+}
+
+const BEFORE: [&str; 12] = ["sudo", "time", "env", "exec", "if", "then", "else", "do", "!", "command", "xvfb-run", "("];
+
+fn simple(words: Vec<String>, line: usize) -> Command {
+    let mut command = Command { line, ..Command::default() };
+    let mut words = words.into_iter().peekable();
+    while let Some(word) = words.peek() {
+        if let Some((name, value)) = assignment(word) {
+            command.env.push((name, value));
+        } else if !BEFORE.contains(&word.as_str()) && !is_option_of_sudo(word) {
+            break;
+        }
+        words.next();
+    }
+    command.words = words.collect();
+    if command.begins(&["uv", "run"]) || command.begins(&["poetry", "run"]) {
+        let rest: Vec<String> =
+            command.words.iter().skip(2).skip_while(|word| word.starts_with('-')).cloned().collect();
+        if matches!(rest.first().map(String::as_str), Some("maturin" | "cargo" | "nox" | "tox" | "pytest" | "pip")) {
+            command.words = rest;
+        }
+    }
+    command
+}
+
+fn is_option_of_sudo(word: &str) -> bool {
+    word == "-E" || word == "--preserve-env"
+}
+
+fn assignment(word: &str) -> Option<(String, String)> {
+    let (name, value) = word.split_once('=')?;
+    let valid = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    valid.then(|| (name.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(script: &str) -> Vec<String> {
+        commands(script, 1).iter().map(Command::said).collect()
+    }
+
+    #[test]
+    fn commands_are_told_apart_and_comments_dropped() {
+        let script = "set -e  # cargo clean\ncargo build && sudo -E cargo test --features 'a b' | tee log; echo done\n";
+        assert_eq!(said(script), ["set -e", "cargo build", "cargo test --features a b", "tee log", "echo done"]);
+        assert_eq!(said("echo 'cargo clean; rm -rf target'"), ["echo cargo clean; rm -rf target"]);
+    }
+
+    #[test]
+    fn lines_folders_and_variables_are_kept() {
+        let found = commands("RUSTFLAGS='-D warnings' cargo \\\n  build\ncd sub/\ncargo test\n", 10);
+        assert_eq!(found[0].env, [("RUSTFLAGS".to_owned(), "-D warnings".to_owned())]);
+        assert_eq!((found[0].line, found[0].said()), (10, "cargo build".to_owned()));
+        assert_eq!((found[1].line, found[1].dir.as_deref()), (13, Some("sub")));
+        let grouped = commands("(cd a && cargo check)\ncargo test", 1);
+        assert_eq!((grouped[0].said(), grouped[0].dir.as_deref()), ("cargo check".to_owned(), Some("a")));
+        assert_eq!(grouped[1].dir, None);
+    }
+
+    #[test]
+    fn a_here_document_is_no_script() {
+        assert_eq!(said("cat > x <<'EOF'\ncargo clean\nEOF\ncargo build\n"), ["cat > x <<EOF", "cargo build"]);
+        assert_eq!(said("uv run --frozen maturin develop"), ["maturin develop"]);
+    }
+}
