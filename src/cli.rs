@@ -33,6 +33,8 @@ pub enum Command {
     Mtime(MtimeArgs),
     /// Say what in the files of a checkout makes its CI slow or wrong
     Doctor(DoctorArgs),
+    /// Say which Python interpreters the key depends on, and print lines to share one
+    Python(PythonArgs),
 }
 
 /// What the key depends on.
@@ -51,6 +53,10 @@ pub struct JobArgs {
     /// Starts under a new name when it changes
     #[arg(long, value_name = "TEXT", env = "REKINDLE_KEY_ROLL")]
     pub key_roll: Option<String>,
+    /// Python interpreters that the key depends on, one a line or with commas: paths, versions, `auto` or `off` [default:
+    /// `auto`: the one that a build would find, where the project is one of Python and Rust]
+    #[arg(long, value_name = "WHICH", env = "REKINDLE_PYTHON")]
+    pub python: Option<String>,
     /// Keep incremental state: `off` or `on` [default: off]
     #[arg(long, value_name = "WISH", env = "REKINDLE_INCREMENTAL")]
     pub incremental: Option<String>,
@@ -189,10 +195,36 @@ pub enum FindingsFormat {
     Github,
 }
 
+#[derive(Debug, Args)]
+pub struct PythonArgs {
+    /// A workspace, as `root` or `root -> target`; repeat it for several [default: the current folder]
+    #[arg(long = "workspace", value_name = "LINE", env = "REKINDLE_WORKSPACES")]
+    pub workspaces: Vec<String>,
+    /// Interpreters, one a line or with commas: paths, versions, `auto` or `off` [default: auto]
+    #[arg(long, value_name = "WHICH", env = "REKINDLE_PYTHON")]
+    pub python: Option<String>,
+    /// Print lines for a shell, a step of a workflow, VS Code or `RustRover` [default: all of them]. They are only
+    /// printed: nothing is exported
+    #[arg(long, value_name = "FOR", value_enum, num_args = 0..=1, default_missing_value = "all")]
+    pub export: Option<ExportArg>,
+    /// Print the facts as JSON
+    #[arg(long, conflicts_with = "export")]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportArg {
+    Shell,
+    Github,
+    Vscode,
+    Rustrover,
+    All,
+}
+
 impl From<JobArgs> for RawInputs {
     fn from(args: JobArgs) -> Self {
-        let JobArgs { workspaces, store, key, key_roll, incremental } = args;
-        Self { workspaces, store, key, key_roll, incremental, ..Self::default() }
+        let JobArgs { workspaces, store, key, key_roll, python, incremental } = args;
+        Self { workspaces, store, key, key_roll, python, incremental, ..Self::default() }
     }
 }
 
@@ -200,6 +232,18 @@ impl From<RestoreArgs> for RawInputs {
     fn from(args: RestoreArgs) -> Self {
         let RestoreArgs { job, mtime, save, keep_unused, max_size, summary, strict, github_token: _, state } = args;
         Self { save, mtime, keep_unused, max_size, summary, strict, state, ..Self::from(job) }
+    }
+}
+
+impl From<ExportArg> for crate::report::python::Export {
+    fn from(arg: ExportArg) -> Self {
+        match arg {
+            ExportArg::Shell => Self::Shell,
+            ExportArg::Github => Self::Github,
+            ExportArg::Vscode => Self::Vscode,
+            ExportArg::Rustrover => Self::Rustrover,
+            ExportArg::All => Self::All,
+        }
     }
 }
 

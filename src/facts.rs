@@ -15,6 +15,7 @@ use crate::host;
 use crate::inputs::Inputs;
 use crate::key::{HardParts, KeyParts, NameParts, PackKind, SoftParts, WorkspaceParts};
 use crate::manifest::Root;
+use crate::python::find::Interpreters;
 use crate::sources::Scope;
 
 /// The workspaces of a job and what surrounds them.
@@ -26,11 +27,21 @@ pub struct Facts {
     pub vendored: Vec<Vendored>,
     pub cargo_home: PathBuf,
     pub incremental: Effective,
+    pub interpreters: Interpreters,
     pub parts: KeyParts,
 }
 
 impl Facts {
+    /// Everything, for whoever makes a key.
     pub fn gather(inputs: &Inputs) -> Result<Self> {
+        let mut facts = Self::without_interpreters(inputs)?;
+        facts.interpreters = Interpreters::of_job(&inputs.python, &facts.workspaces, &facts.locked)?;
+        facts.parts.soft.interpreters = facts.interpreters.parts();
+        Ok(facts)
+    }
+
+    /// For whoever goes by a key that was made before: no interpreter is asked.
+    pub fn without_interpreters(inputs: &Inputs) -> Result<Self> {
         let cargo_home = home::path().context("neither CARGO_HOME nor a home folder is set")?;
         let mut workspaces = Vec::new();
         for input in &inputs.workspaces {
@@ -56,7 +67,16 @@ impl Facts {
             soft: soft_parts(&workspaces, &locked, &configs),
         };
         let vendored = vendor::packages(&configs);
-        Ok(Self { workspaces, locked, configs, vendored, cargo_home, incremental, parts })
+        Ok(Self {
+            workspaces,
+            locked,
+            configs,
+            vendored,
+            cargo_home,
+            incremental,
+            interpreters: Interpreters::default(),
+            parts,
+        })
     }
 
     /// Folders that packs are made of and unpacked into: each workspace's build folder, and its target folder where that is
@@ -167,6 +187,7 @@ fn soft_parts(workspaces: &[Workspace], locked: &[Locked], configs: &[ConfigFile
         packages: locked.iter().flat_map(Locked::external).collect(),
         manifests: manifests.collect(),
         configs: configs.iter().map(|file| (relative(&file.path), file.digest.clone())).collect(),
+        interpreters: BTreeMap::new(),
     }
 }
 

@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 use crate::cargo::incremental::Wish;
 use crate::decision::SaveMode;
 use crate::problem::WrongInput;
+use crate::python::wish::PythonWish;
 
 /// What the action can be told, in the order of `action.yml`.
-pub const OF_THE_ACTION: [&str; 12] = [
+pub const OF_THE_ACTION: [&str; 13] = [
     "workspaces",
     "key",
     "key-roll",
+    "python",
     "store",
     "save",
     "mtime",
@@ -32,6 +34,7 @@ pub struct RawInputs {
     pub store: Option<String>,
     pub key: Option<String>,
     pub key_roll: Option<String>,
+    pub python: Option<String>,
     pub save: Option<String>,
     pub incremental: Option<String>,
     pub mtime: Option<String>,
@@ -53,6 +56,8 @@ pub struct Inputs {
     pub job: String,
     /// How often this run was started; 1 the first time.
     pub attempt: u32,
+    #[serde(default)]
+    pub python: PythonWish,
     pub save: SaveMode,
     pub incremental: Wish,
     pub mtime: Stamp,
@@ -123,6 +128,7 @@ impl RawInputs {
             key_roll: self.key_roll.unwrap_or_default().trim().to_owned(),
             workflow: from_env("GITHUB_WORKFLOW"),
             job: from_env("GITHUB_JOB"),
+            python: PythonWish::parse(self.python.as_deref(), &current)?,
             save: choice("save", self.save.as_deref(), &SAVE_MODES)?,
             incremental: choice("incremental", self.incremental.as_deref(), &switch(Wish::On, Wish::Off))?,
             mtime: choice("mtime", self.mtime.as_deref(), &switch(Stamp::Recorded, Stamp::AsCheckedOut))?,

@@ -78,6 +78,9 @@ pub struct SoftParts {
     pub manifests: BTreeMap<String, Digest>,
     /// `.cargo/config.toml` files, by path.
     pub configs: BTreeMap<String, Digest>,
+    /// Python interpreters: the path as it is spelled → what is there, one fact a line, its name first.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub interpreters: BTreeMap<String, String>,
 }
 
 /// One difference between two keys, in words.
@@ -195,10 +198,11 @@ impl HardParts {
 
 impl SoftParts {
     fn diff(&self, old: &Self, changes: &mut Changes) {
-        let Self { packages, manifests, configs } = self;
+        let Self { packages, manifests, configs, interpreters } = self;
         changes.compare_maps("locked package", &old.packages, packages);
         changes.compare_maps("manifest", &digests(&old.manifests), &digests(manifests));
         changes.compare_maps("config", &digests(&old.configs), &digests(configs));
+        changes.compare_interpreters(&old.interpreters, interpreters);
     }
 }
 
@@ -224,6 +228,34 @@ impl Changes {
         };
         if old != new {
             self.compare(part, &only(old, new), &only(new, old));
+        }
+    }
+
+    /// Another version is all that needs saying; where that is the same, the facts that differ. One interpreter that moved is
+    /// one change.
+    fn compare_interpreters(&mut self, old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) {
+        let name = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+        let gone: Vec<_> = old.iter().filter(|(path, _)| !new.contains_key(*path)).collect();
+        let come: Vec<_> = new.iter().filter(|(path, _)| !old.contains_key(*path)).collect();
+        if let ([(old_path, before)], [(new_path, after)]) = (gone.as_slice(), come.as_slice()) {
+            let show = |path: &str, text: &str| format!("`{path}`, {}", name(text));
+            self.compare("interpreter", &show(old_path, before), &show(new_path, after));
+        } else {
+            for (path, text) in gone {
+                self.compare(&format!("interpreter `{path}`"), &name(text), "");
+            }
+            for (path, text) in come {
+                self.compare(&format!("interpreter `{path}`"), "", &name(text));
+            }
+        }
+        for (path, after) in new {
+            let Some(before) = old.get(path) else { continue };
+            let part = format!("interpreter `{path}`");
+            if name(before) == name(after) {
+                self.compare_lines(&part, before, after);
+            } else {
+                self.compare(&part, &name(before), &name(after));
+            }
         }
     }
 
@@ -366,5 +398,33 @@ mod tests {
         let words: Vec<String> = new.diff(&old).iter().map(ToString::to_string).collect();
         assert_eq!(words, ["toolchain: rustc 1.94 → rustc 1.95", "locked package `syn 2.0.1`: (none) → registry abc"]);
         assert_ne!(new.fields().hard, old.fields().hard);
+    }
+
+    #[test]
+    fn an_interpreter_is_named_by_its_version_or_by_the_fact_that_differs() {
+        let with = |interpreters: &[(&str, &str)]| {
+            let interpreters =
+                interpreters.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+            KeyParts { soft: SoftParts { interpreters, ..SoftParts::default() }, ..parts() }
+        };
+        let words = |old: &KeyParts, new: &KeyParts| new.diff(old).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let old = with(&[("/py", "CPython 3.12.1\nLIBDIR: /a\nshared: true")]);
+        let patched = with(&[("/py", "CPython 3.12.2\nLIBDIR: /b\nshared: true")]);
+        assert_eq!(words(&old, &patched), ["interpreter `/py`: CPython 3.12.1 → CPython 3.12.2"]);
+        assert_ne!(old.fields().soft, patched.fields().soft);
+        assert_eq!(old.fields().hard, patched.fields().hard);
+        let moved = with(&[("/py", "CPython 3.12.1\nLIBDIR: /b\nshared: true")]);
+        assert_eq!(words(&old, &moved), ["interpreter `/py`: LIBDIR: /a → LIBDIR: /b"]);
+        let elsewhere = with(&[("/new", "CPython 3.12.2")]);
+        assert_eq!(words(&old, &elsewhere), ["interpreter: `/py`, CPython 3.12.1 → `/new`, CPython 3.12.2"]);
+        assert_eq!(words(&old, &parts()), ["interpreter `/py`: CPython 3.12.1 → (none)"]);
+        assert_eq!(words(&parts(), &old), ["interpreter `/py`: (none) → CPython 3.12.1"]);
+    }
+
+    #[test]
+    fn parts_without_interpreters_are_written_and_read_as_they_always_were() {
+        let text = serde_json::to_string(&parts()).unwrap();
+        assert!(!text.contains("interpreters"));
+        assert_eq!(serde_json::from_str::<KeyParts>(&text).unwrap(), parts());
     }
 }

@@ -17,8 +17,8 @@
 //! [`finding`] (what `doctor` can find, and what there is to say about it).
 //!
 //! Edges, each of which meets one outside thing: [`disk`], [`git`], [`cargo`], [`pack`], [`store`], [`sources`] (inputs on
-//! disk), [`libraries`] (system packages), [`facts`] (everything a key needs), [`state`] (from `restore` to `save`),
-//! [`doctor`] (the files that say how a checkout is built).
+//! disk), [`libraries`] (system packages), [`python`] (interpreters), [`facts`] (everything a key needs), [`state`] (from
+//! `restore` to `save`), [`doctor`] (the files that say how a checkout is built).
 //!
 //! Phases, one per command: [`phase`]. Words: [`report`]. Imports go one way, `main → phase → edges → values`, and a test
 //! holds them to it.
@@ -60,6 +60,7 @@ pub mod paths;
 pub mod phase;
 pub mod problem;
 pub mod progress;
+pub mod python;
 pub mod rebuild;
 pub mod record;
 pub mod report;

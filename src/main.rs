@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use rekindle::cli::{
-    Cli, Command, DoctorArgs, ExplainArgs, FindingsFormat, KeyArgs, MtimeArgs, RestoreArgs, SaveArgs, TryArgs,
+    Cli, Command, DoctorArgs, ExplainArgs, FindingsFormat, KeyArgs, MtimeArgs, PythonArgs, RestoreArgs, SaveArgs,
+    TryArgs,
 };
 use rekindle::git::TimeOf;
 use rekindle::github::GithubToken;
@@ -32,6 +33,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Key(args) => key(args),
         Command::Mtime(args) => mtime(&args),
         Command::Doctor(args) => doctor(&args),
+        Command::Python(args) => python(args),
     }
 }
 
@@ -147,6 +149,17 @@ fn doctor(args: &DoctorArgs) -> Result<ExitCode> {
     };
     print(&lines)?;
     Ok(if *deny && !examination.findings.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn python(args: PythonArgs) -> Result<ExitCode> {
+    let PythonArgs { workspaces, python, export, json } = args;
+    let inputs = RawInputs { workspaces, python, ..RawInputs::default() }.resolve()?;
+    let interpreters = phase::python::run(&inputs)?;
+    print(&match export {
+        Some(wanted) => report::python::export(&interpreters, wanted.into()),
+        None if json => vec![report::python::json(&interpreters)?],
+        None => report::python::text(&interpreters),
+    })
 }
 
 fn print<T: AsRef<str>>(lines: &[T]) -> Result<ExitCode> {

@@ -184,6 +184,9 @@ pub struct RunFacts {
     /// Its output holds the abbreviated commit.
     pub embeds_head: bool,
     pub libraries: Vec<LibraryFact>,
+    /// The `PYO3_PYTHON` that it watches, empty if that was unset; none for one that is no matter of Python.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interpreter: Option<String>,
 }
 
 /// A file outside the target that a build script linked, and what pins it.

@@ -28,10 +28,24 @@ pub struct RestoreOutcome {
     /// Units, by title, that Cargo is made to rebuild, and why.
     pub doubts: BTreeMap<String, Vec<Doubt>>,
     pub home: HomeOutcome,
+    /// Python interpreters in the key.
+    #[serde(default)]
+    pub interpreters: Vec<Interpreter>,
     pub incremental_off: bool,
     pub roll: Option<Roll>,
     pub warnings: Warnings,
     pub notes: Vec<String>,
+}
+
+/// A Python interpreter, as far as a report names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interpreter {
+    /// As it is spelled.
+    pub path: String,
+    /// For people: `CPython 3.12.1`.
+    pub name: String,
+    /// For programs: `cpython-3.12.1`.
+    pub tag: String,
 }
 
 /// A name that somebody wanted to start under anew.

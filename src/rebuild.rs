@@ -2,6 +2,7 @@
 //!
 //! Each variant is a soundness rule: something that Cargo cannot see, or would read wrongly after a restore.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,30 @@ pub enum Doubt {
     LibraryChanged { file: String, old: String, new: String },
     /// Its build script wrote the commit down.
     HeadChanged { old: String, new: String },
+    /// It asked a Python interpreter, and another one is there now.
+    InterpreterChanged { old: String, new: String },
+}
+
+impl Doubt {
+    /// Whether a build script's run that watches `PYO3_PYTHON`, which was `watched`, has asked an interpreter that is another
+    /// one now. Both sides are what a key says of interpreters, by path. One that is named is compared by itself; for the rest
+    /// any difference counts, since nobody knows which of them was asked.
+    pub fn of_interpreter(
+        watched: &str,
+        old: &BTreeMap<String, String>,
+        new: &BTreeMap<String, String>,
+    ) -> Option<Self> {
+        if let (Some(before), Some(after)) = (old.get(watched), new.get(watched)) {
+            // The first fact that differs; the version comes before what follows from it.
+            let mut pairs = before.lines().zip(after.lines()).filter(|(before, after)| before != after);
+            let (old, new) = pairs.next().unwrap_or((before, after));
+            return (before != after).then(|| Self::InterpreterChanged { old: old.to_owned(), new: new.to_owned() });
+        }
+        let name =
+            |(path, text): (&String, &String)| format!("{} at `{path}`", text.lines().next().unwrap_or_default());
+        let all = |of: &BTreeMap<String, String>| of.iter().map(name).collect::<Vec<_>>().join(", ");
+        (old != new).then(|| Self::InterpreterChanged { old: all(old), new: all(new) })
+    }
 }
 
 impl fmt::Display for Doubt {
@@ -44,6 +69,10 @@ impl fmt::Display for Doubt {
             Self::GeneratedMissing { path } => write!(f, "the generated file `{path}` is missing"),
             Self::VendoredChanged { path } => write!(f, "the vendored file `{path}` changed"),
             Self::LibraryChanged { file, old, new } => write!(f, "the library `{file}` changed: {old} → {new}"),
+            Self::InterpreterChanged { old, new } => {
+                let show = |name: &str| if name.is_empty() { "none".to_owned() } else { name.to_owned() };
+                write!(f, "the Python interpreter that it asked changed: {} → {}", show(old), show(new))
+            }
             Self::HeadChanged { old, new } => write!(f, "it embeds the commit, which changed: {old} → {new}"),
         }
     }
@@ -72,5 +101,35 @@ impl fmt::Display for Touch {
             }
             Self::ClockSkew { package } => write!(f, "the saved times of `{package}` lie in the future (clock skew)"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interpreter_is_doubted_if_it_is_another_one() {
+        let key = |entries: &[(&str, &str)]| -> BTreeMap<String, String> {
+            entries.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect()
+        };
+        let doubt = |watched: &str, old: &[(&str, &str)], new: &[(&str, &str)]| {
+            Doubt::of_interpreter(watched, &key(old), &key(new)).map(|doubt| doubt.to_string())
+        };
+        let old = [("/a", "CPython 3.12.1\nLIBDIR: /x"), ("/b", "CPython 3.13.0")];
+        let new = [("/a", "CPython 3.12.1\nLIBDIR: /x"), ("/b", "CPython 3.13.1")];
+        let words = "the Python interpreter that it asked changed: ";
+        assert_eq!(doubt("/a", &old, &new), None);
+        assert_eq!(doubt("/b", &old, &new), Some(format!("{words}CPython 3.13.0 → CPython 3.13.1")));
+        // Unset: PATH or VIRTUAL_ENV decided.
+        assert_eq!(doubt("", &old[..1], &old[..1]), None);
+        assert_eq!(
+            doubt("", &old[..1], &new[1..]),
+            Some(format!("{words}CPython 3.12.1 at `/a` → CPython 3.13.1 at `/b`"))
+        );
+        assert_eq!(doubt("", &[], &[]), None);
+        assert_eq!(doubt("/a", &[], &new[..1]), Some(format!("{words}none → CPython 3.12.1 at `/a`")));
+        let moved = [("/a", "CPython 3.12.1\nLIBDIR: /y")];
+        assert_eq!(doubt("/a", &old, &moved), Some(format!("{words}LIBDIR: /x → LIBDIR: /y")));
     }
 }

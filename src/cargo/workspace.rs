@@ -31,7 +31,9 @@ pub struct Package {
     pub dir: PathBuf,
     /// Root sources of its targets, build script excepted.
     pub sources: Vec<PathBuf>,
-    /// Names of the packages that it depends on by path.
+    /// Names of the packages that it depends on, from wherever they come.
+    pub dependencies: Vec<String>,
+    /// Names of those that it depends on by path.
     pub path_dependencies: Vec<String>,
 }
 
@@ -168,6 +170,7 @@ fn collect(metadata: &Metadata, packages: &mut Vec<Package>, seen: &mut BTreeSet
             name: package.name.to_string(),
             version: package.version.to_string(),
             sources: targets.map(|target| target.src_path.as_std_path().to_path_buf()).collect(),
+            dependencies: package.dependencies.iter().map(|dep| dep.name.clone()).collect(),
             path_dependencies: package
                 .dependencies
                 .iter()

@@ -20,7 +20,7 @@ pub fn since(path: &Path) -> Result<Inspection> {
             "name the state file of a `rekindle restore`, or a command to run, as in `rekindle explain -- cargo test`";
         WrongInput::new(format!("there is nothing to compare with: {error:#}"), hint)
     })?;
-    let facts = Facts::gather(&state.inputs)?;
+    let facts = Facts::without_interpreters(&state.inputs)?;
     let surveys = survey(&facts)?;
     Ok(Beginning::of(&state).inspect(&facts, &surveys))
 }
@@ -28,7 +28,7 @@ pub fn since(path: &Path) -> Result<Inspection> {
 /// Runs a command and explains what it compiled.
 pub fn command(inputs: &Inputs, words: &[String]) -> Result<(Inspection, ExitStatus)> {
     let (program, arguments) = words.split_first().context("no command")?;
-    let facts = Facts::gather(inputs)?;
+    let facts = Facts::without_interpreters(inputs)?;
     let beginning = Beginning::now(&facts, &survey(&facts)?);
     let mut command = Command::new(program);
     let status = command.args(arguments).status();
@@ -39,7 +39,7 @@ pub fn command(inputs: &Inputs, words: &[String]) -> Result<(Inspection, ExitSta
         )
     })?;
     // The command may have changed the manifests, or the lock file.
-    let facts = Facts::gather(inputs)?;
+    let facts = Facts::without_interpreters(inputs)?;
     let mut inspection = beginning.inspect(&facts, &survey(&facts)?);
     // What the command left alone it may not have looked at.
     inspection.forget_fresh();

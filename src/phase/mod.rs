@@ -4,6 +4,7 @@ pub mod doctor;
 pub mod explain;
 pub mod key;
 pub mod mtime;
+pub mod python;
 pub mod restore;
 pub mod save;
 pub mod try_it;

@@ -8,7 +8,7 @@ use crate::advice::Advice;
 use crate::cause::Cause;
 use crate::inspection::{InspectedUnit, Inspection};
 use crate::manifest::RunRecord;
-use crate::outcome::{RestoreOutcome, SaveOutcome, Weights};
+use crate::outcome::{Interpreter, RestoreOutcome, SaveOutcome, Weights};
 
 const FORMAT: u32 = 1;
 
@@ -22,6 +22,8 @@ struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
     rolled: Vec<String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    interpreters: &'a [Interpreter],
     fresh: usize,
     compiled: usize,
     seconds_saved: f64,
@@ -63,6 +65,7 @@ pub fn job(restore: &RestoreOutcome, save: &SaveOutcome) -> Result<String> {
         advice: &save.advice,
         weights: Some(&save.weights),
         history: &save.history,
+        interpreters: &restore.interpreters,
         warnings: restore.warnings.iter().chain(&save.warnings).map(ToString::to_string).collect(),
         ..report(&save.inspection)
     };
@@ -82,6 +85,7 @@ fn report(inspection: &Inspection) -> Report<'_> {
         state: None,
         key: None,
         rolled: Vec::new(),
+        interpreters: &[],
         fresh: inspection.fresh().count(),
         compiled: inspection.compiled().count(),
         seconds_saved: inspection.seconds_saved(),

@@ -6,7 +6,7 @@ use crate::decision::SkipReason;
 use crate::delta::DeltaKind;
 use crate::inspection::{Inspection, Rebuild};
 use crate::key::{Fit, KeyParts, PartChange};
-use crate::outcome::{MtimeOutcome, RestoreOutcome, Roll, RollSource, SaveOutcome, Saved, Start};
+use crate::outcome::{Interpreter, MtimeOutcome, RestoreOutcome, Roll, RollSource, SaveOutcome, Saved, Start};
 use crate::words::{count, duration, size};
 
 /// How many items of a list are shown before it is cut.
@@ -25,6 +25,7 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
         stamping,
         doubts,
         home,
+        interpreters,
         incremental_off,
         roll,
         warnings: _,
@@ -52,6 +53,7 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
         }
     }];
     lines.extend(roll.as_ref().map(rolled_by));
+    lines.extend(interpreters.iter().map(|found| format!("interpreter: {}", interpreter(found))));
     lines.extend(cut("rolled", rolled.iter().map(PartChange::to_string).collect()));
     if stamping.by_commit > 0 {
         lines.push(format!("sources: {} have the time of their last commit", stamping.by_commit));
@@ -156,6 +158,10 @@ pub fn key(parts: &KeyParts) -> Vec<String> {
     for (path, digest) in soft.manifests.iter().chain(&soft.configs) {
         row(path, digest.short());
     }
+    for (path, facts) in &soft.interpreters {
+        row("interpreter", path);
+        row("", facts);
+    }
     lines
 }
 
@@ -209,6 +215,12 @@ pub fn rebuild(rebuild: &Rebuild<'_>) -> String {
     let more = if units.len() > 3 { format!(" and {} more", units.len() - 3) } else { String::new() };
     let then = if *cascades > 0 { format!(", then {}", count(*cascades, "dependent unit")) } else { String::new() };
     format!("{}{more}: {cause}{then} ({})", shown.join(", "), duration(*seconds))
+}
+
+/// A Python interpreter and where it is.
+pub fn interpreter(found: &Interpreter) -> String {
+    let Interpreter { path, name, tag: _ } = found;
+    format!("{name}, `{path}`")
 }
 
 /// Who wanted a new start.

@@ -7,5 +7,6 @@ pub mod json;
 pub mod log;
 mod markdown;
 pub mod outputs;
+pub mod python;
 pub mod summary;
 pub mod table;

@@ -3,7 +3,7 @@
 //! Text from outside (paths, keys, messages) is escaped: it can neither end a table cell nor become a link or a tag.
 
 use super::chart;
-use super::log::{rolled_by, saved};
+use super::log::{interpreter, rolled_by, saved};
 use super::markdown::{Page, SHOWN, escape, fold, list, section, table};
 use super::outputs::state;
 use crate::cause::Cause;
@@ -31,6 +31,7 @@ pub fn markdown(job: &str, restore: &RestoreOutcome, save: &SaveOutcome) -> Stri
             ("Time", format!("restore {}, save {}", duration(restore.seconds), duration(save.seconds))),
         ]),
     );
+    page.add(2, section("Python interpreters in the key", restore.interpreters.iter().map(interpreter)));
     page.add(2, restore.roll.iter().map(|roll| escape(&rolled_by(roll))).collect());
     page.add(
         2,

@@ -35,6 +35,8 @@ mod liveness;
 mod mtime;
 mod oracle;
 mod packs;
+#[cfg(target_os = "linux")]
+mod python;
 mod rendering;
 mod reports;
 mod scenarios;

@@ -12,7 +12,7 @@ use rekindle::inspection::{InspectedUnit, Inspection};
 use rekindle::key::{Fit, PartChange};
 use rekindle::manifest::RunRecord;
 use rekindle::moment::Moment;
-use rekindle::outcome::{RestoreOutcome, Roll, RollSource, SaveOutcome, Saved, Stamping, Start, Weights};
+use rekindle::outcome::{Interpreter, RestoreOutcome, Roll, RollSource, SaveOutcome, Saved, Stamping, Start, Weights};
 use rekindle::problem::Warning;
 use rekindle::report::{html, json, summary};
 use serde_json::Value;
@@ -229,6 +229,8 @@ fn everything(name: &dyn Fn(usize) -> String) -> Story {
         })
         .collect();
     story.restore.stamping.differing = (0..500).map(name).collect();
+    story.restore.interpreters =
+        (0..20).map(|at| Interpreter { path: name(at), name: name(at), tag: name(at) }).collect();
     story.restore.notes = (0..50).map(name).collect();
     story.restore.doubts = (0..500).map(|at| (format!("{at} {}", name(at)), Vec::new())).collect();
     story.restore.roll = Some(Roll { text: name(1), wished_by: RollSource::Label });

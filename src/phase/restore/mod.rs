@@ -64,7 +64,8 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
         key: facts.parts.fields().prefix(crate::key::Fit::Soft),
         incremental_off: facts.incremental.export,
         roll,
-        notes: roll_note.into_iter().collect(),
+        notes: roll_note.into_iter().chain(facts.interpreters.note.clone()).collect(),
+        interpreters: facts.interpreters.named(),
         ..RestoreOutcome::default()
     };
     outcome.warnings.extend(no_store);

@@ -56,7 +56,7 @@ pub(super) fn stamp(
     let mut plan = match manifest {
         Some(manifest) => {
             let mut doubts = arrival.doubts.clone();
-            doubts.extend(unseen_changes(manifest, &found.repositories));
+            doubts.extend(unseen_changes(facts, manifest, &found.repositories));
             let present = Present {
                 inputs: std::mem::take(&mut found.inputs),
                 own_outside: std::mem::take(&mut found.own_outside),
@@ -142,8 +142,8 @@ fn named_paths(manifest: &Manifest) -> BTreeSet<String> {
     indices.into_iter().map(|at| manifest.inputs[at].path.clone()).collect()
 }
 
-/// What Cargo never sees: replaced libraries, and a commit that a build script wrote down.
-fn unseen_changes(manifest: &Manifest, repositories: &[Repository]) -> Vec<(usize, Doubt)> {
+/// What Cargo never sees: replaced libraries, a commit that a build script wrote down, another interpreter at the same path.
+fn unseen_changes(facts: &Facts, manifest: &Manifest, repositories: &[Repository]) -> Vec<(usize, Doubt)> {
     let mut doubts = Vec::new();
     let runs = manifest.units.iter().enumerate().filter_map(|(at, unit)| Some((at, unit.run.as_ref()?)));
     let runs: Vec<_> = runs.collect();
@@ -166,6 +166,9 @@ fn unseen_changes(manifest: &Manifest, repositories: &[Repository]) -> Vec<(usiz
     if let Some(moved) = moved {
         doubts.extend(runs.iter().filter(|(_, run)| run.embeds_head).map(|(at, _)| (*at, moved.clone())));
     }
+    let (old, new) = (&manifest.parts.soft.interpreters, &facts.parts.soft.interpreters);
+    let watching = runs.iter().filter_map(|(at, run)| Some((*at, run.interpreter.as_deref()?)));
+    doubts.extend(watching.filter_map(|(at, watched)| Some((at, Doubt::of_interpreter(watched, old, new)?))));
     doubts
 }
 

@@ -166,8 +166,14 @@ fn add_run_facts(job: &Job<'_>, live: &[usize], manifest: &mut Manifest) {
         let libraries = libraries::identify(&libraries::linked_files(&String::from_utf8_lossy(&output), &own));
         let embeds_head =
             heads.iter().any(|head| memmem::find(&output, head.as_bytes()).is_some() || folder_holds(root, unit, head));
-        record.run = Some(RunFacts { embeds_head, libraries });
+        record.run = Some(RunFacts { embeds_head, libraries, interpreter: watched_interpreter(unit) });
     }
+}
+
+/// What `PYO3_PYTHON` was for a run that watches it: all that Cargo compares of an interpreter is this text.
+fn watched_interpreter(unit: &DiskUnit) -> Option<String> {
+    let watched = unit.tracked_env().find(|(name, _)| name == "PYO3_PYTHON");
+    watched.map(|(_, value)| value.unwrap_or_default())
 }
 
 fn folder_holds(root: &Path, unit: &DiskUnit, text: &str) -> bool {

@@ -87,7 +87,7 @@ pub fn run(path: &Path, wishes: SaveWishes, result: JobResult) -> Result<(State,
 
 fn save(state: &State, result: JobResult, outcome: &mut SaveOutcome) -> Result<()> {
     let inputs = &state.inputs;
-    let facts = Facts::gather(inputs)?;
+    let facts = Facts::without_interpreters(inputs)?;
     let budget = if result == JobResult::Cancelled { BUDGET_WHEN_CANCELLED } else { BUDGET };
     let (store, no_store) = store::open(&inputs.store, budget);
     outcome.warnings.extend(no_store);
