@@ -9,9 +9,9 @@ mod compare;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::cause::Cause;
 use compare::{difference, distance, env_change, newest_file, rustflags_changed, setting};
 
+use crate::cause::Cause;
 use crate::inspection::{InspectedUnit, Inspection};
 use crate::moment::Moment;
 use crate::snapshot::{Fields, PrintSnapshot, Snapshot, UnitSnapshot};
