@@ -131,13 +131,13 @@ fn the_second_run_of_a_workflow_compiles_nothing() {
     // Jobs of a matrix have names of their own.
     assert_eq!(first.said("compiled "), ["compiled 5, state miss, hit false"; 2], "{}", first.log);
     assert_eq!(first.said("target: saved").len(), 2, "{}", first.log);
-    assert!(first.log.contains("### Rekindle: cold start of test, 6 units compiled"), "{}", first.log);
+    assert!(first.log.contains("### Rekindle: cold start of test, 0 units fresh, 6 compiled"), "{}", first.log);
 
     let second = act.run("push.yml", "push", &[]);
     assert_eq!(second.said("compiled 0"), ["compiled 0, state exact, hit true"; 2], "{}", second.log);
     assert_eq!(second.said("target: not saved, nothing was compiled").len(), 2, "{}", second.log);
-    assert!(second.log.contains("### Rekindle: warm start of test, 0 units compiled"), "{}", second.log);
-    assert!(second.log.contains("| Units | 6 in use, 0 compiled, 6 fresh, 0 dropped |"), "{}", second.log);
+    assert!(second.log.contains("### Rekindle: warm start of test, 6 units fresh, 0 compiled"), "{}", second.log);
+    assert!(second.log.contains("| Units | 6 in use: 6 fresh, 0 compiled; 0 dropped |"), "{}", second.log);
     assert_eq!(second.said("title=Rekindle").len(), 0, "{}", second.log);
     assert_eq!(second.said("did not succeed").len(), 0, "the post step knows how the job went");
 }

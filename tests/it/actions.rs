@@ -23,7 +23,7 @@ fn the_second_job_compiles_nothing_and_says_so() {
     assert_eq!(second.restore.outputs["state"], "exact", "{second:#?}");
     assert_eq!(second.restore.outputs["cache-hit"], "true");
     assert_eq!(second.restore.outputs["restored-key"], runner.keys()[0]);
-    assert!(runner.summary().contains("warm start of test, 0 units compiled"), "{}", runner.summary());
+    assert!(runner.summary().contains("warm start of test, 4 units fresh, 0 compiled"), "{}", runner.summary());
     // Without news nothing is stored.
     assert_eq!(runner.keys().len(), 1);
     let bearer_at_blobs = runner.service.requests().into_iter().filter(|seen| seen.authorization);
