@@ -74,6 +74,10 @@ pub enum Cause {
         dependency: String,
         difference: String,
     },
+    /// A unit that it depends on was compiled in an earlier build, and this one was not.
+    DependencyNewer {
+        dependency: String,
+    },
     /// A unit that it depends on was compiled. Never a root.
     DependencyRebuilt {
         dependency: String,
@@ -123,6 +127,9 @@ impl fmt::Display for Cause {
             Self::DependencyRemoved { name } => write!(f, "the dependency `{name}` was removed"),
             Self::OtherVariant { dependency, difference } => {
                 write!(f, "it is built against another variant of `{dependency}` (there, {difference})")
+            }
+            Self::DependencyNewer { dependency } => {
+                write!(f, "`{dependency}` had been compiled since, by a build that did not get to this")
             }
             Self::OutputMissing => f.write_str("what it had built was missing"),
             Self::DependencyRebuilt { dependency } => write!(f, "`{dependency}` was compiled"),

@@ -180,6 +180,9 @@ impl<'a> Inspector<'a> {
         if let Some(found) = pairs.iter().find_map(|(_, new)| self.rebuilt_dependency(new)) {
             return found;
         }
+        if let Some(cause) = pairs.iter().find_map(|(_, new)| self.newer_dependency(old, new)) {
+            return cause.into();
+        }
         if let Some(cause) = self.changed_file(old).or_else(|| env_change(old, unit)) {
             return cause.into();
         }
@@ -271,6 +274,13 @@ impl<'a> Inspector<'a> {
         })?;
         let dependency = self.after.units[follows].title();
         Some(Found { cause: Cause::DependencyRebuilt { dependency }, follows: Some(follows) })
+    }
+
+    /// A dependency that this job left alone, and that an earlier build compiled without the unit.
+    fn newer_dependency(&self, old: &UnitSnapshot, new: &Fields) -> Option<Cause> {
+        let mut deps = new.deps.iter().filter_map(|dep| self.old_by_hash.get(dep.hash.as_str()));
+        let newer = deps.find(|dep| dep.reference > old.reference)?;
+        Some(Cause::DependencyNewer { dependency: newer.title() })
     }
 
     /// The first path that the unit had read and that is newer than it, or gone.

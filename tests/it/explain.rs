@@ -30,7 +30,7 @@ fn kinds(reason: &str) -> &'static [&'static str] {
         ("the env variable", &["env-changed"]),
         ("the environment variable", &["env-changed"]),
         ("the precalculated components changed", &["source-changed", "forced"]),
-        ("the dependency `", &["dependency-rebuilt"]),
+        ("the dependency `", &["dependency-rebuilt", "dependency-newer"]),
         ("info of dependency", &["dependency-rebuilt", "other-variant"]),
         ("number of dependencies changed", &["dependency-added", "dependency-removed"]),
     ];
