@@ -1,5 +1,6 @@
 //! The command line as typed. Parsing validates and never acts.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -35,6 +36,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Say which Python interpreters the key depends on, and print lines to share one
     Python(PythonArgs),
+    /// Run cargo as the shim of `--isolation alias` does: `rekindle cargo -- build`
+    Cargo(CargoArgs),
 }
 
 /// What the key depends on.
@@ -69,6 +72,10 @@ pub struct RestoreArgs {
     /// Give files that did not change the time that they were built with: `on` or `off` [default: on]
     #[arg(long, value_name = "WISH", env = "REKINDLE_MTIME")]
     pub mtime: Option<String>,
+    /// What is done about the environments that build frontends throw away after one build: `report`, `base` (their backends
+    /// use the base interpreter) or `alias` (a `cargo` in front of the real one gives them a path that stays) [default: report]
+    #[arg(long, value_name = "WAY", env = "REKINDLE_ISOLATION")]
+    pub isolation: Option<String>,
     /// When `save` saves: `auto`, `always` or `never` [default: auto]
     #[arg(long, value_name = "WHEN", env = "REKINDLE_SAVE")]
     pub save: Option<String>,
@@ -221,6 +228,13 @@ pub enum ExportArg {
     All,
 }
 
+#[derive(Debug, Args)]
+pub struct CargoArgs {
+    /// What cargo is to do
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+    pub arguments: Vec<OsString>,
+}
+
 impl From<JobArgs> for RawInputs {
     fn from(args: JobArgs) -> Self {
         let JobArgs { workspaces, store, key, key_roll, python, incremental } = args;
@@ -230,8 +244,9 @@ impl From<JobArgs> for RawInputs {
 
 impl From<RestoreArgs> for RawInputs {
     fn from(args: RestoreArgs) -> Self {
-        let RestoreArgs { job, mtime, save, keep_unused, max_size, summary, strict, github_token: _, state } = args;
-        Self { save, mtime, keep_unused, max_size, summary, strict, state, ..Self::from(job) }
+        let RestoreArgs { job, mtime, isolation, save, keep_unused, max_size, summary, strict, github_token: _, state } =
+            args;
+        Self { save, mtime, isolation, keep_unused, max_size, summary, strict, state, ..Self::from(job) }
     }
 }
 

@@ -89,6 +89,15 @@ impl ContentId {
         }
     }
 
+    /// How the bytes of a file with this id are named; nothing if it is no file's.
+    pub fn algorithm(&self) -> Option<BlobAlgorithm> {
+        match self.0.split_once(':')?.0 {
+            "sha1" => Some(BlobAlgorithm::Sha1),
+            "sha256" => Some(BlobAlgorithm::Sha256),
+            _ => None,
+        }
+    }
+
     /// The id of a symlink: where it points, as written.
     pub fn of_link(text: &str) -> Self {
         Self(format!("link:{text}"))

@@ -201,6 +201,11 @@ impl FileSystem {
         Ok(Self { now: fresh.mtime, tick: Duration::from_nanos(tick), reads_leave_traces, owner: fresh.owner })
     }
 
+    /// Newer than everything that was there before, and than now.
+    pub fn new_time(&self, newest: Moment) -> Moment {
+        self.now.max(newest.plus(self.tick))
+    }
+
     /// Whether a file belongs to the user that we run as; no where the platform does not say.
     pub fn owns(&self, meta: &Meta) -> bool {
         self.owner.is_some() && self.owner == meta.owner

@@ -11,7 +11,7 @@ use crate::problem::WrongInput;
 use crate::python::wish::PythonWish;
 
 /// What the action can be told, in the order of `action.yml`.
-pub const OF_THE_ACTION: [&str; 13] = [
+pub const OF_THE_ACTION: [&str; 14] = [
     "workspaces",
     "key",
     "key-roll",
@@ -20,6 +20,7 @@ pub const OF_THE_ACTION: [&str; 13] = [
     "save",
     "mtime",
     "incremental",
+    "isolation",
     "keep-unused",
     "max-size",
     "summary",
@@ -38,6 +39,7 @@ pub struct RawInputs {
     pub save: Option<String>,
     pub incremental: Option<String>,
     pub mtime: Option<String>,
+    pub isolation: Option<String>,
     pub keep_unused: Option<String>,
     pub max_size: Option<String>,
     pub summary: Option<String>,
@@ -61,6 +63,7 @@ pub struct Inputs {
     pub save: SaveMode,
     pub incremental: Wish,
     pub mtime: Stamp,
+    pub isolation: Isolation,
     pub keep_unused: u32,
     /// Bytes of a stored pack; more is not stored.
     pub max_size: Option<u64>,
@@ -85,6 +88,19 @@ pub enum Summary {
     #[default]
     Written,
     Omitted,
+}
+
+/// What is done about environments that are made for one build.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// Nothing; the report names what drifted.
+    #[default]
+    Report,
+    /// The build backends use the base interpreter.
+    Base,
+    /// The shim gives them a path that stays.
+    Alias,
 }
 
 /// What a warning does to the exit code.
@@ -132,6 +148,7 @@ impl RawInputs {
             save: choice("save", self.save.as_deref(), &SAVE_MODES)?,
             incremental: choice("incremental", self.incremental.as_deref(), &switch(Wish::On, Wish::Off))?,
             mtime: choice("mtime", self.mtime.as_deref(), &switch(Stamp::Recorded, Stamp::AsCheckedOut))?,
+            isolation: choice("isolation", self.isolation.as_deref(), &ISOLATIONS)?,
             keep_unused: number("keep-unused", self.keep_unused.as_deref())?.unwrap_or(KEEP_UNUSED),
             max_size: size("max-size", self.max_size.as_deref())?,
             summary: choice("summary", self.summary.as_deref(), &switch(Summary::Written, Summary::Omitted))?,
@@ -167,6 +184,9 @@ impl SaveWishes {
 
 const SAVE_MODES: [(&str, SaveMode); 3] =
     [("auto", SaveMode::Auto), ("always", SaveMode::Always), ("never", SaveMode::Never)];
+
+const ISOLATIONS: [(&str, Isolation); 3] =
+    [("report", Isolation::Report), ("base", Isolation::Base), ("alias", Isolation::Alias)];
 
 /// Where `restore` tells `save` what it did, when nothing else is said: apart for every folder.
 pub fn default_state(current: &Path) -> PathBuf {
@@ -209,16 +229,19 @@ fn store(text: Option<&str>) -> Result<StoreInput> {
     }
 }
 
-/// The user's cache folder, as each platform has it.
 fn default_store() -> PathBuf {
+    user_cache().join("rekindle")
+}
+
+/// The user's cache folder, as each platform has it.
+pub fn user_cache() -> PathBuf {
     let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = || std::env::home_dir().unwrap_or_else(std::env::temp_dir);
-    let base = match std::env::consts::OS {
+    match std::env::consts::OS {
         "windows" => var("LOCALAPPDATA").unwrap_or_else(home),
         "macos" => home().join("Library/Caches"),
         _ => var("XDG_CACHE_HOME").unwrap_or_else(|| home().join(".cache")),
-    };
-    base.join("rekindle")
+    }
 }
 
 fn choice<T: Copy + Default>(name: &str, text: Option<&str>, values: &[(&str, T)]) -> Result<T> {

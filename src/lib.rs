@@ -17,8 +17,10 @@
 //! [`finding`] (what `doctor` can find, and what there is to say about it).
 //!
 //! Edges, each of which meets one outside thing: [`disk`], [`git`], [`cargo`], [`pack`], [`store`], [`sources`] (inputs on
-//! disk), [`libraries`] (system packages), [`python`] (interpreters), [`facts`] (everything a key needs), [`state`] (from
-//! `restore` to `save`), [`doctor`] (the files that say how a checkout is built).
+//! disk), [`libraries`] (system packages), [`python`] (interpreters, and what gives a build's throw-away environment a path that
+//! stays), [`facts`] (everything a key needs), [`state`] (from `restore` to `save`), [`doctor`] (the files that say how a
+//! checkout is built), [`shim`] (where the `cargo` shim lives), [`late`] (inputs that come after the restore), [`recorded`]
+//! (which units on disk a manifest speaks for), [`process`].
 //!
 //! Phases, one per command: [`phase`]. Words: [`report`]. Imports go one way, `main → phase → edges → values`, and a test
 //! holds them to it.
@@ -50,6 +52,7 @@ pub mod inputs;
 pub mod inspect;
 pub mod inspection;
 pub mod key;
+pub mod late;
 pub mod libraries;
 pub mod manifest;
 pub mod moment;
@@ -59,12 +62,15 @@ pub mod pack;
 pub mod paths;
 pub mod phase;
 pub mod problem;
+pub mod process;
 pub mod progress;
 pub mod python;
 pub mod rebuild;
 pub mod record;
+pub mod recorded;
 pub mod report;
 pub mod secrets;
+pub mod shim;
 pub mod snapshot;
 pub mod sources;
 pub mod stamp;

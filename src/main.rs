@@ -1,5 +1,6 @@
 //! The program: parses, runs one phase, prints its outcome. Prints nothing else, and decides nothing.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -12,12 +13,18 @@ use rekindle::cli::{
 use rekindle::git::TimeOf;
 use rekindle::github::GithubToken;
 use rekindle::inputs::{RawInputs, SaveWishes, Strictness, Summary, default_state};
+use rekindle::outcome::IsolationOutcome;
 use rekindle::phase::{self, try_it::TryInputs};
 use rekindle::problem::{Warning, Warnings, WrongInput};
 use rekindle::report::{self, findings, log, outputs, summary, table};
 use rekindle::workflow;
 
 fn main() -> ExitCode {
+    // Nothing that costs time comes before this: it is in the way of every call of cargo.
+    let mut words = std::env::args_os();
+    if phase::shim::called_as_cargo(words.next().as_deref()) {
+        return cargo(words.collect(), true);
+    }
     match run(Cli::parse().command) {
         Ok(code) => code,
         Err(error) => fail(&error),
@@ -34,6 +41,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Mtime(args) => mtime(&args),
         Command::Doctor(args) => doctor(&args),
         Command::Python(args) => python(args),
+        Command::Cargo(args) => Ok(cargo(args.arguments, false)),
     }
 }
 
@@ -51,10 +59,18 @@ fn restore(args: RestoreArgs) -> Result<ExitCode> {
     if outcome.incremental_off {
         workflow::export("CARGO_INCREMENTAL", "0")?;
     }
+    let IsolationOutcome { variables, path } = &outcome.isolation;
+    for (name, value) in variables {
+        workflow::export(name, value)?;
+    }
+    if let Some(path) = path {
+        workflow::add_path(&path.to_string_lossy())?;
+    }
     for (name, value) in outputs::restore(&outcome) {
         workflow::output(name, &value)?;
     }
     print(&log::restore(&outcome))?;
+    print(&log::isolation(&outcome.isolation, workflow::is_step()))?;
     conclude(strict, &outcome.warnings)
 }
 
@@ -159,6 +175,26 @@ fn python(args: PythonArgs) -> Result<ExitCode> {
         Some(wanted) => report::python::export(&interpreters, wanted.into()),
         None if json => vec![report::python::json(&interpreters)?],
         None => report::python::text(&interpreters),
+    })
+}
+
+/// Becomes cargo. Its own words go where cargo's go; standard output is cargo's alone.
+fn cargo(arguments: Vec<OsString>, as_cargo: bool) -> ExitCode {
+    let say = |text: &str| {
+        // Nobody is left to tell when this fails.
+        let _ = writeln!(std::io::stderr().lock(), "rekindle: {text}");
+    };
+    let call = match phase::shim::prepare(arguments, as_cargo) {
+        Ok(call) => call,
+        Err(error) => {
+            say(&error.to_string());
+            return ExitCode::from(127);
+        }
+    };
+    call.notes.iter().for_each(|note| say(note));
+    call.run().unwrap_or_else(|error| {
+        say(&format!("cargo cannot be started: {error}"));
+        ExitCode::from(126)
     })
 }
 

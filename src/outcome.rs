@@ -1,6 +1,7 @@
 //! What a command did, as one value. Everything that is printed or reported is a function of it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,7 @@ pub struct RestoreOutcome {
     #[serde(default)]
     pub interpreters: Vec<Interpreter>,
     pub incremental_off: bool,
+    pub isolation: IsolationOutcome,
     pub roll: Option<Roll>,
     pub warnings: Warnings,
     pub notes: Vec<String>,
@@ -86,6 +88,14 @@ pub struct Stamping {
     pub touches: Vec<Touch>,
     pub not_ours: Vec<String>,
     pub by_commit: usize,
+}
+
+/// What later steps are to find in their environment for the sake of throw-away environments.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IsolationOutcome {
+    pub variables: Vec<(String, String)>,
+    /// Goes before all others on PATH.
+    pub path: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

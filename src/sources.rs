@@ -250,7 +250,7 @@ fn identify(candidate: Candidate, file_system: &FileSystem) -> Option<(Input, bo
 }
 
 /// The blob id of a file's bytes; nothing if it changes while it is read.
-fn hash_file(path: &Path, meta: &Meta, algorithm: BlobAlgorithm) -> Option<ContentId> {
+pub fn hash_file(path: &Path, meta: &Meta, algorithm: BlobAlgorithm) -> Option<ContentId> {
     let mut hasher = BlobHasher::new(algorithm, meta.size);
     let mut file = fs::File::open(path).ok()?;
     let mut buffer = vec![0; usize::try_from(meta.size + 1).unwrap_or(usize::MAX).min(1 << 18)];

@@ -111,10 +111,13 @@ impl LocalManifest {
 
     /// What lies in the target folder, unless it is for other hard parts, unreadable or of another version.
     pub fn load(build_dir: &Path, parts: &KeyParts) -> Option<Self> {
-        let bytes = fs::read(Self::path(build_dir)).ok()?;
-        let local: Self = serde_json::from_slice(&bytes).ok()?;
-        let usable = local.manifest.check().is_ok() && local.manifest.parts.hard == parts.hard;
-        usable.then_some(local)
+        Self::read(build_dir).filter(|local| local.manifest.parts.hard == parts.hard)
+    }
+
+    /// The same for whatever parts it is.
+    pub fn read(build_dir: &Path) -> Option<Self> {
+        let local: Self = serde_json::from_slice(&fs::read(Self::path(build_dir)).ok()?).ok()?;
+        local.manifest.check().is_ok().then_some(local)
     }
 
     pub fn store(&self, build_dir: &Path) -> Result<()> {

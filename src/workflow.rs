@@ -18,6 +18,11 @@ pub fn export(name: &str, value: &str) -> Result<()> {
     append("GITHUB_ENV", &assignment(name, value))
 }
 
+/// Puts a folder before all others on the PATH of the job's later steps.
+pub fn add_path(dir: &str) -> Result<()> {
+    append("GITHUB_PATH", &format!("{dir}\n"))
+}
+
 /// An output of this step.
 pub fn output(name: &str, value: &str) -> Result<()> {
     append("GITHUB_OUTPUT", &assignment(name, value))

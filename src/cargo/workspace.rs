@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use cargo_metadata::{Metadata, MetadataCommand, TargetKind};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, TargetKind};
 use fs_err as fs;
 use toml::{Table, Value};
 
@@ -35,6 +35,9 @@ pub struct Package {
     pub dependencies: Vec<String>,
     /// Names of those that it depends on by path.
     pub path_dependencies: Vec<String>,
+    pub build_script: Option<PathBuf>,
+    /// Names of the packages by path that its build script is built from.
+    pub build_dependencies: Vec<String>,
 }
 
 impl Workspace {
@@ -165,16 +168,20 @@ fn collect(metadata: &Metadata, packages: &mut Vec<Package>, seen: &mut BTreeSet
                 .filter_map(|dep| dep.path.as_ref())
                 .map(|path| path.as_std_path().to_path_buf()),
         );
-        let targets = package.targets.iter().filter(|target| !target.kind.contains(&TargetKind::CustomBuild));
+        let is_script = |target: &&cargo_metadata::Target| target.kind.contains(&TargetKind::CustomBuild);
+        let targets = package.targets.iter().filter(|target| !is_script(target));
+        let by_path = |dep: &&cargo_metadata::Dependency| dep.path.is_some();
         packages.push(Package {
             name: package.name.to_string(),
             version: package.version.to_string(),
             sources: targets.map(|target| target.src_path.as_std_path().to_path_buf()).collect(),
             dependencies: package.dependencies.iter().map(|dep| dep.name.clone()).collect(),
-            path_dependencies: package
+            path_dependencies: package.dependencies.iter().filter(by_path).map(|dep| dep.name.clone()).collect(),
+            build_script: package.targets.iter().find(is_script).map(|target| target.src_path.as_std_path().into()),
+            build_dependencies: package
                 .dependencies
                 .iter()
-                .filter(|dep| dep.path.is_some())
+                .filter(|dep| by_path(dep) && dep.kind == DependencyKind::Build)
                 .map(|dep| dep.name.clone())
                 .collect(),
             dir,

@@ -7,4 +7,5 @@ pub mod mtime;
 pub mod python;
 pub mod restore;
 pub mod save;
+pub mod shim;
 pub mod try_it;

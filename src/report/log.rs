@@ -6,7 +6,9 @@ use crate::decision::SkipReason;
 use crate::delta::DeltaKind;
 use crate::inspection::{Inspection, Rebuild};
 use crate::key::{Fit, KeyParts, PartChange};
-use crate::outcome::{Interpreter, MtimeOutcome, RestoreOutcome, Roll, RollSource, SaveOutcome, Saved, Start};
+use crate::outcome::{
+    Interpreter, IsolationOutcome, MtimeOutcome, RestoreOutcome, Roll, RollSource, SaveOutcome, Saved, Start,
+};
 use crate::words::{count, duration, size};
 
 /// How many items of a list are shown before it is cut.
@@ -27,6 +29,7 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
         home,
         interpreters,
         incremental_off,
+        isolation: _,
         roll,
         warnings: _,
         notes,
@@ -83,6 +86,15 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
     }
     lines.extend(notes.iter().map(|note| format!("note: {note}")));
     lines
+}
+
+/// What `isolation` changes for later steps: done already on a runner, else to be done by hand.
+pub fn isolation(outcome: &IsolationOutcome, is_done: bool) -> Vec<String> {
+    let IsolationOutcome { variables, path } = outcome;
+    let mut lines: Vec<String> = variables.iter().map(|(name, value)| format!("export {name}={value}")).collect();
+    lines.extend(path.as_ref().map(|path| format!("export PATH=\"{}:$PATH\"", path.display())));
+    let lead = if is_done { "for later steps: " } else { "" };
+    lines.into_iter().map(|line| format!("{lead}{line}")).collect()
 }
 
 /// What `save` did.

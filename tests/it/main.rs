@@ -29,7 +29,11 @@ mod home;
 mod hook;
 #[cfg(target_os = "linux")]
 mod install;
+#[cfg(target_os = "linux")]
+mod isolation;
 mod keys;
+#[cfg(target_os = "linux")]
+mod late;
 mod layouts;
 mod liveness;
 mod mtime;
@@ -40,5 +44,7 @@ mod python;
 mod rendering;
 mod reports;
 mod scenarios;
+#[cfg(target_os = "linux")]
+mod shim;
 mod stamping;
 mod tidy;

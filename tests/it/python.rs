@@ -18,13 +18,18 @@ use rekindle::python::wish::PythonWish;
 use crate::support::{Project, World, write};
 
 /// Real interpreters of different versions, oldest first: the system's, and those of pyenv.
-fn interpreters() -> Vec<InterpreterFacts> {
+pub(crate) fn interpreters() -> Vec<InterpreterFacts> {
     let home = std::env::home_dir().unwrap();
-    let versions = fs::read_dir(home.join(".pyenv/versions"))
-        .map(|entries| entries.map(|entry| entry.unwrap().path().join("bin/python")).collect::<Vec<_>>());
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/pythons");
+    let installed = [(home.join(".pyenv/versions"), "bin/python"), (own, "bin/python3")];
+    let on_runners = ("/opt/hostedtoolcache/Python".into(), "x64/bin/python");
+    let versions = installed.into_iter().chain([on_runners]).flat_map(|(dir, python)| {
+        let entries = fs::read_dir(dir).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().path().join(python)).collect::<Vec<_>>()
+    });
     let names = ["python3.9", "python3.10", "python3.11", "python3.12", "python3.13", "python3.14", "python3"];
     let system = names.iter().map(|name| Path::new("/usr/bin").join(name));
-    let paths = system.chain(versions.unwrap_or_default()).filter(|path| path.exists());
+    let paths = system.chain(versions).filter(|path| path.exists());
     let mut found: Vec<InterpreterFacts> = paths.filter_map(|path| probe(&path).ok()).collect();
     found.retain(|facts| facts.numbers() >= [3, 9, 0]);
     found.sort_by_key(InterpreterFacts::numbers);

@@ -126,7 +126,7 @@ fn the_readme_names_every_command_and_option() {
         listed.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1).take_while(|line| !line.is_empty());
     let names: Vec<&str> =
         commands.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect();
-    assert_eq!(names, ["restore", "save", "explain", "try", "key", "mtime", "doctor", "python"]);
+    assert_eq!(names, ["restore", "save", "explain", "try", "key", "mtime", "doctor", "python", "cargo"]);
     for name in names {
         assert!(readme.contains(&format!("`rekindle {name}")), "the README does not name `rekindle {name}`");
         let text = help(&[name]);

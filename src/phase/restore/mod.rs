@@ -4,6 +4,7 @@
 
 mod arrival;
 mod home;
+mod isolation;
 mod kept;
 mod stamping;
 
@@ -18,8 +19,9 @@ use crate::cargo::units::{self, Survey};
 use crate::disk::{FileSystem, Meta};
 use crate::facts::Facts;
 use crate::github::{self, GithubToken};
-use crate::inputs::Inputs;
+use crate::inputs::{Inputs, Stamp};
 use crate::key::FORMAT;
+use crate::late::LateList;
 use crate::manifest::Root;
 use crate::moment::Moment;
 use crate::outcome::{RestoreOutcome, Start};
@@ -58,6 +60,7 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
     let key_roll = roll.as_ref().map(|roll| roll.text.clone()).unwrap_or_default();
     let inputs = Inputs { key_roll, ..inputs };
     let facts = Facts::gather(&inputs)?;
+    isolation::check(inputs.isolation, &facts)?;
     let (store, no_store) = store::open(&inputs.store, BUDGET);
     let roots = facts.roots();
     let mut outcome = RestoreOutcome {
@@ -85,6 +88,13 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
     drop(surveys);
     let stamped = stamping::stamp(&facts, &roots, &file_system, inputs.mtime, &mut arrival, &mut outcome)?;
 
+    let late =
+        (inputs.mtime == Stamp::Recorded).then_some(arrival.restored.as_ref()).flatten().map(|restored| LateList {
+            roots: roots.iter().map(|root| PathBuf::from(&root.path)).collect(),
+            workspaces: facts.workspaces.iter().map(|workspace| workspace.root.clone()).collect(),
+            ..LateList::of(&restored.manifest, &stamped, arrival.shift, file_system.new_time(arrival.newest))
+        });
+    isolation::carry_out(inputs.isolation, &inputs.state, late, &mut outcome);
     let before = snapshot(&facts, &roots, &file_system)?;
 
     let local = arrival.restored.as_ref().map(|restored| LocalManifest {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use rayon::prelude::*;
 
-use super::{Arrival, kept, unit_name};
+use super::{Arrival, unit_name};
 use crate::cargo::invalidate::invalidate;
 use crate::cargo::layout::UnitPlace;
 use crate::disk::{self, FileSystem, Kind, Meta};
@@ -21,6 +21,8 @@ use crate::outcome::RestoreOutcome;
 use crate::problem::Warning;
 use crate::rebuild::{Doubt, Touch};
 use crate::record::Stamped;
+use crate::recorded::place_of;
+use crate::shim::ShimFolder;
 use crate::sources::{self, Sources};
 use crate::stamp::{self, Present, StampPlan};
 
@@ -51,7 +53,7 @@ pub(super) fn stamp(
         );
         outcome.warnings.push(Warning::new(text));
     }
-    let new_time = file_system.now.max(arrival.newest.plus(file_system.tick));
+    let new_time = file_system.new_time(arrival.newest);
     let cold = manifest.is_none() && arrival.unknown.is_empty();
     let mut plan = match manifest {
         Some(manifest) => {
@@ -168,6 +170,9 @@ fn unseen_changes(facts: &Facts, manifest: &Manifest, repositories: &[Repository
     }
     let (old, new) = (&manifest.parts.soft.interpreters, &facts.parts.soft.interpreters);
     let watching = runs.iter().filter_map(|(at, run)| Some((*at, run.interpreter.as_deref()?)));
+    // An alias is named after its interpreter: another one is another text, and Cargo compares that.
+    let aliases = ShimFolder::of_job().aliases();
+    let watching = watching.filter(|(_, watched)| !Path::new(watched).starts_with(&aliases));
     doubts.extend(watching.filter_map(|(at, watched)| Some((at, Doubt::of_interpreter(watched, old, new)?))));
     doubts
 }
@@ -246,7 +251,7 @@ fn distrust_readers(
         unit.is_precalculated() || unit.inputs.iter().any(|&at| failed.contains(manifest.inputs[at].path.as_str()))
     };
     for unit in manifest.units.iter().filter(names_one) {
-        invalidate_or_warn(&roots[unit.root], &kept::place_of(unit), outcome);
+        invalidate_or_warn(&roots[unit.root], &place_of(unit), outcome);
     }
 }
 
@@ -261,7 +266,7 @@ fn carry_out_doubts(
     if let Some(restored) = &mut arrival.restored {
         for (&at, doubts) in &plan.doubts {
             let unit = &restored.manifest.units[at];
-            invalid.insert((unit.root, kept::place_of(unit)), (unit.title(), doubts.clone()));
+            invalid.insert((unit.root, place_of(unit)), (unit.title(), doubts.clone()));
             restored.lost_units.insert(at);
         }
         for (root, place) in &arrival.unknown {
@@ -306,7 +311,7 @@ fn reset_access_times(roots: &[Root], arrival: &Arrival, file_system: &FileSyste
         return;
     }
     let recorded = arrival.restored.iter().flat_map(|restored| restored.manifest.units.iter());
-    let places = recorded.map(|unit| (unit.root, kept::place_of(unit))).chain(arrival.unknown.iter().cloned());
+    let places = recorded.map(|unit| (unit.root, place_of(unit))).chain(arrival.unknown.iter().cloned());
     for (root, place) in places {
         let dir = Path::new(&roots[root].path).join(crate::cargo::units::fingerprint_dir(&place));
         for found in disk::walk(&dir, &|_| false).unwrap_or_default() {

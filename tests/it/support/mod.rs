@@ -9,4 +9,4 @@ pub(crate) mod runner;
 mod world;
 
 pub(crate) use project::{A_UNITS, Project, scenario_project};
-pub(crate) use world::{World, full, git, restored_time, words, write};
+pub(crate) use world::{World, full, git, restored_time, scrub, words, write};

@@ -353,7 +353,7 @@ pub(crate) fn write(path: &Path, text: &str) {
 }
 
 /// Takes away what the test runner's own environment would add.
-fn scrub(command: &mut Command) {
+pub(crate) fn scrub(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         let ours =
