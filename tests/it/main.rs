@@ -40,6 +40,8 @@ mod mtime;
 mod oracle;
 mod packs;
 #[cfg(target_os = "linux")]
+mod pyo3;
+#[cfg(target_os = "linux")]
 mod python;
 mod rendering;
 mod reports;
