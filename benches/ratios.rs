@@ -13,8 +13,82 @@ const ROUNDS: usize = 5;
 fn main() {
     let temp = tempfile::tempdir().unwrap();
     let dir = fs::canonicalize(temp.path()).unwrap();
-    stamping(&dir.join("stamping"));
-    ripgrep(&dir.join("ripgrep"));
+    // `cargo bench --bench ratios -- shim` runs that part only.
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    for name in ["shim", "stamping", "ripgrep"] {
+        if wanted.is_empty() || wanted.iter().any(|word| word == name) {
+            let part = match name {
+                "shim" => shim,
+                "stamping" => stamping,
+                _ => ripgrep,
+            };
+            part(&dir.join(name));
+        }
+    }
+}
+
+/// What the shim adds to a call: of a program that does nothing at once, so that nothing else is measured.
+fn shim(dir: &Path) {
+    const CALLS: usize = 200;
+    let project = dir.join("project");
+    write(&project.join("Cargo.toml"), "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
+    write(&project.join("src/lib.rs"), "");
+    // A hundred files outside that could come late.
+    let headers: Vec<PathBuf> = (0..100).map(|number| dir.join(format!("include/{number}.h"))).collect();
+    for path in &headers {
+        write(path, "#define X\n");
+    }
+    let watch: Vec<String> = headers.iter().map(|path| format!("cargo:rerun-if-changed={}", path.display())).collect();
+    write(&project.join("build.rs"), &format!("fn main() {{ println!({:?}); }}\n", watch.join("\n")));
+    let restore = |phase: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rekindle"));
+        command.args([phase, "--state", dir.join("state.json").to_str().unwrap()]).current_dir(&project);
+        command.env("RUNNER_TEMP", dir.join("runner")).env("REKINDLE_ISOLATION", "alias");
+        command.env("REKINDLE_STORE", format!("dir:{}", dir.join("store").display()));
+        assert!(command.output().unwrap().status.success());
+    };
+    restore("restore");
+    run(&project, "cargo", &["build", "--quiet"]);
+    restore("save");
+    fs::remove_dir_all(project.join("target")).unwrap();
+    restore("restore");
+
+    let real = dir.join("real");
+    fs::create_dir_all(&real).unwrap();
+    fs::copy("/bin/true", real.join("cargo")).unwrap();
+    let environment = dir.join("build-env-x");
+    run(dir, "python3", &["-m", "venv", environment.to_str().unwrap()]);
+    let bin = dir.join("runner/rekindle/shim/bin");
+    let path = format!("{}:{}", bin.display(), real.display());
+    let call = |program: &Path, python: Option<&Path>| {
+        let mut command = Command::new(program);
+        command
+            .arg("build")
+            .current_dir(&project)
+            .env("PATH", &path)
+            .env_remove("VIRTUAL_ENV")
+            .env_remove("PYTHONPATH");
+        command.envs(python.map(|python| ("PYO3_PYTHON", python)));
+        timed(|| assert!(command.output().unwrap().status.success()))
+    };
+    let (shim, real, python) = (bin.join("cargo"), real.join("cargo"), environment.join("bin/python"));
+    let (mut with, mut without, mut aliased) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..CALLS {
+        without.push(call(&real, None));
+        with.push(call(&shim, None));
+        if round % 10 == 0 {
+            aliased.push(call(&shim, Some(&python)));
+        }
+    }
+    let (with, without, aliased) = (median(&mut with), median(&mut without), median(&mut aliased));
+    let milliseconds = |time: Duration| time.saturating_sub(without).as_secs_f64() * 1000.0;
+    println!(
+        "the shim adds {:.1} ms to a call ({:.1} times a call of a program that does nothing), {:.0} ms where it makes an \
+         alias for an environment with pip in it",
+        milliseconds(with),
+        ratio(with, without),
+        milliseconds(aliased)
+    );
 }
 
 /// Ten thousand tracked files: what they add to a restore, and how much of that is git's own refresh of its index.
