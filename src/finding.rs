@@ -362,9 +362,8 @@ impl Rule {
                 why: "The build script tracks the interpreter's path, and these tools make a new environment \
                       with a random name each time: PyO3 and all that depends on it are compiled in every run. \
                       (pip's isolation has no such path.)",
-                fix: "Pass `--no-build-isolation` after installing the build requirements, or set \
-                      `MATURIN_PEP517_USE_BASE_PYTHON: 1` (setuptools-rust: \
-                      `SETUPTOOLS_RUST_PEP517_USE_BASE_PYTHON: 1`) if no build script imports a module.",
+                fix: "Set `isolation: alias` on the Rekindle step, or `isolation: base` if no build script imports a \
+                      module; or pass `--no-build-isolation` after installing the build requirements.",
             },
             Self::WheelFromSdist => Text {
                 id: "wheel-from-sdist",

@@ -16,7 +16,10 @@ pub(super) fn examine(checkout: &Checkout, into: &mut Vec<Finding>) {
         return;
     }
     let drifts = !hides_the_path(checkout) && !avoids_isolation(checkout);
-    for (_, job, _) in checkout.warm_jobs() {
+    let gives_a_path = |step: &Step| matches!(step.with("isolation"), Some("alias" | "base"));
+    let is_given = |job: &Job, ours: &[usize]| ours.iter().any(|&at| gives_a_path(&job.steps[at]));
+    for (_, job, ours) in checkout.warm_jobs() {
+        let drifts = drifts && !is_given(job, &ours);
         into.extend(maturin_and_cargo(checkout, job));
         for (step, command) in job.commands().filter(|(step, command)| of_project(checkout, step, command)) {
             let target_dir = step.variable(command, "CARGO_TARGET_DIR").is_some() || job.writes("CARGO_TARGET_DIR");
@@ -29,7 +32,7 @@ pub(super) fn examine(checkout: &Checkout, into: &mut Vec<Finding>) {
             }
         }
     }
-    if drifts {
+    if drifts && !checkout.warm_jobs().any(|(_, job, ours)| is_given(job, &ours)) {
         in_session_files(checkout, into);
     }
 }
@@ -246,6 +249,10 @@ mod tests {
             ["pip install .", "uv pip install --no-build-isolation .", "uv pip install pytest", "uv build --sdist"]
         {
             assert!(python_job(&[CHECKOUT, OURS, &format!("run: {fine}")]).is_empty(), "{fine}");
+        }
+        for isolation in ["alias", "base"] {
+            let ours = format!("{{uses: rekindle-rs/rekindle@v1, with: {{isolation: {isolation}}}}}");
+            assert!(python_job(&[CHECKOUT, &ours, "run: uv sync"]).is_empty(), "{isolation}");
         }
         let base = "{run: uv sync, env: {MATURIN_PEP517_USE_BASE_PYTHON: 1}}";
         assert!(python_job(&[CHECKOUT, OURS, base]).is_empty());
