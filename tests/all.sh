@@ -20,6 +20,8 @@ UV=0.13.9
 VIRTUALENV=21.15.8
 BUILD=1.6.1
 MATURIN=1.16.0
+PIP=26.3
+PYTEST=9.2.0
 SETUPTOOLS=84.2.1
 SETUPTOOLS_RUST=1.13.0
 ACTIONS_CACHE=6.3.0
@@ -72,10 +74,10 @@ if [ ! -x "$tools/python/bin/act" ] || [ ! -x "$tools/python/bin/uv" ] || [ ! -x
 fi
 # What the builds of Python packages in the tests require, so that they need no index.
 wheels=$tools/wheels
-if [ ! -e "$wheels/maturin-$MATURIN" ]; then
+if [ ! -e "$wheels/pytest-$PYTEST" ]; then
   "$tools/python/bin/pip" download --quiet --disable-pip-version-check --dest "$wheels" \
-    "maturin==$MATURIN" "setuptools==$SETUPTOOLS" "setuptools-rust==$SETUPTOOLS_RUST"
-  touch "$wheels/maturin-$MATURIN"
+    "maturin==$MATURIN" "setuptools==$SETUPTOOLS" "setuptools-rust==$SETUPTOOLS_RUST" "pip==$PIP" "pytest==$PYTEST"
+  touch "$wheels/pytest-$PYTEST"
 fi
 CARGO_HOME=$tools/cargo-home cargo fetch --quiet --locked --manifest-path tests/fixtures/pyo3/Cargo.toml
 # Two versions of Python, for what has to tell them apart.
@@ -130,4 +132,5 @@ if [ "${REKINDLE_FULL:-}" = 1 ]; then
   REKINDLE_ORACLE=${REKINDLE_ORACLE:-2000} cargo nextest run --locked -E 'test(/^oracle/)'
   step "real projects"
   bash tests/e2e/real_projects.sh
+  bash tests/e2e/cryptography.sh
 fi

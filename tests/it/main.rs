@@ -24,6 +24,8 @@ mod cache_service_faults;
 mod commands;
 mod doctor;
 mod explain;
+#[cfg(target_os = "linux")]
+mod frontends;
 mod home;
 #[cfg(target_os = "linux")]
 mod hook;

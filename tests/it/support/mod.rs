@@ -4,6 +4,8 @@
 pub(crate) mod azurite;
 pub(crate) mod cache_service;
 mod project;
+#[cfg(target_os = "linux")]
+pub(crate) mod pyo3_job;
 pub(crate) mod raw_http;
 pub(crate) mod runner;
 mod world;
