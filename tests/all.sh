@@ -22,6 +22,7 @@ BUILD=1.6.1
 MATURIN=1.16.0
 PIP=26.3
 PYTEST=9.2.0
+NOX=2026.10.20
 SETUPTOOLS=84.2.1
 SETUPTOOLS_RUST=1.13.0
 ACTIONS_CACHE=6.3.0
@@ -74,10 +75,10 @@ if [ ! -x "$tools/python/bin/act" ] || [ ! -x "$tools/python/bin/uv" ] || [ ! -x
 fi
 # What the builds of Python packages in the tests require, so that they need no index.
 wheels=$tools/wheels
-if [ ! -e "$wheels/pytest-$PYTEST" ]; then
+if [ ! -e "$wheels/nox-$NOX" ]; then
   "$tools/python/bin/pip" download --quiet --disable-pip-version-check --dest "$wheels" \
-    "maturin==$MATURIN" "setuptools==$SETUPTOOLS" "setuptools-rust==$SETUPTOOLS_RUST" "pip==$PIP" "pytest==$PYTEST"
-  touch "$wheels/pytest-$PYTEST"
+    "maturin==$MATURIN" "setuptools==$SETUPTOOLS" "setuptools-rust==$SETUPTOOLS_RUST" "pip==$PIP" "pytest==$PYTEST" "nox==$NOX"
+  touch "$wheels/nox-$NOX"
 fi
 CARGO_HOME=$tools/cargo-home cargo fetch --quiet --locked --manifest-path tests/fixtures/pyo3/Cargo.toml
 # Two versions of Python, for what has to tell them apart.

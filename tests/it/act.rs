@@ -10,18 +10,18 @@ use std::process::{Command, Stdio};
 
 use crate::support::{git, write};
 
-struct Act {
+pub(crate) struct Act {
     dir: tempfile::TempDir,
-    env: BTreeMap<String, String>,
+    pub(crate) env: BTreeMap<String, String>,
 }
 
 /// What one run of a workflow did.
-struct Run {
-    log: String,
-    succeeded: bool,
+pub(crate) struct Run {
+    pub(crate) log: String,
+    pub(crate) succeeded: bool,
 }
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -32,7 +32,7 @@ fn run(program: &str, arguments: &[&str], dir: &Path) -> String {
 }
 
 impl Act {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("rekindle-act-").tempdir().unwrap();
         let act = Self { dir, env: BTreeMap::new() };
         fs::create_dir_all(act.path("home")).unwrap();
@@ -56,18 +56,18 @@ impl Act {
         act
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         fs::canonicalize(self.dir.path()).unwrap().join(name)
     }
 
-    fn commit(&self, repository: &str) {
+    pub(crate) fn commit(&self, repository: &str) {
         git(&self.path(repository), &["init", "--quiet", "--initial-branch=main"], None);
         git(&self.path(repository), &["add", "--all", "--force"], None);
         git(&self.path(repository), &["commit", "--quiet", "-m", "a commit"], None);
     }
 
     /// The program of this test run, where the installer looks first.
-    fn with_installed_program(self) -> Self {
+    pub(crate) fn with_installed_program(self) -> Self {
         let files = "find Cargo.toml Cargo.lock src -type f | LC_ALL=C sort | while read -r file; do \
                      printf '%s %s\\n' \"$file\" \"$(sha256sum \"$file\" | cut -d ' ' -f 1)\"; done | sha256sum | cut -c 1-16";
         let id = run("bash", &["-c", files], &self.path("action"));
@@ -79,9 +79,12 @@ impl Act {
     }
 
     fn run(&self, workflow: &str, event: &str, more: &[&str]) -> Run {
+        self.run_file(&root().join("tests/e2e/workflows").join(workflow), event, more)
+    }
+
+    pub(crate) fn run_file(&self, workflow: &Path, event: &str, more: &[&str]) -> Run {
         let program = root().join("target/tools/python/bin/act");
         assert!(program.exists(), "act is not installed: run tests/all.sh once");
-        let workflow = root().join("tests/e2e/workflows").join(workflow);
         let mut command = Command::new(program);
         command.arg(event).arg("-W").arg(workflow).args(["-P", "ubuntu-latest=-self-hosted"]);
         command.arg("--local-repository").arg(format!("rekindle-rs/rekindle@v1={}", self.path("action").display()));

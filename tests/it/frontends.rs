@@ -163,6 +163,12 @@ fn main() {
         uv
     }
 
+    /// The shim's folder, this one, and all others.
+    fn path_with(&self, dir: &Path) -> String {
+        let shim = self.job.path("runner/rekindle/shim/bin");
+        format!("{}:{}:{}", shim.display(), dir.display(), std::env::var("PATH").unwrap())
+    }
+
     fn step(&self, step: Step, venv: &Path) -> BTreeSet<String> {
         let python = venv.join("bin/python");
         let pip = |isolation: &[&str]| {
@@ -175,7 +181,10 @@ fn main() {
             Pip => pip(&[]),
             PipNoIsolation => {
                 self.provide(venv, &["maturin", "gift"]);
-                pip(&["--no-build-isolation"])
+                let mut pip = pip(&["--no-build-isolation"]);
+                // As in an environment that is active.
+                pip.env("PATH", self.path_with(&venv.join("bin")));
+                pip
             }
             UvPip | SetuptoolsRust => {
                 let mut uv = self.uv(venv);
@@ -196,16 +205,7 @@ fn main() {
                 self.provide(venv, &["maturin", "gift"]);
                 let mut maturin = self.job.command(&venv.join("bin/maturin"));
                 maturin.args(["develop", "--uv"]).env("VIRTUAL_ENV", venv);
-                let uv = tools().join("python/bin");
-                maturin.env(
-                    "PATH",
-                    format!(
-                        "{}:{}:{}",
-                        self.job.path("runner/rekindle/shim/bin").display(),
-                        uv.display(),
-                        std::env::var("PATH").unwrap()
-                    ),
-                );
+                maturin.env("PATH", self.path_with(&tools().join("python/bin")));
                 maturin
             }
             MaturinBuildTwo => {
@@ -299,4 +299,84 @@ fn first_half() {
 #[test]
 fn second_half() {
     prove_share(1);
+}
+
+/// The version that pyo3 was built for last.
+fn built_for(job: &Job) -> String {
+    let builds = fs::read_dir(job.path("project/target/debug/build")).unwrap().map(|entry| entry.unwrap().path());
+    let configs = builds.map(|dir| dir.join("out/pyo3-build-config.txt")).filter(|path| path.is_file());
+    let newest = configs.max_by_key(|path| fs::metadata(path).unwrap().modified().unwrap()).unwrap();
+    let text = fs::read_to_string(newest).unwrap();
+    text.lines().find_map(|line| line.strip_prefix("version=")).unwrap().to_owned()
+}
+
+fn two() -> [PathBuf; 2] {
+    let interpreters = crate::python::interpreters();
+    [2, 1].map(|back| interpreters[interpreters.len() - back].base.clone())
+}
+
+fn version(python: &Path) -> String {
+    let numbers = rekindle::python::interpreter::probe(python).unwrap().numbers();
+    format!("{}.{}", numbers[0], numbers[1])
+}
+
+/// The key is told of one interpreter, and the environment has another: nothing is pinned behind anybody's back.
+#[test]
+fn the_environment_decides_whatever_the_key_is_told() {
+    if !full() {
+        return;
+    }
+    let [old, new] = &two();
+    for setuptools in [false, true] {
+        let told = Frontends::new(false, setuptools, old, new);
+        told.restore();
+        let venv = told.job.venv("venv", new);
+        assert!(!told.step(UvPip, &venv).is_empty());
+        assert_eq!(built_for(&told.job), version(new));
+    }
+}
+
+/// An environment at the same path, made from another Python, in a job that was warm for the first.
+#[test]
+fn an_environment_made_from_another_python_is_noticed() {
+    let [old, new] = &two();
+    let mut moved = Frontends::new(false, false, old, new);
+    let venv = moved.job.path("venv");
+    let rounds = if full() { 3 } else { 2 };
+    for python in [old, new, old].into_iter().take(rounds) {
+        moved.python = venv.join("bin/python");
+        moved.wipe();
+        moved.job.venv("venv", python);
+        moved.restore();
+        moved.step(PipNoIsolation, &venv);
+        assert_eq!(built_for(&moved.job), version(python));
+        moved.job.rekindle(&["save"]);
+    }
+}
+
+/// Wheels for two interpreters from one target folder: each is what it says.
+#[test]
+fn wheels_for_two_interpreters_are_what_they_say() {
+    if !full() {
+        return;
+    }
+    let [old, new] = &two();
+    let both = Frontends::new(false, false, old, new);
+    for round in 0..2 {
+        both.wipe();
+        both.restore();
+        let venv = both.job.venv("venv", old);
+        both.step(MaturinBuildTwo, &venv);
+        assert_eq!(built_for(&both.job), version(new));
+        for python in [old, new] {
+            let tag = format!("cp{}", version(python).replace('.', ""));
+            let wheels =
+                fs::read_dir(both.job.path("project/target/wheels")).unwrap().map(|entry| entry.unwrap().path());
+            let wheel = wheels.into_iter().find(|path| path.to_str().unwrap().contains(&tag)).unwrap();
+            let venv = both.job.venv(&format!("venv-{tag}-{round}"), python);
+            both.provide(&venv, &[wheel.to_str().unwrap()]);
+            both.is_right(&venv.join("bin/python"));
+        }
+        both.job.rekindle(&["save"]);
+    }
 }

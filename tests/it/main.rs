@@ -13,6 +13,8 @@ mod support;
 
 #[cfg(target_os = "linux")]
 mod act;
+#[cfg(target_os = "linux")]
+mod act_python;
 mod actions;
 mod actions_faults;
 mod advice;
