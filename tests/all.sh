@@ -83,7 +83,7 @@ fi
 CARGO_HOME=$tools/cargo-home cargo fetch --quiet --locked --manifest-path tests/fixtures/pyo3/Cargo.toml
 # Two versions of Python, for what has to tell them apart.
 shopt -s nullglob
-pythons=(/usr/bin/python3.?? "$HOME"/.pyenv/versions/3.* /opt/hostedtoolcache/Python/3.* "$tools"/pythons/*)
+pythons=(/usr/bin/python3.?? "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.* /opt/hostedtoolcache/Python/3.* "$tools"/pythons/*)
 shopt -u nullglob
 if [ ${#pythons[@]} -lt 2 ]; then
   UV_PYTHON_INSTALL_DIR=$tools/pythons "$tools/python/bin/uv" python install --quiet 3.13 3.14

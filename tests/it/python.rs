@@ -21,7 +21,8 @@ use crate::support::{Project, World, write};
 pub(crate) fn interpreters() -> Vec<InterpreterFacts> {
     let home = std::env::home_dir().unwrap();
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/pythons");
-    let installed = [(home.join(".pyenv/versions"), "bin/python"), (own, "bin/python3")];
+    let pyenv = std::env::var_os("PYENV_ROOT").map_or_else(|| home.join(".pyenv"), PathBuf::from);
+    let installed = [(pyenv.join("versions"), "bin/python"), (own, "bin/python3")];
     let on_runners = ("/opt/hostedtoolcache/Python".into(), "x64/bin/python");
     let versions = installed.into_iter().chain([on_runners]).flat_map(|(dir, python)| {
         let entries = fs::read_dir(dir).into_iter().flatten();
