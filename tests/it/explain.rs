@@ -50,6 +50,7 @@ pub(crate) fn agrees_with_cargo(world: &World, verdict: &Verdict) {
     assert_eq!(report["unexplained"], 0, "{report:#}\n{}", verdict.stderr);
     let units = report["units"].as_array().unwrap();
     let compiled: Vec<&Value> = units.iter().filter(|unit| !unit["cause"].is_null()).collect();
+    agrees_with_the_log(&report, &verdict.stderr);
     for line in verdict.stderr.lines().map(str::trim) {
         let Some((package, reason)) = line.strip_prefix("Dirty ").and_then(|rest| rest.split_once(": ")) else {
             continue;
@@ -77,6 +78,103 @@ pub(crate) fn agrees_with_cargo(world: &World, verdict: &Verdict) {
             };
             assert!(causes.clone().any(ends), "{reason}\n{report:#}");
         }
+    }
+}
+
+/// A unit in Cargo's fingerprint log, and why it was dirty.
+struct Dirty {
+    package: String,
+    target: String,
+    mode: String,
+    reason: String,
+}
+
+/// Every unit that Cargo's fingerprint log calls dirty: `package_id=a v0.1.0 (…) target="a"}: … fingerprint dirty for a v0.1.0
+/// (…)/Build/TargetInner …`, and in the next line of this target `dirty: …`.
+fn dirty_units(log: &str) -> Vec<Dirty> {
+    let mut open: Option<(String, String, String)> = None;
+    let mut found = Vec::new();
+    for line in log.lines() {
+        let Some((head, text)) = line.split_once("cargo::core::compiler::fingerprint: ") else { continue };
+        let text = text.trim();
+        if let Some(rest) = text.strip_prefix("fingerprint dirty for ") {
+            let package = rest.split(' ').next().unwrap().to_owned();
+            let target = head.split_once("target=\"").unwrap().1.split('"').next().unwrap().to_owned();
+            let mode = rest.split_once("/TargetInner").unwrap().0.rsplit('/').next().unwrap().to_owned();
+            open = Some((package, target, mode));
+        } else if let (Some(reason), Some((package, target, mode))) = (text.strip_prefix("dirty: "), open.take()) {
+            found.push(Dirty { package, target, mode, reason: reason.to_owned() });
+        }
+    }
+    found
+}
+
+/// Whether a fingerprint of this name can be this unit.
+fn is_of(target: &str, dirty: &Dirty) -> bool {
+    if dirty.target == "build-script-build" {
+        let start = if dirty.mode.starts_with("RunCustomBuild") { "run-build-script-" } else { "build-script-" };
+        return target.starts_with(start);
+    }
+    let is_test = dirty.mode.starts_with("Test") || dirty.mode.contains("test: true");
+    let is_doc = dirty.mode.starts_with("Doc");
+    target.starts_with("test-") == is_test
+        && target.starts_with("doc-") == is_doc
+        && !target.starts_with("run-")
+        && target.ends_with(&format!("-{}", dirty.target))
+}
+
+/// The kinds of cause that may stand for a reason in Cargo's log; nothing where Cargo gives none.
+fn kinds_in_log(reason: &str) -> Option<&'static [&'static str]> {
+    let table: [(&str, &[&str]); 17] = [
+        ("RustcChanged", &["toolchain-changed"]),
+        ("FeaturesChanged", &["features-changed"]),
+        ("DeclaredFeaturesChanged", &["declared-features-changed"]),
+        ("TargetConfigurationChanged", &["target-definition-changed"]),
+        ("PathToSourceChanged", &["path-moved"]),
+        ("ProfileConfigurationChanged", &["profile-changed"]),
+        ("RustflagsChanged", &["rustflags-changed"]),
+        ("ConfigSettingsChanged", &["config-changed"]),
+        ("CompileKindChanged", &["target-changed"]),
+        ("PrecalculatedComponentsChanged", &["source-changed", "source-gone", "forced"]),
+        ("EnvVar", &["env-changed"]),
+        ("NumberOfDependenciesChanged", &["dependency-added", "dependency-removed"]),
+        ("UnitDependency", &["dependency-rebuilt", "other-variant"]),
+        ("FsStatusOutdated(StaleDep", &["dependency-rebuilt", "dependency-newer"]),
+        ("FsStatusOutdated(StaleItem(ChangedEnv", &["env-changed"]),
+        // Of several files, Cargo names any.
+        ("FsStatusOutdated(StaleItem(ChangedFile", &["source-changed", "source-gone", "forced"]),
+        ("FsStatusOutdated(StaleItem(MissingFile", &["source-gone", "source-changed", "forced", "output-missing"]),
+    ];
+    match reason {
+        // The folder was not there.
+        "FreshBuild" => None,
+        _ => table
+            .iter()
+            .find(|(start, _)| reason.starts_with(start))
+            .map_or(Some(&["forced", "output-missing"]), |(_, kinds)| Some(kinds)),
+    }
+}
+
+/// The same unit by unit, against Cargo's fingerprint log.
+fn agrees_with_the_log(report: &Value, log: &str) {
+    let units = report["units"].as_array().unwrap();
+    let dirty = dirty_units(log);
+    assert_eq!(dirty.len(), log.matches("    dirty: ").count(), "the log has another form: {log}");
+    for dirty in dirty {
+        let Some(kinds) = kinds_in_log(&dirty.reason) else { continue };
+        let named = |unit: &&Value| {
+            let targets = unit["targets"].as_array().unwrap();
+            unit["package"] == *dirty.package && targets.iter().any(|target| is_of(target.as_str().unwrap(), &dirty))
+        };
+        let said: Vec<&str> = units.iter().filter(named).filter_map(|unit| unit["cause"]["because"].as_str()).collect();
+        assert!(
+            said.iter().any(|kind| kinds.contains(kind)),
+            "Cargo's log says of `{}`, {} ({}): {}\nRekindle says: {said:?}\n{report:#}",
+            dirty.package,
+            dirty.target,
+            dirty.mode,
+            dirty.reason
+        );
     }
 }
 

@@ -248,7 +248,10 @@ impl World {
 
     /// Builds with the world's command; the build has to succeed.
     pub(crate) fn build(&self) -> Verdict {
-        let verdict = verdict::run(&self.workspace(), &self.command, &self.env).unwrap();
+        // Cargo's own account of why, unit by unit.
+        let log = ("CARGO_LOG".to_owned(), "cargo::core::compiler::fingerprint=info".to_owned());
+        let env = self.env.clone().into_iter().chain([log]).collect();
+        let verdict = verdict::run(&self.workspace(), &self.command, &env).unwrap();
         assert!(verdict.success, "{}", verdict.stderr);
         verdict
     }
