@@ -58,7 +58,7 @@ install() {
 restore() { # isolation, store
   "$rekindle" restore --isolation "$1" --python "$job/venv/bin/python" --store "dir:$work/$2" > "$work/restore.log"
   # Outside of a workflow it prints what a runner would have been told.
-  PATH=$(sed -n 's/^export PATH="\(.*\):$PATH"$/\1/p' "$work/restore.log"):$PATH
+  PATH=$(sed -n "s/^export PATH=\"\(.*\):\\\$PATH\"\$/\1/p" "$work/restore.log"):$PATH
 }
 
 run() { # version, isolation
@@ -95,7 +95,7 @@ case " ${versions[*]} " in
   *" 48.0.0 "*)
     run 48.0.0 report
     [ -n "$warm" ] || fail "without the shim, an isolated build of 48.0.0 should have drifted"
-    grep -q '`PYO3_PYTHON` changed: .*builds-v0.* → .*builds-v0' "$work/save.log" || { cat "$work/save.log" >&2; fail "the drift is not named"; }
+    grep -q "PYO3_PYTHON. changed: .*builds-v0.* → .*builds-v0" "$work/save.log" || { cat "$work/save.log" >&2; fail "the drift is not named"; }
     grep -q 'advice: .*PYO3_PYTHON.*isolation: alias' "$work/save.log" || { cat "$work/save.log" >&2; fail "there is no advice"; }
     grep 'PYO3_PYTHON' "$work/save.log"
     ;;
