@@ -1,7 +1,9 @@
 //! Causes against Cargo's own: what Rekindle says after a build, from nothing but the disk, is what Cargo said while it built.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
+use filetime::FileTime;
 use rekindle::cargo::verdict::Verdict;
 use serde_json::Value;
 
@@ -376,6 +378,31 @@ fn what_is_missing_and_what_was_pruned_is_said() {
         .iter()
         .all(|unit| unit.as_str().unwrap().contains("test") || unit.as_str().unwrap().contains("example"));
     assert!(tests, "{pruned:#}");
+}
+
+/// Access times of everything that Cargo would read to see whether a unit is fresh.
+fn access_times(world: &World) -> Vec<(PathBuf, FileTime)> {
+    let dirs = std::fs::read_dir(world.target().join("debug/.fingerprint")).unwrap().map(|entry| entry.unwrap().path());
+    let files = dirs.flat_map(|dir| std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()));
+    let mut times: Vec<_> = files
+        .map(|path| {
+            let time = FileTime::from_last_access_time(&std::fs::metadata(&path).unwrap());
+            (path, time)
+        })
+        .collect();
+    times.sort();
+    times
+}
+
+#[test]
+fn being_explained_is_no_use() {
+    let world = prepared();
+    world.wipe_and_clone();
+    world.restore();
+    let before = access_times(&world);
+    assert!(before.iter().any(|(_, time)| *time == FileTime::zero()), "{before:?}");
+    explained(&world);
+    assert_eq!(access_times(&world), before);
 }
 
 /// An editor and a terminal that take turns in one target folder.
