@@ -82,8 +82,10 @@ if [ ! -e "$wheels/nox-$NOX" ]; then
 fi
 CARGO_HOME=$tools/cargo-home cargo fetch --quiet --locked --manifest-path tests/fixtures/pyo3/Cargo.toml
 # Two versions of Python, for what has to tell them apart.
+PYENV_ROOT=${PYENV_ROOT:-$(pyenv root 2>/dev/null || echo "$HOME/.pyenv")}
+export PYENV_ROOT
 shopt -s nullglob
-pythons=(/usr/bin/python3.?? "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.* /opt/hostedtoolcache/Python/3.* "$tools"/pythons/*)
+pythons=(/usr/bin/python3.?? "$PYENV_ROOT"/versions/3.* /opt/hostedtoolcache/Python/3.* "$tools"/pythons/*)
 shopt -u nullglob
 if [ ${#pythons[@]} -lt 2 ]; then
   UV_PYTHON_INSTALL_DIR=$tools/pythons "$tools/python/bin/uv" python install --quiet 3.13 3.14
