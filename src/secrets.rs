@@ -5,6 +5,8 @@
 
 use memchr::memmem::Finder;
 
+use crate::manifest::EnvRecord;
+
 const SHORTEST: usize = 8;
 const MARKS: [&str; 8] =
     ["TOKEN", "PASSWORD", "PASSWD", "SECRET", "CREDENTIAL", "PRIVATE_KEY", "API_KEY", "ACCESS_KEY"];
@@ -39,6 +41,15 @@ impl Secrets {
         self.0.iter().any(|finder| finder.find(bytes).is_some())
     }
 
+    /// What may be written down of a variable.
+    pub fn record(&self, name: &str, value: Option<String>) -> EnvRecord {
+        match value {
+            None => EnvRecord::Unset,
+            Some(value) if is_secret_name(name) || self.are_in(value.as_bytes()) => EnvRecord::Set,
+            Some(value) => EnvRecord::Value(value),
+        }
+    }
+
     /// The longest value, less one: how much two parts of a file have to overlap when it is searched part by part.
     pub fn overlap(&self) -> usize {
         self.0.iter().map(|finder| finder.needle().len() - 1).max().unwrap_or(0)
@@ -57,5 +68,9 @@ mod tests {
         assert!(!secrets.are_in(b"/home/user short"));
         assert!(!format!("{secrets:?}").contains("s3cr3t"));
         assert_eq!(secrets.overlap(), 11);
+        let record = |name: &str, value: &str| secrets.record(name, Some(value.to_owned()));
+        assert_eq!(record("URL", "https://s3cr3t-value@host"), EnvRecord::Set);
+        assert_eq!(record("A_TOKEN", "x"), EnvRecord::Set);
+        assert_eq!(record("URL", "https://host"), EnvRecord::Value("https://host".to_owned()));
     }
 }

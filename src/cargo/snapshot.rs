@@ -13,11 +13,12 @@ use super::units::{DiskUnit, Role, Survey};
 use crate::disk::{self, Kind, Meta};
 use crate::manifest::EnvRecord;
 use crate::moment::Moment;
-use crate::secrets::is_secret_name;
+use crate::secrets::Secrets;
 use crate::snapshot::{PrintSnapshot, Snapshot, UnitSnapshot};
 
 /// `dirs` are the folders of packages whose files can change.
 pub fn take<S: BuildHasher>(surveys: &[Survey], dirs: &HashMap<String, PathBuf, S>) -> Snapshot {
+    let secrets = Secrets::new(crate::state::environment().into_iter());
     let mut units = Vec::new();
     for (root, survey) in surveys.iter().enumerate() {
         let built = built_something(survey);
@@ -31,7 +32,7 @@ pub fn take<S: BuildHasher>(surveys: &[Survey], dirs: &HashMap<String, PathBuf, 
             units.push(UnitSnapshot {
                 hollow: !built.contains(&at),
                 bytes: bytes[at],
-                ..unit_snapshot(root, survey, unit, dirs)
+                ..unit_snapshot(root, survey, unit, dirs, &secrets)
             });
         }
     }
@@ -57,19 +58,15 @@ fn unit_snapshot<S: BuildHasher>(
     survey: &Survey,
     unit: &DiskUnit,
     dirs: &HashMap<String, PathBuf, S>,
+    secrets: &Secrets,
 ) -> UnitSnapshot {
     let prints = unit.fingerprints.iter().map(|print| PrintSnapshot {
         target: print.name.clone(),
         hash: print.hash.clone(),
         fields: print.fingerprint.as_ref().map(super::fingerprint::Fingerprint::fields),
     });
-    let record = |name: &str, value: Option<String>| match value {
-        None => EnvRecord::Unset,
-        Some(_) if is_secret_name(name) => EnvRecord::Set,
-        Some(value) => EnvRecord::Value(value),
-    };
     let env: BTreeMap<String, EnvRecord> =
-        unit.tracked_env().map(|(name, value)| (name.clone(), record(&name, value))).collect();
+        unit.tracked_env().map(|(name, value)| (name.clone(), secrets.record(&name, value))).collect();
     let files = named::paths(unit, dirs.get(&unit.place.package).map(PathBuf::as_path), &survey.root);
     UnitSnapshot {
         place: format!("{root}:{}", unit.fingerprint_dir()),

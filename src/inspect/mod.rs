@@ -13,6 +13,7 @@ use compare::{difference, distance, env_change, newest_file, rustflags_changed, 
 
 use crate::cause::Cause;
 use crate::inspection::{InspectedUnit, Inspection};
+use crate::manifest::EnvRecord;
 use crate::moment::Moment;
 use crate::snapshot::{Fields, PrintSnapshot, Snapshot, UnitSnapshot};
 
@@ -189,7 +190,9 @@ impl<'a> Inspector<'a> {
         // Nothing that goes into it differs: what Cargo had left to miss is what came out of it.
         let is_same = |print: &PrintSnapshot| old.prints.iter().any(|before| before.hash == print.hash);
         let is_known = |print: &PrintSnapshot| print.fields.as_ref().is_some_and(|fields| fields.unknown == 0);
-        let is_missing = unit.prints.iter().all(|print| is_same(print) && is_known(print));
+        // Whether a secret is another one is not written down anywhere.
+        let has_secret = unit.env.iter().any(|(_, record)| *record == EnvRecord::Set);
+        let is_missing = !has_secret && unit.prints.iter().all(|print| is_same(print) && is_known(print));
         if is_missing { Cause::OutputMissing.into() } else { Cause::Unexplained.into() }
     }
 

@@ -380,6 +380,20 @@ fn what_is_missing_and_what_was_pruned_is_said() {
     assert!(tests, "{pruned:#}");
 }
 
+/// A variable with a harmless name whose value holds another variable's secret.
+#[test]
+fn a_secret_is_never_shown_whatever_variable_holds_it() {
+    let mut world = prepared();
+    world.env.insert("MY_TOKEN".into(), "s3cr3t-value".into());
+    world.env.insert("C_FLAG".into(), "https://s3cr3t-value@host".into());
+    let said = said(&world);
+    let cause = &cause(&said, "env-changed")["cause"];
+    assert_eq!((&cause["name"], &cause["new"]), (&"C_FLAG".into(), &"(set, secret)".into()));
+    assert!(!format!("{said:?}").contains("s3cr3t"), "{said:#?}");
+    let state = std::fs::read_to_string(world.dir.join("state.json")).unwrap();
+    assert!(!state.contains("s3cr3t"));
+}
+
 /// Access times of everything that Cargo would read to see whether a unit is fresh.
 fn access_times(world: &World) -> Vec<(PathBuf, FileTime)> {
     let dirs = std::fs::read_dir(world.target().join("debug/.fingerprint")).unwrap().map(|entry| entry.unwrap().path());

@@ -22,7 +22,7 @@ use crate::manifest::{
 use crate::moment::Moment;
 use crate::paths::is_under;
 use crate::record;
-use crate::secrets::{Secrets, is_secret_name};
+use crate::secrets::Secrets;
 use crate::sources;
 
 /// Digits of a commit that a build script is taken to have written down.
@@ -189,11 +189,7 @@ fn env_records(job: &Job<'_>, live: &[usize], secrets: &Secrets) -> BTreeMap<Str
     for &at in live {
         let unit = job.unit(at);
         for (name, value) in unit.tracked_env() {
-            let record = match value {
-                None => EnvRecord::Unset,
-                Some(value) if is_secret_name(&name) || secrets.are_in(value.as_bytes()) => EnvRecord::Set,
-                Some(value) => EnvRecord::Value(value),
-            };
+            let record = secrets.record(&name, value);
             records.insert(name, record);
         }
     }
