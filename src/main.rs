@@ -70,7 +70,7 @@ fn restore(args: RestoreArgs) -> Result<ExitCode> {
         workflow::output(name, &value)?;
     }
     print(&log::restore(&outcome))?;
-    print(&log::isolation(&outcome.isolation, workflow::is_step()))?;
+    print(&log::later_steps(&outcome, workflow::is_step()))?;
     conclude(strict, &outcome.warnings)
 }
 

@@ -80,7 +80,7 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
     }
     if *incremental_off {
         lines.push(
-            "CARGO_INCREMENTAL=0 is set for the job: incremental state would cost more to keep than it saves"
+            "incremental compilation is off for later steps: its state would cost more to keep than it saves"
                 .to_owned(),
         );
     }
@@ -88,10 +88,12 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
     lines
 }
 
-/// What `isolation` changes for later steps: done already on a runner, else to be done by hand.
-pub fn isolation(outcome: &IsolationOutcome, is_done: bool) -> Vec<String> {
-    let IsolationOutcome { variables, path } = outcome;
-    let mut lines: Vec<String> = variables.iter().map(|(name, value)| format!("export {name}={value}")).collect();
+/// What changes for later steps: done already on a runner, else to be done by hand.
+pub fn later_steps(outcome: &RestoreOutcome, is_done: bool) -> Vec<String> {
+    let IsolationOutcome { variables, path } = &outcome.isolation;
+    let mut lines: Vec<String> = Vec::new();
+    lines.extend(outcome.incremental_off.then(|| "export CARGO_INCREMENTAL=0".to_owned()));
+    lines.extend(variables.iter().map(|(name, value)| format!("export {name}={value}")));
     lines.extend(path.as_ref().map(|path| format!("export PATH=\"{}:$PATH\"", path.display())));
     let lead = if is_done { "for later steps: " } else { "" };
     lines.into_iter().map(|line| format!("{lead}{line}")).collect()
