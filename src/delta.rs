@@ -161,7 +161,7 @@ fn too_much(delta: &DeltaPlan) -> Option<NewBase> {
 mod tests {
     use super::*;
     use crate::digest::Digest;
-    use crate::key::{FORMAT, HardParts, KeyParts, NameParts, SoftParts};
+    use crate::key::{HardParts, KeyParts, NameParts, SoftParts};
     use crate::manifest::Root;
     use crate::moment::Moment;
 
@@ -177,23 +177,8 @@ mod tests {
 
     fn manifest(files: Vec<FileEntry>, parents: Vec<Parent>) -> Manifest {
         let parts = KeyParts { name: NameParts::default(), hard: HardParts::default(), soft: SoftParts::default() };
-        Manifest {
-            format: FORMAT,
-            key: "k".into(),
-            parts,
-            heads: BTreeMap::new(),
-            parents,
-            roots: vec![Root { label: "target".into(), path: "/t".into() }],
-            files,
-            inputs: Vec::new(),
-            units: Vec::new(),
-            packages: Vec::new(),
-            env: BTreeMap::new(),
-            settings: BTreeMap::new(),
-            locked: BTreeSet::new(),
-            pruned: BTreeSet::new(),
-            history: Vec::new(),
-        }
+        let roots = vec![Root { label: "target".into(), path: "/t".into() }];
+        Manifest { key: "k".into(), parents, files, ..Manifest::blank(parts, roots) }
     }
 
     fn planned(now: Vec<FileEntry>, old: &Manifest, own: Parent, complete: bool) -> DeltaPlan {

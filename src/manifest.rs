@@ -253,6 +253,27 @@ pub enum ManifestError {
 }
 
 impl Manifest {
+    /// One of a state that nothing is known of yet.
+    pub fn blank(parts: KeyParts, roots: Vec<Root>) -> Self {
+        Self {
+            format: FORMAT,
+            key: String::new(),
+            parts,
+            heads: BTreeMap::new(),
+            parents: Vec::new(),
+            roots,
+            files: Vec::new(),
+            inputs: Vec::new(),
+            units: Vec::new(),
+            packages: Vec::new(),
+            env: BTreeMap::new(),
+            settings: BTreeMap::new(),
+            locked: BTreeSet::new(),
+            pruned: BTreeSet::new(),
+            history: Vec::new(),
+        }
+    }
+
     /// Refuses what later code would index with; a manifest that passes cannot make it panic.
     pub fn check(&self) -> Result<(), ManifestError> {
         if self.format != FORMAT {

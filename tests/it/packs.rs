@@ -302,23 +302,8 @@ fn hostile(dir: &Path, change: impl FnOnce(&mut Manifest)) -> (DirStore, String)
     };
     let file = FileEntry { root: 0, path: "file".into(), mtime: Moment(1), unit: None, content };
     let parts = KeyParts { name: NameParts::default(), hard: HardParts::default(), soft: SoftParts::default() };
-    let manifest = Manifest {
-        format: FORMAT,
-        key: "k".into(),
-        parts,
-        heads: BTreeMap::new(),
-        parents: Vec::new(),
-        roots: vec![Root { label: "target".into(), path: "/nowhere".into() }],
-        files: vec![file],
-        inputs: Vec::new(),
-        units: Vec::new(),
-        packages: Vec::new(),
-        env: BTreeMap::new(),
-        settings: BTreeMap::new(),
-        locked: std::collections::BTreeSet::new(),
-        pruned: std::collections::BTreeSet::new(),
-        history: Vec::new(),
-    };
+    let roots = vec![Root { label: "target".into(), path: "/nowhere".into() }];
+    let manifest = Manifest { key: "k".into(), files: vec![file], ..Manifest::blank(parts, roots) };
     let mut out = Vec::new();
     let written = pack::write(&mut out, manifest, vec![Source { file: 0, path: source }]).unwrap();
     let mut manifest = written.index.manifest;

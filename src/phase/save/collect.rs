@@ -8,7 +8,7 @@ use memchr::memmem;
 
 use super::inputs_seen::Seen;
 use super::screen::Screened;
-use super::{Job, KnownUnits, blank, known_units, unchanged};
+use super::{Job, KnownUnits, known_units, unchanged};
 use crate::cargo::fingerprint::Local;
 use crate::cargo::macros;
 use crate::cargo::units::{self, DiskUnit, Role};
@@ -38,7 +38,7 @@ pub(super) fn manifest(
     secrets: &Secrets,
 ) -> Manifest {
     let Seen { mut sources, scope, named } = seen;
-    let mut manifest = blank(job.state.parts.clone(), job.roots.clone());
+    let mut manifest = Manifest::blank(job.state.parts.clone(), job.roots.clone());
     let heads = sources
         .repositories
         .iter()

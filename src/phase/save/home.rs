@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{Job, blank, write_and_put};
+use super::{Job, write_and_put};
 use crate::cargo::home::holdings;
 use crate::cargo::lockfile::Locked;
 use crate::decision::{SaveMode, SkipReason};
@@ -36,7 +36,7 @@ pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
     }
 
     let root = Root { label: "home".to_owned(), path: job.facts.cargo_home.to_string_lossy().into_owned() };
-    let mut manifest = blank(before.parts.clone(), vec![root]);
+    let mut manifest = Manifest::blank(before.parts.clone(), vec![root]);
     manifest.history.clear();
     let known = before.manifest.as_ref().map(times).unwrap_or_default();
     let entries = held.files.iter().filter_map(|found| entry(found, &job.facts.cargo_home, &known));

@@ -8,7 +8,7 @@ mod home;
 mod inputs_seen;
 mod screen;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ use crate::disk::FileSystem;
 use crate::evidence::Beginning;
 use crate::facts::Facts;
 use crate::inputs::{Inputs, SaveWishes};
-use crate::key::{FORMAT, Key};
+use crate::key::Key;
 use crate::manifest::{FileEntry, Manifest, Parent, Root, UnitRecord};
 use crate::outcome::{SaveOutcome, Saved};
 use crate::pack::{self, Pack, Source, Written};
@@ -345,25 +345,4 @@ fn write_and_put(
 
 fn title(unit: &DiskUnit) -> String {
     words::unit(&unit.place.package, unit.fingerprints.iter().map(|fingerprint| fingerprint.name.as_str()))
-}
-
-/// An empty manifest of this job.
-fn blank(parts: crate::key::KeyParts, roots: Vec<Root>) -> Manifest {
-    Manifest {
-        format: FORMAT,
-        key: String::new(),
-        parts,
-        heads: BTreeMap::new(),
-        parents: Vec::new(),
-        roots,
-        files: Vec::new(),
-        inputs: Vec::new(),
-        units: Vec::new(),
-        packages: Vec::new(),
-        env: BTreeMap::new(),
-        settings: BTreeMap::new(),
-        locked: BTreeSet::new(),
-        pruned: BTreeSet::new(),
-        history: Vec::new(),
-    }
 }
