@@ -18,6 +18,8 @@ pub struct Meta {
     pub size: u64,
     pub mtime: Moment,
     pub atime: Moment,
+    /// When content, name or times last changed; nobody can set it. None where the platform does not say.
+    pub ctime: Option<Moment>,
     pub mode: u32,
     /// Equal for two names of one file; none where the platform does not say.
     pub identity: Option<(u64, u64)>,
@@ -56,6 +58,7 @@ impl Meta {
             size: meta.len(),
             mtime: FileTime::from_last_modification_time(meta).into(),
             atime: FileTime::from_last_access_time(meta).into(),
+            ctime: platform::changed(meta),
             mode,
             identity,
             links,
@@ -69,10 +72,16 @@ mod platform {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::path::Path;
 
+    use crate::moment::Moment;
+
     pub(super) type Facts = (u32, Option<(u64, u64)>, u64, Option<u32>);
 
     pub(super) fn facts(meta: &std::fs::Metadata) -> Facts {
         (meta.mode() & 0o777, Some((meta.dev(), meta.ino())), meta.nlink(), Some(meta.uid()))
+    }
+
+    pub(super) fn changed(meta: &std::fs::Metadata) -> Option<Moment> {
+        Some(Moment(meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec())))
     }
 
     /// Sets the permission bits, and only those.
@@ -90,7 +99,13 @@ mod platform {
 mod platform {
     use std::path::Path;
 
+    use crate::moment::Moment;
+
     pub(super) type Facts = (u32, Option<(u64, u64)>, u64, Option<u32>);
+
+    pub(super) fn changed(_meta: &std::fs::Metadata) -> Option<Moment> {
+        None
+    }
 
     pub(super) fn facts(meta: &std::fs::Metadata) -> Facts {
         let mode = if meta.permissions().readonly() { 0o444 } else { 0o644 };

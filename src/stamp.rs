@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::manifest::{Input, InputKind, Manifest, Origin, PackageKind, PackageRecord, UnitRecord};
 use crate::moment::Moment;
-use crate::paths::{file_name, is_under, parent};
+use crate::paths::{file_name, is_under, join, parent};
 use crate::rebuild::{Doubt, Touch};
 
 /// What is on disk now, as far as stamping needs to know it.
@@ -346,9 +346,4 @@ impl<'a> Planner<'a> {
 
 fn same(then: &Input, now: &Input) -> bool {
     then.kind == now.kind && then.id == now.id && then.resolved == now.resolved
-}
-
-fn join(dir: &str, name: &str) -> String {
-    let separator = if dir.contains('\\') { '\\' } else { '/' };
-    format!("{dir}{separator}{name}")
 }
