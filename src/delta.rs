@@ -1,11 +1,8 @@
 //! Which files a save stores anew, which packs it builds on for the rest, and when it is time for a new base.
 //!
-//! Pure: compares what is on disk with the manifest that was restored. Same size and same time is the same file, because
-//! restored times are exact and whatever writes a file moves its time.
+//! Pure: whoever asks has found out which recorded files are still the ones on disk.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
-
 use crate::manifest::{Content, FileEntry, Location, Manifest, Parent};
 
 /// Deltas on one base before it is written anew.
@@ -18,9 +15,8 @@ pub struct Previous<'a> {
     /// The pack that carried the manifest.
     pub pack: Parent,
     pub lineage: &'a str,
-    /// Files that did not come back.
-    pub lost: &'a BTreeSet<usize>,
-    pub shift: Duration,
+    /// Recorded files that are still on disk, as they were.
+    pub same: &'a BTreeSet<usize>,
     /// Every pack it refers to is still there and whole.
     pub complete: bool,
 }
@@ -91,7 +87,7 @@ fn delta(mut files: Vec<FileEntry>, previous: &Previous<'_>) -> DeltaPlan {
         .files
         .iter()
         .enumerate()
-        .filter(|(at, _)| !previous.lost.contains(at))
+        .filter(|(at, _)| previous.same.contains(at))
         .map(|(at, file)| ((manifest.roots[file.root].label.as_str(), file.path.as_str()), at))
         .collect();
     // Roots are declared in the same order by every save of a lineage: their paths are hard parts of the key.
@@ -103,7 +99,7 @@ fn delta(mut files: Vec<FileEntry>, previous: &Previous<'_>) -> DeltaPlan {
     for (at, file) in files.iter_mut().enumerate() {
         let label = labels.get(file.root).copied().unwrap_or_default();
         let before = old.get(&(label, file.path.as_str())).map(|&at| &manifest.files[at]);
-        let kept = before.filter(|before| unchanged(before, file, previous.shift));
+        let kept = before.filter(|before| alike(before, file));
         match (kept.map(|before| &before.content), &mut file.content) {
             (Some(Content::File { sha256: old_hash, at: old_at, .. }), Content::File { sha256, at, size, .. }) => {
                 sha256.clone_from(old_hash);
@@ -130,11 +126,10 @@ fn delta(mut files: Vec<FileEntry>, previous: &Previous<'_>) -> DeltaPlan {
     DeltaPlan { kind: DeltaKind::Delta, parents, files, stored, stored_bytes }
 }
 
-fn unchanged(before: &FileEntry, now: &FileEntry, shift: Duration) -> bool {
+/// Whether two entries of one path are the same kind of thing.
+fn alike(before: &FileEntry, now: &FileEntry) -> bool {
     match (&before.content, &now.content) {
-        (Content::File { size: old, .. }, Content::File { size: new, .. }) => {
-            old == new && before.mtime.minus(shift) == now.mtime
-        }
+        (Content::File { size: old, .. }, Content::File { size: new, .. }) => old == new,
         (Content::Symlink { to: old }, Content::Symlink { to: new }) => old == new,
         (Content::Folder { .. }, Content::Folder { .. }) | (Content::HardLink { .. }, Content::HardLink { .. }) => true,
         _ => false,
@@ -182,9 +177,10 @@ mod tests {
     }
 
     fn planned(now: Vec<FileEntry>, old: &Manifest, own: Parent, complete: bool) -> DeltaPlan {
-        let lost = BTreeSet::new();
-        let previous =
-            Previous { manifest: old, pack: own, lineage: "l", lost: &lost, shift: Duration::ZERO, complete };
+        let time = |path: &str| now.iter().find(|file| file.path == path).map(|file| file.mtime);
+        let files = old.files.iter().enumerate();
+        let same = files.filter(|(_, file)| time(&file.path) == Some(file.mtime)).map(|(at, _)| at).collect();
+        let previous = Previous { manifest: old, pack: own, lineage: "l", same: &same, complete };
         plan(now, Some(&previous))
     }
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use filetime::FileTime;
 use fs_err as fs;
+use sha2::{Digest as _, Sha256};
 
+use crate::digest::Digest;
 use crate::moment::Moment;
 
 #[derive(Clone, Debug)]
@@ -225,6 +227,13 @@ impl FileSystem {
     pub fn owns(&self, meta: &Meta) -> bool {
         self.owner.is_some() && self.owner == meta.owner
     }
+}
+
+/// The sha256 of a file's bytes.
+pub fn digest(path: &Path) -> io::Result<Digest> {
+    let mut hasher = Sha256::new();
+    io::copy(&mut fs::File::open(path)?, &mut hasher)?;
+    Ok(Digest::from_sha256(&hasher.finalize()))
 }
 
 /// Writes a file so that readers see the old content or the new one, never a part.

@@ -17,6 +17,7 @@ use crate::manifest::{Manifest, Parent};
 use crate::moment::Moment;
 use crate::outcome::RestoreOutcome;
 use crate::record::Stamped;
+use crate::recorded::Changed;
 use crate::snapshot::Snapshot;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -56,6 +57,9 @@ pub struct Restored {
     pub lost_units: BTreeSet<usize>,
     /// A pack that it refers to was missing or damaged.
     pub damaged: bool,
+    /// When its files last changed in any way, as of the end of the restore.
+    #[serde(default)]
+    pub changed: Changed,
 }
 
 /// The same for the Cargo home.
@@ -102,6 +106,8 @@ pub struct LocalManifest {
     pub pack: Parent,
     /// Times on disk are this much older than the manifest says.
     pub shift: Duration,
+    /// When its files last changed in any way, as of the moment at which this was written.
+    pub changed: Changed,
 }
 
 impl LocalManifest {

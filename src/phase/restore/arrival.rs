@@ -74,7 +74,7 @@ pub(super) fn arrive(
     Arrival {
         start: Start::Restored { key, fit, units },
         newest: crate::moment::Moment(newest.0).minus(shift),
-        restored: Some(Restored { manifest, pack: own, lost_files, lost_units, damaged }),
+        restored: Some(Restored { manifest, pack: own, lost_files, lost_units, damaged, changed: Vec::new() }),
         shift,
         doubts,
         passed_over,

@@ -24,13 +24,13 @@ pub(super) fn arrive(facts: &Facts, roots: &[Root], surveys: &[Survey]) -> Arriv
         let unknown = places(surveys);
         return Arrival { start: Start::Unknown { units: on_disk }, unknown, newest, ..Arrival::default() };
     };
-    let LocalManifest { manifest, pack, shift } = local;
-    let differ = differences(&manifest, shift, surveys);
+    let LocalManifest { manifest, pack, shift, changed } = local;
+    let differ = differences(&manifest, &changed, shift, surveys);
     let lost_units: BTreeSet<usize> = differ.units.keys().copied().collect();
     let units = manifest.units.len() - lost_units.len();
     Arrival {
         start: Start::Kept { key: pack.key.clone(), units },
-        restored: Some(Restored { manifest, pack, lost_files: differ.files, lost_units, damaged: false }),
+        restored: Some(Restored { manifest, pack, lost_files: differ.files, lost_units, damaged: false, changed }),
         shift,
         doubts: differ.units.into_iter().map(|(unit, file)| (unit, Doubt::DiffersOnDisk { file })).collect(),
         unknown: differ.unknown,

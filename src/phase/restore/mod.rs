@@ -26,6 +26,7 @@ use crate::manifest::Root;
 use crate::moment::Moment;
 use crate::outcome::{RestoreOutcome, Start};
 use crate::rebuild::Doubt;
+use crate::recorded;
 use crate::snapshot::Snapshot;
 use crate::state::{LocalManifest, Restored, State, environment};
 use crate::store::{self, Access};
@@ -97,10 +98,16 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
     isolation::carry_out(inputs.isolation, &inputs.state, late, &mut outcome);
     let before = snapshot(&facts, &roots, &file_system)?;
 
+    // Last of all: from here on, whatever moves these times is the job's doing.
+    if let Some(restored) = &mut arrival.restored {
+        let paths: Vec<PathBuf> = roots.iter().map(|root| PathBuf::from(&root.path)).collect();
+        restored.changed = recorded::changed(&restored.manifest, &paths, &restored.lost_files);
+    }
     let local = arrival.restored.as_ref().map(|restored| LocalManifest {
         manifest: restored.manifest.clone(),
         pack: restored.pack.clone(),
         shift: arrival.shift,
+        changed: restored.changed.clone(),
     });
     match &local {
         Some(local) => {

@@ -1,8 +1,7 @@
 //! Saves the Cargo home when the job had to fetch something that a lock file names.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Result;
 
@@ -43,6 +42,8 @@ pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
     let (files, paths): (Vec<FileEntry>, Vec<PathBuf>) = entries.unzip();
 
     let lineage = before.pack.as_ref().and_then(|pack| Key::parse(&pack.key)).map(|key| key.lineage);
+    let same = before.manifest.as_ref().map(|manifest| unchanged(manifest, &before.lost_files, &files));
+    let same = same.unwrap_or_default();
     let previous = match (&before.manifest, &before.pack, &lineage) {
         (Some(manifest), Some(pack), Some(lineage)) => {
             let mut parents = std::iter::once(pack).chain(&manifest.parents);
@@ -53,8 +54,7 @@ pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
                 manifest,
                 pack: pack.clone(),
                 lineage,
-                lost: &before.lost_files,
-                shift: Duration::ZERO,
+                same: &same,
                 complete,
             })
         }
@@ -81,6 +81,16 @@ pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
     let count = sources.len();
     let (landed, written) = write_and_put(job.store, inputs, &key, manifest, sources)?;
     Ok(landed.unwrap_or(Saved::Stored { key, kind, files: count, bytes: written.bytes, content_bytes }))
+}
+
+/// Recorded files that are there with the same size and time. What Cargo reads of them it checks itself.
+fn unchanged(manifest: &Manifest, lost: &BTreeSet<usize>, now: &[FileEntry]) -> BTreeSet<usize> {
+    let now: HashMap<&str, &FileEntry> = now.iter().map(|file| (file.path.as_str(), file)).collect();
+    let is_same = |file: &FileEntry| {
+        now.get(file.path.as_str()).is_some_and(|now| now.size() == file.size() && now.mtime == file.mtime)
+    };
+    let files = manifest.files.iter().enumerate().filter(|(at, file)| !lost.contains(at) && is_same(file));
+    files.map(|(at, _)| at).collect()
 }
 
 /// Archives never change under one name, whatever time they were fetched at.

@@ -10,6 +10,7 @@ mod screen;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -28,8 +29,10 @@ use crate::facts::Facts;
 use crate::inputs::{Inputs, SaveWishes};
 use crate::key::Key;
 use crate::manifest::{FileEntry, Manifest, Parent, Root, UnitRecord};
+use crate::moment::Moment;
 use crate::outcome::{SaveOutcome, Saved};
 use crate::pack::{self, Pack, Source, Written};
+use crate::recorded;
 use crate::secrets::Secrets;
 use crate::state::{LocalManifest, Restored, State};
 use crate::store::{self, PackFile, Put, Store};
@@ -59,6 +62,7 @@ struct Job<'a> {
     /// Index into `surveys` and the unit, for every unit on disk.
     units: Vec<(usize, usize)>,
     store: &'a dyn Store,
+    same: OnceLock<BTreeSet<usize>>,
 }
 
 impl Job<'_> {
@@ -69,6 +73,15 @@ impl Job<'_> {
 
     fn previous(&self) -> Option<&Restored> {
         self.state.restored.as_ref()
+    }
+
+    /// The restored files that are still the ones on disk. Found out when somebody asks: it can mean reading them.
+    fn same(&self) -> &BTreeSet<usize> {
+        self.same.get_or_init(|| {
+            let Some(Restored { manifest, lost_files, changed, .. }) = self.previous() else { return BTreeSet::new() };
+            let same = recorded::same_files(manifest, changed, self.state.shift, &self.surveys);
+            same.difference(lost_files).copied().collect()
+        })
     }
 }
 
@@ -98,7 +111,7 @@ fn save(state: &State, result: JobResult, outcome: &mut SaveOutcome) -> Result<(
     let units =
         surveys.iter().enumerate().flat_map(|(root, survey)| (0..survey.units.len()).map(move |unit| (root, unit)));
     let units = units.collect();
-    let job = Job { facts, roots, state, surveys, units, store: store.as_ref() };
+    let job = Job { facts, roots, state, surveys, units, store: store.as_ref(), same: OnceLock::new() };
     outcome.inspection = Beginning::of(state).inspect(&job.facts, &job.surveys);
     outcome.weights = weights::weigh(&job.surveys);
     outcome.history = account::history(&job, &outcome.inspection);
@@ -159,8 +172,7 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
         manifest: &restored.manifest,
         pack: restored.pack.clone(),
         lineage,
-        lost: &restored.lost_files,
-        shift: job.state.shift,
+        same: job.same(),
         complete,
     });
     let plan = delta::plan(files, previous.as_ref());
@@ -308,13 +320,23 @@ fn store_pack(
     let sources: Vec<Source> = stored.iter().map(|&file| Source { file, path: paths[file].clone() }).collect();
     let count = sources.iter().filter(|source| manifest.files[source.file].size() > 0).count();
     let (landed, written) = write_and_put(job.store, inputs, &key, manifest, sources)?;
+    let manifest = written.index.manifest;
     let local = LocalManifest {
         pack: Parent { key: key.clone(), sha256: written.sha256.clone(), bytes: stored_bytes },
-        manifest: written.index.manifest,
+        changed: as_surveyed(&manifest, &job.surveys),
+        manifest,
         shift: Duration::ZERO,
     };
     local.store(Path::new(&job.roots[0].path))?;
     Ok(landed.unwrap_or(Saved::Stored { key, kind, files: count, bytes: written.bytes, content_bytes }))
+}
+
+/// When each file had last changed before it was packed: one that changed meanwhile is not the one in the pack.
+fn as_surveyed(manifest: &Manifest, surveys: &[Survey]) -> recorded::Changed {
+    let files = surveys.iter().enumerate().flat_map(|(root, survey)| survey.files.iter().map(move |file| (root, file)));
+    let times: HashMap<(usize, &str), Option<Moment>> =
+        files.map(|(root, file)| ((root, file.path.as_str()), file.meta.ctime)).collect();
+    manifest.files.iter().map(|file| times.get(&(file.root, file.path.as_str())).copied().flatten()).collect()
 }
 
 /// Writes a pack beside the state file and hands it to the store; says why if it did not land there.

@@ -2,7 +2,7 @@
 //!
 //! Only bytes that would be stored anew are searched; what a parent holds was searched when it was stored.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,6 @@ use rayon::prelude::*;
 use super::Job;
 use crate::cargo::units::Role;
 use crate::disk::Kind;
-use crate::manifest::Content;
-use crate::moment::Moment;
 use crate::secrets::Secrets;
 
 /// What may not be stored.
@@ -36,7 +34,7 @@ pub(super) fn screen(
     if secrets.is_empty() {
         return Ok(screened);
     }
-    let restored = restored_files(job);
+    let stored = stored_files(job);
     let unit_index: HashMap<(usize, usize), usize> =
         job.units.iter().enumerate().map(|(at, place)| (*place, at)).collect();
     let mut suspects: Vec<(PathBuf, Option<usize>)> = Vec::new();
@@ -44,7 +42,7 @@ pub(super) fn screen(
         for file in survey.files.iter().filter(|file| file.meta.kind == Kind::File) {
             let unit = if let Role::Unit(at) = file.role { unit_index.get(&(root, at)).copied() } else { None };
             let wanted = !matches!(file.role, Role::Drop) && unit.is_none_or(|unit| ages[unit].is_some());
-            let known = restored.get(&(root, file.path.as_str())) == Some(&(file.meta.size, file.meta.mtime));
+            let known = stored.contains(&(root, file.path.as_str()));
             if wanted && !known {
                 suspects.push((survey.root.join(&file.path), unit));
             }
@@ -78,19 +76,11 @@ fn add_dependents(units: &mut BTreeSet<usize>, edges: &[Vec<Option<usize>>]) {
     }
 }
 
-fn restored_files<'a>(job: &'a Job<'_>) -> HashMap<(usize, &'a str), (u64, Moment)> {
-    let Some(restored) = job.previous() else {
-        return HashMap::new();
-    };
-    let files = restored.manifest.files.iter().enumerate().filter(|(at, _)| !restored.lost_files.contains(at));
-    files
-        .filter_map(|(_, file)| match file.content {
-            Content::File { size, .. } => {
-                Some(((file.root, file.path.as_str()), (size, file.mtime.minus(job.state.shift))))
-            }
-            _ => None,
-        })
-        .collect()
+/// Files that were searched when they were stored.
+fn stored_files<'a>(job: &'a Job<'_>) -> HashSet<(usize, &'a str)> {
+    let Some(restored) = job.previous() else { return HashSet::new() };
+    let files = job.same().iter().map(|&at| &restored.manifest.files[at]);
+    files.map(|file| (file.root, file.path.as_str())).collect()
 }
 
 fn is_fingerprint_json(path: &Path) -> bool {

@@ -206,8 +206,8 @@ impl Trust {
 
 /// Nothing if it cannot be known.
 fn named_by_others(local: &LocalManifest, surveys: &[Survey]) -> Option<BTreeSet<String>> {
-    let LocalManifest { manifest, shift, .. } = local;
-    let mut others = differences(manifest, *shift, surveys);
+    let LocalManifest { manifest, shift, changed, .. } = local;
+    let mut others = differences(manifest, changed, *shift, surveys);
     others.unknown.extend(others.units.keys().map(|&at| (manifest.units[at].root, place_of(&manifest.units[at]))));
     let mut paths = BTreeSet::new();
     for (root, survey) in surveys.iter().enumerate() {
