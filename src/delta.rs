@@ -2,8 +2,8 @@
 //!
 //! Pure: whoever asks has found out which recorded files are still the ones on disk.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::manifest::{Content, FileEntry, Location, Manifest, Parent};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Deltas on one base before it is written anew.
 pub const MAX_DELTAS: usize = 8;

@@ -103,6 +103,11 @@ impl ContentId {
         Self(format!("link:{text}"))
     }
 
+    /// The id of something that is more than its bytes: a file inside `.git`, by what it says.
+    pub fn of_meaning(text: &str) -> Self {
+        Self(format!("means:{}", Digest::of(text.as_bytes()).short()))
+    }
+
     /// The id of a folder: the names of its children.
     pub fn of_children<'a>(sorted_names: impl Iterator<Item = &'a str>) -> Self {
         let mut hasher = FieldHasher::default();
@@ -110,6 +115,10 @@ impl ContentId {
             hasher.field(name);
         }
         Self(format!("dir:{}", hasher.finish().short()))
+    }
+
+    pub fn is_meaning(&self) -> bool {
+        self.0.starts_with("means:")
     }
 
     pub fn as_str(&self) -> &str {

@@ -5,6 +5,7 @@
 //! the caller hashes the bytes. Nothing here changes a repository except the index refresh.
 
 mod history;
+mod meaning;
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -15,6 +16,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::digest::{BlobAlgorithm, ContentId};
+use crate::paths;
 
 pub use history::{CommitTimes, TimeOf};
 
@@ -23,6 +25,8 @@ pub use history::{CommitTimes, TimeOf};
 pub struct Repository {
     pub top: PathBuf,
     pub git_dir: PathBuf,
+    /// The same unless this is a linked work tree.
+    pub common_dir: PathBuf,
     pub algorithm: BlobAlgorithm,
     pub shallow: bool,
     pub head: Option<String>,
@@ -36,8 +40,6 @@ pub struct Listing {
     pub untracked: Vec<PathBuf>,
     /// Submodules and repositories that were checked out inside this one.
     pub nested: Vec<PathBuf>,
-    /// Names that are not UTF-8; nothing may be believed about them.
-    pub unreadable: Vec<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -59,14 +61,16 @@ impl Repository {
                 "--absolute-git-dir",
                 "--is-shallow-repository",
                 "--show-object-format",
+                "--git-common-dir",
             ])
             .output()
             .ok()
             .filter(|output| output.status.success())?;
         let text = String::from_utf8(output.stdout).ok()?;
-        let [top, git_dir, shallow, format] = text.lines().collect::<Vec<_>>().try_into().ok()?;
+        let [top, git_dir, shallow, format, common_dir] = text.lines().collect::<Vec<_>>().try_into().ok()?;
         let head = run(dir, ["rev-parse", "--verify", "--quiet", "HEAD"]).ok();
         Some(Self {
+            common_dir: dir.join(common_dir),
             top: PathBuf::from(top),
             git_dir: PathBuf::from(git_dir),
             algorithm: if format == "sha256" { BlobAlgorithm::Sha256 } else { BlobAlgorithm::Sha1 },
@@ -90,24 +94,28 @@ impl Repository {
             let [tag, mode, oid, _stage] = head.split(' ').collect::<Vec<_>>()[..] else {
                 bail!("`git ls-files --stage -v` printed `{head}`");
             };
-            match std::str::from_utf8(name) {
-                Ok(text) if mode == "160000" => listing.nested.push(self.top.join(text)),
-                Ok(text) => listing.tracked.push(Tracked {
-                    path: self.top.join(text),
-                    blob: ContentId::of_blob(self.algorithm, oid),
-                    may_be_vouched: tag == "H" && mode != "120000",
-                }),
-                Err(_) => listing.unreadable.push(self.top.join(String::from_utf8_lossy(name).as_ref())),
+            let path = self.top.join(paths::from_bytes(name));
+            if mode == "160000" {
+                listing.nested.push(path);
+            } else {
+                let may_be_vouched = tag == "H" && mode != "120000" && path.to_str().is_some();
+                listing.tracked.push(Tracked { blob: ContentId::of_blob(self.algorithm, oid), may_be_vouched, path });
             }
         }
         for name in others.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-            match std::str::from_utf8(name) {
-                Ok(text) if text.ends_with('/') => listing.nested.push(self.top.join(text.trim_end_matches('/'))),
-                Ok(text) => listing.untracked.push(self.top.join(text)),
-                Err(_) => listing.unreadable.push(self.top.join(String::from_utf8_lossy(name).as_ref())),
+            match name.strip_suffix(b"/") {
+                Some(folder) => listing.nested.push(self.top.join(paths::from_bytes(folder))),
+                None => listing.untracked.push(self.top.join(paths::from_bytes(name))),
             }
         }
         Ok(listing)
+    }
+
+    /// Every file that git ignores.
+    pub fn ignored(&self) -> Result<Vec<PathBuf>> {
+        let listed = run(&self.top, ["ls-files", "-z", "--others", "--ignored", "--exclude-standard"])?;
+        let names = listed.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+        Ok(names.map(|name| self.top.join(paths::from_bytes(name))).collect())
     }
 
     /// Which of these tracked files hold exactly the bytes of their blob, as far as git can vouch for it.
@@ -145,6 +153,13 @@ impl Repository {
         let mut command = command(&self.top);
         command.args(["update-index", "-q", "--refresh"]).stdout(Stdio::null()).stderr(Stdio::null());
         Ok(Refresh(command.spawn().context("cannot run `git update-index`")?))
+    }
+
+    /// Whether git ignores a path as a whole.
+    pub fn ignores(&self, path: &Path) -> bool {
+        let mut command = command(&self.top);
+        command.args(["check-ignore", "--quiet", "--no-index", "--"]).arg(path);
+        command.status().is_ok_and(|status| status.success())
     }
 
     fn run_below(&self, arguments: &[&str], folders: &[PathBuf]) -> Result<Vec<u8>> {

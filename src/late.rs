@@ -18,7 +18,7 @@ use crate::disk;
 use crate::key::FORMAT;
 use crate::manifest::{InputKind, Manifest, Origin};
 use crate::moment::Moment;
-use crate::record::Stamped;
+use crate::sight::Stamped;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LateList {
@@ -53,7 +53,7 @@ impl LateList {
         let late = inputs.filter_map(|input| {
             let (id, mtime) = (input.id.clone(), input.mtime.minus(shift));
             let now = stamped.get(&input.path);
-            let is_settled = now.is_some_and(|now| *now != (id.clone(), mtime));
+            let is_settled = now.is_some_and(|now| now.id != id || now.mtime != mtime);
             (!is_settled).then(|| LateInput { path: PathBuf::from(&input.path), id, mtime, seen: now.is_some() })
         });
         let inputs = late.collect();

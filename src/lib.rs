@@ -12,7 +12,7 @@
 //! # Reading order
 //!
 //! Values, which do no input or output: [`key`] (what a state depends on), [`manifest`] (what a pack says about itself),
-//! [`stamp`] (which source gets which time: the heart of the promise), [`rebuild`] (why a unit is not trusted), [`record`]
+//! [`stamp`] (which source gets which time: the heart of the promise), [`sight`] (what a unit can be shown to have seen), [`rebuild`] (why a unit is not trusted), [`record`]
 //! (what a save writes down), [`delta`] (what is stored anew), [`decision`] (whether to save), [`outcome`] (what happened),
 //! [`finding`] (what `doctor` can find, and what there is to say about it).
 //!
@@ -71,6 +71,7 @@ pub mod recorded;
 pub mod report;
 pub mod secrets;
 pub mod shim;
+pub mod sight;
 pub mod snapshot;
 pub mod sources;
 pub mod stamp;

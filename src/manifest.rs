@@ -40,6 +40,9 @@ pub struct Manifest {
     /// Units that were dropped lately, as `package target`.
     #[serde(default)]
     pub pruned: BTreeSet<String>,
+    /// Folders in which the job had left something that counts for nothing, with the names of it.
+    #[serde(default)]
+    pub litter: BTreeMap<String, BTreeSet<String>>,
     /// The last runs, newest last.
     pub history: Vec<RunRecord>,
 }
@@ -153,6 +156,9 @@ pub struct UnitRecord {
     pub reference: Moment,
     /// Inputs that its dep-info or `rerun-if-changed` names, as indices.
     pub inputs: Vec<usize>,
+    /// Inputs that are recorded as something that it cannot be shown to have been built from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unseen: Vec<String>,
     /// Units that it was built from, as indices.
     pub deps: Vec<usize>,
     pub seconds: f64,
@@ -181,8 +187,12 @@ pub struct FingerprintRecord {
 /// What a build script's run depended on although it never told Cargo.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunFacts {
-    /// Its output holds the abbreviated commit.
-    pub embeds_head: bool,
+    /// The commit that its output holds, abbreviated or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// Files that it wrote outside the target, as indices of inputs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made: Vec<usize>,
     pub libraries: Vec<LibraryFact>,
     /// The `PYO3_PYTHON` that it watches, empty if that was unset; none for one that is no matter of Python.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -270,6 +280,7 @@ impl Manifest {
             settings: BTreeMap::new(),
             locked: BTreeSet::new(),
             pruned: BTreeSet::new(),
+            litter: BTreeMap::new(),
             history: Vec::new(),
         }
     }
@@ -297,6 +308,8 @@ impl Manifest {
             within("unit root", unit.root, self.roots.len())?;
             unit.inputs.iter().try_for_each(|&input| within("unit input", input, self.inputs.len()))?;
             unit.deps.iter().try_for_each(|&dep| within("unit dependency", dep, self.units.len()))?;
+            let made = unit.run.iter().flat_map(|run| &run.made);
+            made.copied().try_for_each(|input| within("generated file", input, self.inputs.len()))?;
         }
         Ok(())
     }

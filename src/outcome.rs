@@ -37,6 +37,9 @@ pub struct RestoreOutcome {
     pub roll: Option<Roll>,
     pub warnings: Warnings,
     pub notes: Vec<String>,
+    /// A second restore in one job, which gave this many late inputs their time back; the rest is the first one's.
+    #[serde(default)]
+    pub again: Option<usize>,
 }
 
 /// A Python interpreter, as far as a report names it.

@@ -12,7 +12,7 @@ const FIRST: u32 = 0x10_FF00;
 /// A path as text.
 pub fn text(path: &Path) -> String {
     match path.to_str() {
-        Some(text) if !text.chars().any(is_byte) => text.to_owned(),
+        Some(text) if cfg!(unix) && !text.chars().any(is_byte) => text.to_owned(),
         _ => platform::text(path),
     }
 }
@@ -20,6 +20,11 @@ pub fn text(path: &Path) -> String {
 /// The path that a text was made of.
 pub fn path(text: &str) -> PathBuf {
     if text.chars().any(is_byte) { platform::path(text) } else { PathBuf::from(text) }
+}
+
+/// A path that a program printed.
+pub fn from_bytes(bytes: &[u8]) -> PathBuf {
+    platform::from_bytes(bytes)
 }
 
 /// A text for people: bytes that are no text are shown as such.
@@ -58,6 +63,10 @@ mod platform {
         text
     }
 
+    pub(super) fn from_bytes(bytes: &[u8]) -> PathBuf {
+        OsString::from_vec(bytes.to_vec()).into()
+    }
+
     pub(super) fn path(text: &str) -> PathBuf {
         let mut bytes = Vec::with_capacity(text.len());
         for char in text.chars() {
@@ -75,11 +84,16 @@ mod platform {
     use std::path::{Path, PathBuf};
 
     pub(super) fn text(path: &Path) -> String {
-        path.to_string_lossy().into_owned()
+        path.to_string_lossy().replace('/', std::path::MAIN_SEPARATOR_STR)
     }
 
     pub(super) fn path(text: &str) -> PathBuf {
         PathBuf::from(text)
+    }
+
+    /// Git writes `/` everywhere; the rest of the program compares with what the platform writes.
+    pub(super) fn from_bytes(bytes: &[u8]) -> PathBuf {
+        PathBuf::from(String::from_utf8_lossy(bytes).replace('/', std::path::MAIN_SEPARATOR_STR))
     }
 }
 

@@ -23,8 +23,12 @@ pub enum Doubt {
     KindChanged { path: String },
     /// A file outside the workspace that it names has other content.
     OutsideChanged { path: String },
-    /// A generated file that its package reads is gone and has to be generated again.
+    /// A file that it wrote is gone and has to be written again.
     GeneratedMissing { path: String },
+    /// A file that it wrote is another one now.
+    GeneratedChanged { path: String },
+    /// What it read was changed after it was built, in a way that Cargo does not see.
+    Unseen { path: String },
     /// A vendored package changed at the same version.
     VendoredChanged { path: String },
     /// A library that its build script linked was replaced.
@@ -67,6 +71,10 @@ impl fmt::Display for Doubt {
             Self::KindChanged { path } => write!(f, "`{path}` became another kind of file"),
             Self::OutsideChanged { path } => write!(f, "`{path}` outside the workspace changed"),
             Self::GeneratedMissing { path } => write!(f, "the generated file `{path}` is missing"),
+            Self::GeneratedChanged { path } => write!(f, "it had written `{path}`, which is another file now"),
+            Self::Unseen { path } => {
+                write!(f, "`{path}` was changed after it was built and given an old time, or may have been")
+            }
             Self::VendoredChanged { path } => write!(f, "the vendored file `{path}` changed"),
             Self::LibraryChanged { file, old, new } => write!(f, "the library `{file}` changed: {old} → {new}"),
             Self::InterpreterChanged { old, new } => {

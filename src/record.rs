@@ -1,4 +1,4 @@
-//! What a save writes down of the inputs it sees: job litter left out, folder times cleaned of it, backdated changes undone.
+//! What a save writes down of the inputs it sees: job litter left out, folder times cleaned of it.
 //!
 //! How it can be wrong: litter that is recorded rebuilds something in the next run; an input that is taken for litter is
 //! compared with nothing, so only files that no finished build can have seen are ever left out.
@@ -9,85 +9,112 @@ use crate::digest::ContentId;
 use crate::manifest::{Input, InputKind, Origin, PackageRecord, UnitRecord};
 use crate::moment::Moment;
 use crate::paths::{file_name, is_under, parent};
+use crate::sight::{View, is_littered};
 
-/// What stamping left behind, from the state file.
-pub type Stamped = BTreeMap<String, (ContentId, Moment)>;
+/// Folders whose time litter had moved, with the names of it.
+pub type Litter = BTreeMap<String, BTreeSet<String>>;
 
-/// Drops untracked files that are newer than every unit of their package: no build has seen them.
-pub fn without_litter(
-    inputs: &mut BTreeMap<String, Input>,
+/// Files that are newer than every unit that could have seen them. `named` are the paths that each unit names.
+pub fn litter(
+    view: &View<'_>,
     packages: &[PackageRecord],
-    units: &[UnitRecord],
-    named: &BTreeSet<String>,
-) {
-    let newest = |name: Option<&str>| {
-        let built = units.iter().filter(|unit| name.is_none_or(|name| unit.package == name));
-        built.map(|unit| unit.reference).max()
+    units: &[(&UnitRecord, &BTreeSet<String>)],
+) -> BTreeSet<String> {
+    let named_alone: BTreeSet<&str> = units.iter().flat_map(|(_, named)| named.iter().map(String::as_str)).collect();
+    let mut watchers: BTreeMap<&str, Moment> = BTreeMap::new();
+    for (unit, named) in units {
+        for path in *named {
+            let newest = watchers.entry(path).or_default();
+            *newest = unit.reference.max(*newest);
+        }
+    }
+    let newest = |wanted: &dyn Fn(&UnitRecord) -> bool| {
+        units.iter().filter(|(unit, _)| wanted(unit)).map(|(unit, _)| unit.reference).max()
     };
-    inputs.retain(|path, input| {
-        if input.origin != Origin::Untracked || named.contains(path) {
-            return true;
+    let mut found = BTreeSet::new();
+    for (path, input) in view.inputs {
+        let is_foreign = matches!(input.origin, Origin::Untracked | Origin::Ignored | Origin::Outside);
+        if !is_foreign || named_alone.contains(path.as_str()) || view.is_constant(path) {
+            continue;
         }
         let owners = packages.iter().filter(|package| is_under(path, &package.dir));
         let owner = owners.max_by_key(|package| package.dir.len());
-        newest(owner.map(|owner| owner.name.as_str())).is_some_and(|built| input.mtime <= built)
-    });
+        let watched = folders_above(path).filter_map(|dir| watchers.get(dir).copied()).max();
+        let of_package = match (input.origin, owner) {
+            (Origin::Outside, _) => None,
+            (_, Some(owner)) if owner.reading_macros.is_empty() => {
+                newest(&|unit| unit.package == owner.name && unit.is_precalculated())
+            }
+            (_, Some(owner)) => newest(&|unit| unit.package == owner.name),
+            (_, None) => newest(&|_| true),
+        };
+        let built = match (watched.max(of_package), owner) {
+            (Some(built), _) => Some(built),
+            // Nobody reads it as far as is known: what is older than the package's units may be there again.
+            (None, Some(owner)) => newest(&|unit| unit.package == owner.name),
+            (None, None) => None,
+        };
+        let time = view.changed.get(path).copied().unwrap_or_default().max(input.mtime);
+        if built.is_none_or(|built| time > built) {
+            found.insert(path.clone());
+        }
+    }
+    found
 }
 
-/// Adds the folders that hold these inputs, as far up as `roots` reach; a folder is the names of its counted children.
-pub fn with_folders(inputs: &mut BTreeMap<String, Input>, roots: &[String], mtime_of: impl Fn(&str) -> Option<Moment>) {
-    let mut children: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for path in inputs.values().filter(|input| input.origin != Origin::Outside).map(|input| input.path.as_str()) {
-        let mut child = path;
+fn folders_above(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(parent(path), |dir| parent(dir))
+}
+
+/// Adds the folders that hold these inputs, as far up as `roots` reach; a folder is the names of its counted children, and has
+/// the origin of the root that it lies in.
+pub fn with_folders(
+    inputs: &mut BTreeMap<String, Input>,
+    roots: &[(String, Origin)],
+    mut mtime_of: impl FnMut(&str) -> Option<Moment>,
+) {
+    let mut children: BTreeMap<String, (Origin, BTreeSet<String>)> = BTreeMap::new();
+    for path in inputs.keys() {
+        let mut child = path.as_str();
         while let Some(dir) = parent(child) {
-            if !roots.iter().any(|root| dir == root || is_under(dir, root)) {
-                break;
-            }
-            if !children.entry(dir.to_owned()).or_default().insert(file_name(child).to_owned()) {
+            let Some((_, origin)) = roots.iter().find(|(root, _)| dir == root || is_under(dir, root)) else { break };
+            let (_, names) = children.entry(dir.to_owned()).or_insert_with(|| (*origin, BTreeSet::new()));
+            if !names.insert(file_name(child).to_owned()) {
                 break;
             }
             child = dir;
         }
     }
-    for (path, names) in children {
+    for (path, (origin, names)) in children {
         let Some(mtime) = mtime_of(&path) else { continue };
         let id = ContentId::of_children(names.iter().map(String::as_str));
-        let origin = Origin::Tracked;
         inputs.insert(path.clone(), Input { path, kind: InputKind::Folder, id, mtime, origin, resolved: None });
     }
 }
 
 /// Sets right what the job's own steps did to times: a folder whose counted children did not change keeps the time it was
-/// stamped with if it was litter that changed it, and a change that was given an old time (`touch -d`, `cp -p`, `mv`) is
-/// recorded as the newest thing there is. `litter_in` is the newest time of a folder's children that do not count.
+/// stamped with if it was litter that changed it, and so does what means the same inside `.git`. Which folders these were comes
+/// back. `litter_in` says of a folder's children that do not count when the newest changed, and their names.
 pub fn undo_job_effects(
-    inputs: &mut BTreeMap<String, Input>,
-    stamped: &Stamped,
-    restored_at: Moment,
-    newest: Moment,
-    litter_in: impl Fn(&str) -> Option<Moment>,
-) {
-    let mut calmed = Vec::new();
-    for (path, input) in inputs.iter_mut() {
-        let Some((id, mtime)) = stamped.get(path) else { continue };
-        match input.kind {
+    view: &View<'_>,
+    litter_in: impl Fn(&str) -> (Option<Moment>, BTreeSet<String>),
+) -> (BTreeMap<String, Moment>, Litter) {
+    let (mut times, mut littered) = (BTreeMap::new(), Litter::new());
+    for (path, input) in view.inputs {
+        let Some(then) = view.stamped.get(path) else { continue };
+        if input.mtime == then.mtime || input.id != then.id {
+            continue;
+        }
+        if input.id.is_meaning() {
+            times.insert(path.clone(), then.mtime);
+        } else if input.kind == InputKind::Folder {
+            let (newest, names) = litter_in(path);
             // A folder that changed after its last litter lost something, and a build may have seen that.
-            InputKind::Folder if *id == input.id && input.mtime != *mtime => {
-                if litter_in(path).is_some_and(|litter| input.mtime <= litter) {
-                    calmed.push((path.clone(), *mtime));
-                }
-            }
-            InputKind::Folder => {}
-            InputKind::File | InputKind::Symlink => {
-                if *id != input.id && input.mtime <= restored_at {
-                    input.mtime = Moment(newest.0.saturating_add(1));
-                }
+            if is_littered(input, then, newest) {
+                times.insert(path.clone(), then.mtime);
+                littered.insert(path.clone(), names);
             }
         }
     }
-    for (path, mtime) in calmed {
-        if let Some(input) = inputs.get_mut(&path) {
-            input.mtime = mtime;
-        }
-    }
+    (times, littered)
 }

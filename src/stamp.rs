@@ -47,7 +47,8 @@ pub fn plan(manifest: &Manifest, present: &Present) -> StampPlan {
     let mut planner = Planner::new(manifest, present);
     planner.compare();
     planner.moved_links();
-    planner.missing_generated();
+    planner.generated();
+    planner.unseen();
     planner.changed_file_sets();
     planner.macro_inputs();
     planner.vendored();
@@ -172,21 +173,25 @@ impl<'a> Planner<'a> {
         self.present.inputs.get(path).is_some_and(|input| input.kind == InputKind::Symlink)
     }
 
-    /// A file that a build made inside the sources does not come back with a checkout; its build script has to run.
-    fn missing_generated(&mut self) {
-        let gone: Vec<&str> = self.gone.iter().copied().collect();
-        for path in gone {
-            let then = self.recorded[path];
-            let made = matches!(then.origin, Origin::Ignored | Origin::Untracked);
-            if !made || !self.readers.contains_key(path) {
-                continue;
+    /// A file that a build script wrote does not come back with a checkout, or comes back as another one: the script has to run.
+    fn generated(&mut self) {
+        for (at, unit) in self.manifest.units.iter().enumerate() {
+            for &made in unit.run.iter().flat_map(|run| &run.made) {
+                let path = self.manifest.inputs[made].path.as_str();
+                if self.gone.contains(path) {
+                    self.doubt(at, Doubt::GeneratedMissing { path: path.to_owned() });
+                } else if self.changed.contains(path) {
+                    self.doubt(at, Doubt::GeneratedChanged { path: path.to_owned() });
+                }
             }
-            let Some(owner) = self.owner(path) else { continue };
-            let name = owner.name.clone();
-            // What was there before the script ran was made by somebody else.
-            let may_have_made = |unit: &UnitRecord| unit.is_run() && unit.reference <= then.mtime;
-            for unit in self.units_of(&name, may_have_made) {
-                self.doubt(unit, Doubt::GeneratedMissing { path: path.to_owned() });
+        }
+    }
+
+    /// What the save could not show to be what a unit was built from.
+    fn unseen(&mut self) {
+        for (at, unit) in self.manifest.units.iter().enumerate() {
+            if let Some(path) = unit.unseen.first() {
+                self.doubt(at, Doubt::Unseen { path: path.clone() });
             }
         }
     }

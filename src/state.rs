@@ -16,13 +16,16 @@ use crate::key::{FORMAT, KeyParts};
 use crate::manifest::{Manifest, Parent};
 use crate::moment::Moment;
 use crate::outcome::RestoreOutcome;
-use crate::record::Stamped;
 use crate::recorded::Changed;
+use crate::sight::Stamped;
 use crate::snapshot::Snapshot;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct State {
     pub format: u32,
+    /// The job, as its target knows it.
+    #[serde(default)]
+    pub mark: JobMark,
     pub parts: KeyParts,
     pub started: Moment,
     /// What the target held when the job began, as far as a manifest speaks for it.
@@ -31,6 +34,9 @@ pub struct State {
     pub shift: Duration,
     /// Content and time of every input after stamping.
     pub stamped: Stamped,
+    /// The commits that were checked out when the job began.
+    #[serde(default)]
+    pub heads: Vec<String>,
     /// Access times were set to zero and can be believed.
     pub access_times: bool,
     /// Entries that would have fitted and could not be used. A new one must not bear the name of one of them.
@@ -96,6 +102,35 @@ impl State {
     pub fn forget(path: &Path) {
         // One that cannot be removed cannot be written either, and that is an error.
         let _ = fs::remove_file(path);
+    }
+}
+
+/// Names the job that a target folder belongs to, from its first `restore` to its `save`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobMark(String);
+
+impl JobMark {
+    fn path(build_dir: &Path) -> PathBuf {
+        build_dir.join(".rekindle").join("job")
+    }
+
+    /// Marks a target folder.
+    pub fn place(build_dir: &Path) -> Result<Self> {
+        let mark = Self(uuid::Uuid::new_v4().to_string());
+        disk::write_atomically(&Self::path(build_dir), mark.0.as_bytes())?;
+        Ok(mark)
+    }
+
+    pub fn read(build_dir: &Path) -> Option<Self> {
+        let text = fs::read_to_string(Self::path(build_dir)).ok().filter(|text| !text.is_empty())?;
+        Some(Self(text))
+    }
+
+    /// The job is over: whoever restores next begins another.
+    pub fn remove(build_dir: &Path) {
+        // One that stays is compared with a state file that has gone on.
+        let _ = fs::remove_file(Self::path(build_dir));
     }
 }
 

@@ -18,6 +18,7 @@ pub mod named;
 pub mod settings;
 pub mod snapshot;
 pub mod toolchain;
+pub mod traces;
 pub mod units;
 pub mod vendor;
 pub mod verdict;

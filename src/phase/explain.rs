@@ -1,13 +1,12 @@
 //! `rekindle explain`: why units were compiled, by a command that it runs or since a `restore`. Changes nothing itself.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, Result};
 
-use crate::cargo::units::{self, DiskUnit, Survey};
-use crate::disk::{Kind, Meta};
+use crate::cargo::traces;
+use crate::cargo::units::{self, Survey};
 use crate::evidence::Beginning;
 use crate::facts::Facts;
 use crate::inputs::Inputs;
@@ -51,24 +50,7 @@ pub fn command(inputs: &Inputs, words: &[String]) -> Result<(Inspection, ExitSta
 fn survey(facts: &Facts) -> Result<Vec<Survey>> {
     let paths: Vec<PathBuf> = facts.roots().iter().map(|root| PathBuf::from(&root.path)).collect();
     let surveys = units::survey_all(&paths)?;
-    forget_reading(&surveys);
+    // A later `save` goes by access times, and being explained is no use.
+    traces::forget_reading(&surveys);
     Ok(surveys)
-}
-
-/// A later `save` goes by access times, and being explained is no use.
-fn forget_reading(surveys: &[Survey]) {
-    for survey in surveys {
-        let units: HashSet<String> = survey.units.iter().map(DiskUnit::fingerprint_dir).collect();
-        let read = survey.files.iter().filter(|file| {
-            let dir = file.path.rsplit_once('/').map_or("", |(dir, _)| dir);
-            file.meta.kind == Kind::File && units.contains(dir)
-        });
-        for file in read {
-            let path = survey.root.join(&file.path);
-            if Meta::of(&path).is_ok_and(|now| now.atime != file.meta.atime) {
-                // Somebody else's file: then it only looks used.
-                let _ = filetime::set_file_atime(&path, file.meta.atime.to_file_time());
-            }
-        }
-    }
 }

@@ -33,7 +33,14 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
         roll,
         warnings: _,
         notes,
+        again,
     } = outcome;
+    if let Some(late) = again {
+        return vec![format!(
+            "the job goes on: {} got their time back, nothing is fetched",
+            count(*late, "late input")
+        )];
+    }
     let mut lines = vec![match start {
         Start::Cold => format!("cold start: nothing is stored under `{key}`"),
         Start::Restored { key, fit, units } => {

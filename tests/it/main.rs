@@ -25,6 +25,8 @@ mod cache_service;
 mod cache_service_faults;
 mod commands;
 mod doctor;
+#[cfg(unix)]
+mod evidence;
 mod explain;
 #[cfg(target_os = "linux")]
 mod frontends;

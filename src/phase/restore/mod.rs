@@ -2,6 +2,7 @@
 //!
 //! Whatever goes wrong with a cache is a warning and a colder start. A wrong input is the only error.
 
+mod again;
 mod arrival;
 mod home;
 mod isolation;
@@ -28,7 +29,7 @@ use crate::outcome::{RestoreOutcome, Start};
 use crate::rebuild::Doubt;
 use crate::recorded;
 use crate::snapshot::Snapshot;
-use crate::state::{LocalManifest, Restored, State, environment};
+use crate::state::{JobMark, LocalManifest, Restored, State, environment};
 use crate::store::{self, Access};
 
 /// What the rest of a restore works on, wherever the target came from.
@@ -55,8 +56,6 @@ const BUDGET: Duration = Duration::from_secs(10 * 60);
 
 pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome> {
     let began = Instant::now();
-    // One of an earlier job must not speak for this one.
-    State::forget(&inputs.state);
     let (roll, roll_note) = github::key_roll(&inputs.key_roll, &environment(), token);
     let key_roll = roll.as_ref().map(|roll| roll.text.clone()).unwrap_or_default();
     let inputs = Inputs { key_roll, ..inputs };
@@ -64,6 +63,12 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
     isolation::check(inputs.isolation, &facts)?;
     let (store, no_store) = store::open(&inputs.store, BUDGET);
     let roots = facts.roots();
+    if let Some(state) = again::earlier(&inputs, &facts, &roots) {
+        let file_system = FileSystem::probe(Path::new(&roots[0].path))?;
+        return again::restore(state, &facts, &roots, &file_system);
+    }
+    // One of an earlier job must not speak for this one.
+    State::forget(&inputs.state);
     let mut outcome = RestoreOutcome {
         key: facts.parts.fields().prefix(crate::key::Fit::Soft),
         incremental_off: facts.incremental.export,
@@ -87,7 +92,8 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
         arrival::arrive(&facts, &roots, store.as_ref(), &file_system, &mut outcome)
     };
     drop(surveys);
-    let stamped = stamping::stamp(&facts, &roots, &file_system, inputs.mtime, &mut arrival, &mut outcome)?;
+    let stamping::Inputs { mut stamped, heads } =
+        stamping::stamp(&facts, &roots, &file_system, inputs.mtime, &mut arrival, &mut outcome)?;
 
     let late =
         (inputs.mtime == Stamp::Recorded).then_some(arrival.restored.as_ref()).flatten().map(|restored| LateList {
@@ -99,6 +105,7 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
     let before = snapshot(&facts, &roots, &file_system)?;
 
     // Last of all: from here on, whatever moves these times is the job's doing.
+    stamping::note_changes(&mut stamped);
     if let Some(restored) = &mut arrival.restored {
         let paths: Vec<PathBuf> = roots.iter().map(|root| PathBuf::from(&root.path)).collect();
         restored.changed = recorded::changed(&restored.manifest, &paths, &restored.lost_files);
@@ -122,10 +129,12 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
     let path = inputs.state.clone();
     let state = State {
         format: FORMAT,
+        mark: JobMark::place(&first_root)?,
         parts: facts.parts.clone(),
         started: file_system.now,
         shift: arrival.shift,
         stamped,
+        heads,
         access_times: file_system.reads_leave_traces,
         passed_over: arrival.passed_over,
         unknown_units: arrival.unknown.iter().map(|(root, place)| unit_name(*root, place)).collect(),

@@ -15,16 +15,23 @@ use crate::facts::Facts;
 use crate::git::{Repository, TimeOf};
 use crate::inputs::Stamp;
 use crate::libraries;
-use crate::manifest::{InputKind, Manifest, Root};
+use crate::manifest::{Input, InputKind, Manifest, Root};
 use crate::moment::Moment;
 use crate::outcome::RestoreOutcome;
+use crate::paths;
 use crate::problem::Warning;
 use crate::rebuild::{Doubt, Touch};
-use crate::record::Stamped;
 use crate::recorded::place_of;
 use crate::shim::ShimFolder;
+use crate::sight::{Sight, Stamped};
 use crate::sources::{self, Sources};
 use crate::stamp::{self, Present, StampPlan};
+
+/// What the sources were when everything was set.
+pub(super) struct Inputs {
+    pub(super) stamped: Stamped,
+    pub(super) heads: Vec<String>,
+}
 
 pub(super) fn stamp(
     facts: &Facts,
@@ -33,19 +40,11 @@ pub(super) fn stamp(
     wish: Stamp,
     arrival: &mut Arrival,
     outcome: &mut RestoreOutcome,
-) -> Result<Stamped> {
+) -> Result<Inputs> {
     let manifest = arrival.restored.as_ref().map(|restored| &restored.manifest);
     let scope = facts.scope(manifest.map(named_paths).unwrap_or_default());
     let mut found = sources::scan(&scope, file_system)?;
-    sources::add_folders(&mut found, &scope);
-    if let Some(path) = found.unreadable.first() {
-        let text = format!(
-            "{} file names are not UTF-8 and count as changed, `{}` first",
-            found.unreadable.len(),
-            path.display()
-        );
-        outcome.warnings.push(Warning::new(text));
-    }
+    sources::add_folders(&mut found, &scope, file_system);
     if let Some(root) = scope.roots.iter().find(|root| found.repositories.is_empty() && has_git_folder(root)) {
         let text = format!(
             "git cannot be asked about `{}` (is it another user's?), so every file there is read",
@@ -83,8 +82,10 @@ pub(super) fn stamp(
         // Old times are not given back; what changed is still newer than everything restored.
         plan.times.retain(|_, time| *time >= new_time);
     }
-    let mut failures = set_times(&plan.times, &found);
-    failures.extend(set_unreadable(&found.unreadable, new_time));
+    // Git writes into its own folder when it refreshes its index, so what lies in there comes last.
+    let (inside_git, times): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        plan.times.iter().map(|(path, time)| (path.clone(), *time)).partition(|(path, _)| is_inside_git(path, &found));
+    let failures = set_times(&times, &found);
     if let Some((path, error)) = failures.first() {
         outcome
             .warnings
@@ -104,17 +105,46 @@ pub(super) fn stamp(
             outcome.warnings.fault("git's index was not refreshed", &error);
         }
     }
+    let failures = set_times(&with_companions(inside_git, &found), &found);
+    if !failures.is_empty() && !cold {
+        distrust_readers(manifest_of(arrival), &failures, roots, outcome);
+    }
 
-    let stamped = found.inputs.into_iter().map(|(path, input)| {
-        let time = plan.times.get(&path).copied().unwrap_or(input.mtime);
-        (path, (input.id, time))
-    });
-    let stamped = stamped.collect();
+    let sight = |input: &Input| (input.path.clone(), Sight::of(input, plan.times.get(&input.path).copied()));
+    let stamped = found.inputs.values().map(sight).collect();
     outcome.stamping.same = plan.same;
     outcome.stamping.differing = plan.differing;
     outcome.stamping.touches = plan.touches;
     outcome.stamping.not_ours = plan.not_ours;
-    Ok(stamped)
+    let heads = found.repositories.iter().filter_map(|repository| repository.head.clone()).collect();
+    Ok(Inputs { stamped, heads })
+}
+
+fn manifest_of(arrival: &Arrival) -> Option<&Manifest> {
+    arrival.restored.as_ref().map(|restored| &restored.manifest)
+}
+
+fn is_inside_git(path: &str, found: &Sources) -> bool {
+    let path = paths::path(path);
+    found.repositories.iter().any(|repository| repository.owns(&path))
+}
+
+/// What means nothing by itself inside `.git` gets the time of the folder that is watched.
+fn with_companions(mut times: BTreeMap<String, Moment>, found: &Sources) -> BTreeMap<String, Moment> {
+    for (folder, companions) in &found.companions {
+        let Some(&time) = times.get(folder) else { continue };
+        for path in companions {
+            times.entry(path.clone()).or_insert(time);
+        }
+    }
+    times
+}
+
+/// Notes when each input last changed in any way, now that everything is set: from here on that is the job's doing.
+pub(super) fn note_changes(stamped: &mut Stamped) {
+    stamped.par_iter_mut().for_each(|(path, sight)| {
+        sight.changed = Meta::of(&paths::path(path)).ok().and_then(|meta| meta.ctime);
+    });
 }
 
 /// The files whose new times are ours and not their own.
@@ -139,9 +169,10 @@ fn has_git_folder(dir: &Path) -> bool {
 }
 
 /// Paths that units name: what has to be looked at although git does not list it.
-fn named_paths(manifest: &Manifest) -> BTreeSet<String> {
+pub(super) fn named_paths(manifest: &Manifest) -> BTreeSet<String> {
     let indices: BTreeSet<usize> = manifest.units.iter().flat_map(|unit| unit.inputs.iter().copied()).collect();
-    indices.into_iter().map(|at| manifest.inputs[at].path.clone()).collect()
+    let made = manifest.units.iter().flat_map(|unit| &unit.run).flat_map(|run| run.made.iter().copied());
+    indices.into_iter().chain(made).map(|at| manifest.inputs[at].path.clone()).collect()
 }
 
 /// What Cargo never sees: replaced libraries, a commit that a build script wrote down, another interpreter at the same path.
@@ -161,12 +192,11 @@ fn unseen_changes(facts: &Facts, manifest: &Manifest, repositories: &[Repository
             }
         }
     }
-    let moved = repositories.iter().find_map(|repository| {
-        let (old, new) = (manifest.heads.get(repository.top.to_str()?)?, repository.head.as_ref()?);
-        (old != new).then(|| Doubt::HeadChanged { old: old.clone(), new: new.clone() })
-    });
-    if let Some(moved) = moved {
-        doubts.extend(runs.iter().filter(|(_, run)| run.embeds_head).map(|(at, _)| (*at, moved.clone())));
+    let heads: Vec<&String> = repositories.iter().filter_map(|repository| repository.head.as_ref()).collect();
+    if let Some(new) = heads.first() {
+        let embedding = runs.iter().filter_map(|(at, run)| Some((*at, run.commit.as_ref()?)));
+        let moved = embedding.filter(|(_, commit)| !heads.contains(commit));
+        doubts.extend(moved.map(|(at, old)| (at, Doubt::HeadChanged { old: old.clone(), new: (*new).clone() })));
     }
     let (old, new) = (&manifest.parts.soft.interpreters, &facts.parts.soft.interpreters);
     let watching = runs.iter().filter_map(|(at, run)| Some((*at, run.interpreter.as_deref()?)));
@@ -200,10 +230,10 @@ fn commit_times(found: &Sources, now: Moment, outcome: &mut RestoreOutcome) -> S
                 let all = committed.files.into_iter().chain(committed.folders);
                 for (relative, time) in all {
                     let path = if relative.is_empty() { repository.top.clone() } else { repository.top.join(relative) };
-                    let Some(path) = path.to_str().filter(|path| found.inputs.contains_key(*path)) else {
-                        continue;
-                    };
-                    times.insert(path.to_owned(), time.min(now));
+                    let path = paths::text(&path);
+                    if found.inputs.contains_key(&path) {
+                        times.insert(path, time.min(now));
+                    }
                 }
             }
             Err(error) => outcome.warnings.fault("commit times", &error),
@@ -214,28 +244,24 @@ fn commit_times(found: &Sources, now: Moment, outcome: &mut RestoreOutcome) -> S
 }
 
 /// Sets what is not already set; what could not be set comes back.
-fn set_times(times: &BTreeMap<String, Moment>, found: &Sources) -> Vec<(String, String)> {
+pub(super) fn set_times(times: &BTreeMap<String, Moment>, found: &Sources) -> Vec<(String, String)> {
     let set = |(path, time): (&String, &Moment)| {
         let input = found.inputs.get(path);
-        if input.is_some_and(|input| input.mtime == *time) {
+        let disk_path = paths::path(path);
+        // Git may have been at what lies in its folder.
+        let is_set = input.is_some_and(|input| input.mtime == *time) && !is_inside_git(path, found);
+        if is_set {
             return None;
         }
         let kind = match input.map(|input| input.kind) {
             Some(InputKind::Symlink) => Kind::Symlink,
             Some(InputKind::Folder) => Kind::Folder,
-            Some(InputKind::File) | None => Kind::File,
+            Some(InputKind::File) => Kind::File,
+            None => Meta::of(&disk_path).ok()?.kind,
         };
-        disk::set_mtime(Path::new(path), kind, *time).err().map(|error| (path.clone(), error.to_string()))
+        disk::set_mtime(&disk_path, kind, *time).err().map(|error| (path.clone(), error.to_string()))
     };
     times.par_iter().filter_map(set).collect()
-}
-
-fn set_unreadable(paths: &[PathBuf], time: Moment) -> Vec<(String, String)> {
-    let set = |path: &PathBuf| {
-        let kind = Meta::of(path).ok()?.kind;
-        disk::set_mtime(path, kind, time).err().map(|error| (path.display().to_string(), error.to_string()))
-    };
-    paths.iter().filter_map(set).collect()
 }
 
 /// Invalidates what names an input whose time is not what the plan wanted.
@@ -290,7 +316,7 @@ fn carry_out_doubts(
     outcome.doubts.retain(|_, doubts| !doubts.is_empty());
 }
 
-fn invalidate_or_warn(root: &Root, place: &UnitPlace, outcome: &mut RestoreOutcome) {
+pub(super) fn invalidate_or_warn(root: &Root, place: &UnitPlace, outcome: &mut RestoreOutcome) {
     if let Err(error) = invalidate(Path::new(&root.path), place) {
         // What cannot be invalidated cannot be kept either.
         let dir = Path::new(&root.path).join(crate::cargo::units::fingerprint_dir(place));

@@ -4,29 +4,23 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use memchr::memmem;
 
 use super::inputs_seen::Seen;
 use super::screen::Screened;
-use super::{Job, KnownUnits, known_units, unchanged};
+use super::{Job, KnownUnits, known_units, run_facts, unchanged, unseen};
 use crate::cargo::fingerprint::Local;
 use crate::cargo::macros;
-use crate::cargo::units::{self, DiskUnit, Role};
+use crate::cargo::units::{self, Role};
 use crate::digest::Digest;
-use crate::disk::{self, Kind};
-use crate::libraries;
+use crate::disk::{self, FileSystem, Kind};
 use crate::manifest::{
-    Content, EnvRecord, FileEntry, FingerprintRecord, Location, Manifest, PackageKind, PackageRecord, RunFacts,
-    UnitRecord,
+    Content, EnvRecord, FileEntry, FingerprintRecord, Location, Manifest, PackageKind, PackageRecord, UnitRecord,
 };
-use crate::moment::Moment;
-use crate::paths::is_under;
+use crate::paths::{self, is_under};
 use crate::record;
 use crate::secrets::Secrets;
-use crate::sources;
-
-/// Digits of a commit that a build script is taken to have written down.
-const ABBREVIATED: usize = 7;
+use crate::sight::View;
+use crate::sources::{self, Sources};
 
 /// Everything but the files.
 pub(super) fn manifest(
@@ -36,6 +30,7 @@ pub(super) fn manifest(
     edges: &[Vec<Option<usize>>],
     seen: Seen,
     secrets: &Secrets,
+    file_system: &FileSystem,
 ) -> Manifest {
     let Seen { mut sources, scope, named } = seen;
     let mut manifest = Manifest::blank(job.state.parts.clone(), job.roots.clone());
@@ -46,15 +41,24 @@ pub(super) fn manifest(
     manifest.heads = heads.collect();
     manifest.packages = packages(job);
 
-    let newest = newest_output(job);
     let place: HashMap<usize, usize> = live.iter().enumerate().map(|(new, &old)| (old, new)).collect();
     let known = known_units(job);
     manifest.units = live.iter().map(|&at| unit_record(job, at, ages, &edges[at], &place, &known)).collect();
-    record::without_litter(&mut sources.inputs, &manifest.packages, &manifest.units, &scope.named);
-    sources::add_folders(&mut sources, &scope);
+    let litter = {
+        let read: Vec<(&UnitRecord, &BTreeSet<String>)> = manifest.units.iter().zip(&named).collect();
+        record::litter(&view(&sources, job), &manifest.packages, &read)
+    };
+    sources.inputs.retain(|path, _| !litter.contains(path));
+    sources::add_folders(&mut sources, &scope, file_system);
     let counted: BTreeSet<String> = sources.inputs.keys().cloned().collect();
-    let litter_in = |folder: &str| sources::newest_uncounted(Path::new(folder), &counted);
-    record::undo_job_effects(&mut sources.inputs, &job.state.stamped, job.state.started, newest, litter_in);
+    let litter_in = |folder: &str| sources::uncounted(&paths::path(folder), &counted);
+    let (times, littered) = record::undo_job_effects(&view(&sources, job), litter_in);
+    for (path, time) in times {
+        if let Some(input) = sources.inputs.get_mut(&path) {
+            input.mtime = time;
+        }
+    }
+    manifest.litter = littered;
 
     let index: BTreeMap<&str, usize> =
         sources.inputs.keys().enumerate().map(|(at, path)| (path.as_str(), at)).collect();
@@ -66,15 +70,18 @@ pub(super) fn manifest(
         }
         unit.inputs = inputs.into_iter().collect();
     }
+    let unseen = unseen::find(job, live, &manifest, &named, &view(&sources, job));
+    for (unit, unseen) in manifest.units.iter_mut().zip(unseen) {
+        unit.unseen = unseen;
+    }
+    run_facts::add(job, live, &sources, &mut manifest);
     manifest.inputs = sources.inputs.into_values().collect();
-    add_run_facts(job, live, &mut manifest);
     manifest.env = env_records(job, live, secrets);
     manifest
 }
 
-fn newest_output(job: &Job<'_>) -> Moment {
-    let files = job.surveys.iter().flat_map(|survey| &survey.files).filter(|file| file.meta.kind == Kind::File);
-    files.map(|file| file.meta.mtime).max().unwrap_or_default()
+pub(super) fn view<'a>(sources: &'a Sources, job: &'a Job<'_>) -> View<'a> {
+    View { inputs: &sources.inputs, changed: &sources.changed, stamped: &job.state.stamped }
 }
 
 fn unit_record(
@@ -105,6 +112,7 @@ fn unit_record(
         fingerprints: fingerprints.collect(),
         reference: unit.reference,
         inputs: Vec::new(),
+        unseen: Vec::new(),
         deps: edges.iter().flatten().filter_map(|dep| place.get(dep).copied()).collect(),
         seconds: unit.seconds,
         idle: ages[at].unwrap_or(0),
@@ -144,44 +152,6 @@ fn packages(job: &Job<'_>) -> Vec<PackageRecord> {
     records.sort_by(|a, b| a.dir.cmp(&b.dir));
     records.dedup();
     records
-}
-
-/// What each build script's run depends on unseen. One that did not run again is as it was.
-fn add_run_facts(job: &Job<'_>, live: &[usize], manifest: &mut Manifest) {
-    let known = known_units(job);
-    let own: Vec<PathBuf> = job.roots.iter().map(|root| PathBuf::from(&root.path)).collect();
-    let heads: Vec<String> =
-        manifest.heads.values().filter_map(|head| head.get(..ABBREVIATED).map(str::to_owned)).collect();
-    for (record, &at) in manifest.units.iter_mut().zip(live) {
-        let unit = job.unit(at);
-        if !unit.is_run() {
-            continue;
-        }
-        if let Some(before) = unchanged(job, at, &known) {
-            record.run.clone_from(&before.run);
-            continue;
-        }
-        let root = &job.surveys[record.root].root;
-        let output = fs::read(root.join(units::run_output(&unit.place))).unwrap_or_default();
-        let libraries = libraries::identify(&libraries::linked_files(&String::from_utf8_lossy(&output), &own));
-        let embeds_head =
-            heads.iter().any(|head| memmem::find(&output, head.as_bytes()).is_some() || folder_holds(root, unit, head));
-        record.run = Some(RunFacts { embeds_head, libraries, interpreter: watched_interpreter(unit) });
-    }
-}
-
-/// What `PYO3_PYTHON` was for a run that watches it: all that Cargo compares of an interpreter is this text.
-fn watched_interpreter(unit: &DiskUnit) -> Option<String> {
-    let watched = unit.tracked_env().find(|(name, _)| name == "PYO3_PYTHON");
-    watched.map(|(_, value)| value.unwrap_or_default())
-}
-
-fn folder_holds(root: &Path, unit: &DiskUnit, text: &str) -> bool {
-    let found = disk::walk(&root.join(units::out_dir(&unit.place)), &|_| true).unwrap_or_default();
-    let files = found.iter().filter(|found| found.meta.kind == Kind::File);
-    files
-        .into_iter()
-        .any(|found| fs::read(&found.path).is_ok_and(|bytes| memmem::find(&bytes, text.as_bytes()).is_some()))
 }
 
 fn env_records(job: &Job<'_>, live: &[usize], secrets: &Secrets) -> BTreeMap<String, EnvRecord> {

@@ -50,13 +50,7 @@ pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
             let there =
                 parents.all(|parent| Pack::open(job.store, &parent.key).is_ok_and(|open| open.sha256 == parent.sha256));
             let complete = there && !before.damaged;
-            Some(Previous {
-                manifest,
-                pack: pack.clone(),
-                lineage,
-                same: &same,
-                complete,
-            })
+            Some(Previous { manifest, pack: pack.clone(), lineage, same: &same, complete })
         }
         _ => None,
     };

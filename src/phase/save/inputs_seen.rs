@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::{Job, KnownUnits, known_units, unchanged};
+use super::{Job, KnownUnits, known_units, made, unchanged};
 use crate::cargo::named;
 use crate::disk::FileSystem;
 use crate::sources::{self, Scope, Sources};
@@ -31,7 +31,9 @@ pub(super) fn look(job: &Job<'_>, live: &[usize], file_system: &FileSystem) -> R
             paths
         })
         .collect();
-    let all: BTreeSet<String> = named.iter().flatten().cloned().collect();
+    let mut all: BTreeSet<String> = named.iter().flatten().cloned().collect();
+    all.extend(made::ignored(job, live));
+    all.extend(made::remembered(job, live).into_values().flatten());
     let scope = job.facts.scope(all);
     let sources = sources::scan(&scope, file_system)?;
     Ok(Seen { sources, scope, named })

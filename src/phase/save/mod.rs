@@ -6,7 +6,10 @@ mod account;
 mod collect;
 mod home;
 mod inputs_seen;
+mod made;
+mod run_facts;
 mod screen;
+mod unseen;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -34,7 +37,7 @@ use crate::outcome::{SaveOutcome, Saved};
 use crate::pack::{self, Pack, Source, Written};
 use crate::recorded;
 use crate::secrets::Secrets;
-use crate::state::{LocalManifest, Restored, State};
+use crate::state::{JobMark, LocalManifest, Restored, State};
 use crate::store::{self, PackFile, Put, Store};
 use crate::words;
 
@@ -123,6 +126,7 @@ fn save(state: &State, result: JobResult, outcome: &mut SaveOutcome) -> Result<(
         Ok(saved) => outcome.home = saved,
         Err(error) => outcome.warnings.fault("the Cargo home was not saved", &error),
     }
+    JobMark::remove(&paths[0]);
     outcome.advice = account::advice(&job, outcome);
     Ok(())
 }
@@ -155,7 +159,7 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
 
     let file_system = FileSystem::probe(Path::new(&job.roots[0].path))?;
     let seen = inputs_seen::look(job, &live, &file_system)?;
-    let mut manifest = collect::manifest(job, &live, &ages, &edges, seen, &secrets);
+    let mut manifest = collect::manifest(job, &live, &ages, &edges, seen, &secrets, &file_system);
     manifest.locked = job.facts.locked_names();
     manifest.settings = job.facts.settings();
     manifest.pruned = pruned(job, &live);

@@ -1,0 +1,161 @@
+//! A second `restore` in one job: for inputs that came only after the first. It fetches nothing and throws nothing away.
+//!
+//! What is as recorded gets its recorded time, unless something was built from what stood in its place; everything else keeps the
+//! time that it has, as on a machine that was never wiped. A unit that cannot be shown to have seen an input as it is now is
+//! invalidated. How it can be wrong: only where a save would be, since both go by the same evidence.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::stamping;
+use crate::cargo::layout::UnitPlace;
+use crate::cargo::units::{self, DiskUnit, Survey};
+use crate::cargo::{named, traces};
+use crate::digest::ContentId;
+use crate::disk::FileSystem;
+use crate::facts::Facts;
+use crate::inputs::{Inputs, Stamp};
+use crate::manifest::{Manifest, Root};
+use crate::moment::Moment;
+use crate::outcome::RestoreOutcome;
+use crate::paths::is_under;
+use crate::recorded::{place_of, same_files};
+use crate::sight::{Reader, Sight, View};
+use crate::sources::{self, Sources};
+use crate::state::{JobMark, Restored, State};
+
+/// What the first `restore` of this job left, if there was one and its target is still there.
+pub(super) fn earlier(inputs: &Inputs, facts: &Facts, roots: &[Root]) -> Option<State> {
+    let state = State::load(&inputs.state).ok()?;
+    let is_its_target = JobMark::read(Path::new(&roots[0].path)).is_some_and(|mark| mark == state.mark);
+    let is_same = state.parts.hard == facts.parts.hard && state.inputs.workspaces == inputs.workspaces;
+    (is_its_target && is_same).then_some(state)
+}
+
+/// A unit on disk.
+struct Standing<'a> {
+    root: usize,
+    unit: &'a DiskUnit,
+    named: BTreeSet<String>,
+    /// It is the restored one.
+    is_intact: bool,
+}
+
+pub(super) fn restore(
+    mut state: State,
+    facts: &Facts,
+    roots: &[Root],
+    file_system: &FileSystem,
+) -> Result<RestoreOutcome> {
+    let paths: Vec<PathBuf> = roots.iter().map(|root| PathBuf::from(&root.path)).collect();
+    let surveys = units::survey_all(&paths)?;
+    traces::forget_reading(&surveys);
+    let blank = Manifest::blank(state.parts.clone(), roots.to_vec());
+    let manifest = state.restored.as_ref().map_or(&blank, |restored| &restored.manifest);
+    let standing = standing(&state, facts, &surveys);
+
+    let mut scope = facts.scope(stamping::named_paths(manifest));
+    scope.named.extend(standing.iter().flat_map(|one| one.named.iter().cloned()));
+    let mut found = sources::scan(&scope, file_system)?;
+    sources::add_folders(&mut found, &scope, file_system);
+    let mut outcome = state.outcome.clone();
+    outcome.warnings = crate::problem::Warnings::default();
+
+    let times =
+        if state.inputs.mtime == Stamp::Recorded { late(&state, manifest, &standing, &found) } else { BTreeMap::new() };
+    let doubtful = unseen(&state, manifest, &standing, &found);
+    for failure in stamping::set_times(&times, &found) {
+        outcome
+            .warnings
+            .push(crate::problem::Warning::new(format!("the time of `{}` could not be set: {}", failure.0, failure.1)));
+    }
+    for (root, place) in doubtful {
+        stamping::invalidate_or_warn(&roots[root], &place, &mut outcome);
+    }
+    outcome.again = Some(times.len());
+
+    let mut stamped: BTreeMap<String, Sight> = found
+        .inputs
+        .values()
+        .map(|input| (input.path.clone(), Sight::of(input, times.get(&input.path).copied())))
+        .collect();
+    stamping::note_changes(&mut stamped);
+    state.stamped.extend(stamped);
+    state.store(&state.inputs.state)?;
+    Ok(outcome)
+}
+
+fn standing<'a>(state: &State, facts: &Facts, surveys: &'a [Survey]) -> Vec<Standing<'a>> {
+    let intact = intact(state, surveys);
+    let dirs = facts.package_dirs();
+    let mut standing = Vec::new();
+    for (root, survey) in surveys.iter().enumerate() {
+        for unit in &survey.units {
+            let dir = dirs.get(&unit.place.package).map(PathBuf::as_path);
+            let named = named::paths(unit, dir, &survey.root).into_iter().collect();
+            let is_intact = intact.contains(&(root, unit.place.clone()));
+            standing.push(Standing { root, unit, named, is_intact });
+        }
+    }
+    standing
+}
+
+/// Restored units whose every file is still the restored one.
+fn intact(state: &State, surveys: &[Survey]) -> BTreeSet<(usize, UnitPlace)> {
+    let Some(Restored { manifest, changed, lost_units, .. }) = &state.restored else { return BTreeSet::new() };
+    let same = same_files(manifest, changed, state.shift, surveys);
+    let files = manifest.files.iter().enumerate();
+    let broken: BTreeSet<usize> =
+        files.filter(|(at, _)| !same.contains(at)).filter_map(|(_, file)| file.unit).collect();
+    let units = manifest.units.iter().enumerate();
+    let whole = units.filter(|(at, _)| !broken.contains(at) && !lost_units.contains(at));
+    whole.map(|(_, unit)| (unit.root, place_of(unit))).collect()
+}
+
+/// Inputs that are as recorded and have another time, although nothing was built from anything else in their place.
+fn late(state: &State, manifest: &Manifest, standing: &[Standing<'_>], found: &Sources) -> BTreeMap<String, Moment> {
+    let built: BTreeSet<&str> =
+        standing.iter().filter(|one| !one.is_intact).flat_map(|one| one.named.iter().map(String::as_str)).collect();
+    let built_from = |path: &str| {
+        let above = std::iter::successors(Some(path), |path| crate::paths::parent(path)).any(|dir| built.contains(dir));
+        // A folder is read with everything below it.
+        above || built.range(path..).next().is_some_and(|named| is_under(named, path))
+    };
+    let packages = standing.iter().filter(|one| !one.is_intact).map(|one| one.unit.place.package.as_str());
+    let packages: BTreeSet<&str> = packages.collect();
+    let of_built_package = |path: &str| {
+        let owners = manifest.packages.iter().filter(|package| is_under(path, &package.dir));
+        owners.max_by_key(|package| package.dir.len()).is_some_and(|owner| packages.contains(owner.name.as_str()))
+    };
+    let recorded = manifest.inputs.iter().filter_map(|then| Some((then, found.inputs.get(&then.path)?)));
+    let same =
+        recorded.filter(|(then, now)| then.kind == now.kind && then.id == now.id && then.resolved == now.resolved);
+    let times = same.map(|(then, now)| (now, then.mtime.minus(state.shift))).filter(|(now, time)| now.mtime != *time);
+    let ours = times
+        .filter(|(now, _)| now.origin != crate::manifest::Origin::Outside || found.own_outside.contains(&now.path));
+    let ours = ours.filter(|(now, _)| !built_from(&now.path) && !of_built_package(&now.path));
+    ours.map(|(now, time)| (now.path.clone(), time)).collect()
+}
+
+/// Units that were built from something else than what is there now, unless Cargo sees that by itself.
+fn unseen(
+    state: &State,
+    manifest: &Manifest,
+    standing: &[Standing<'_>],
+    found: &Sources,
+) -> BTreeSet<(usize, UnitPlace)> {
+    let view = View { inputs: &found.inputs, changed: &found.changed, stamped: &state.stamped };
+    let saw: BTreeMap<&str, (&ContentId, Moment)> = manifest
+        .inputs
+        .iter()
+        .map(|input| (input.path.as_str(), (&input.id, input.mtime.minus(state.shift))))
+        .collect();
+    let doubted = standing.iter().filter(|one| {
+        let reference = one.unit.reference;
+        let reader = if one.is_intact { Reader::Kept { reference, saw: &saw } } else { Reader::Built(reference) };
+        one.named.iter().any(|path| !view.was_seen(path, reader))
+    });
+    doubted.map(|one| (one.root, one.unit.place.clone())).collect()
+}

@@ -1,0 +1,102 @@
+//! What build scripts wrote outside the target folder: into their own package, a sibling, the repository, tracked or not.
+//!
+//! Told by time: what last changed while a script of the project's own ran is taken for its work, since Cargo says nothing of it.
+//! How it can be wrong: something else that was written during that time makes the script run once more when it is missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::{Job, known_units, unchanged};
+use crate::disk::{Kind, Meta};
+use crate::moment::Moment;
+use crate::paths::{self, is_under};
+use crate::sources::Sources;
+
+/// A run of a script, by its index in the job, from its start to its end.
+struct Span {
+    at: usize,
+    dir: String,
+    from: Moment,
+    to: Moment,
+}
+
+/// Runs of the project's own build scripts in this job.
+fn spans(job: &Job<'_>, live: &[usize]) -> Vec<Span> {
+    let known = known_units(job);
+    let dirs = job.facts.package_dirs();
+    let runs = live.iter().copied().filter(|&at| job.unit(at).is_run() && unchanged(job, at, &known).is_none());
+    let spans = runs.filter_map(|at| {
+        let unit = job.unit(at);
+        let from = unit.started?;
+        let to = from.plus(std::time::Duration::from_secs_f64(unit.seconds.max(0.0)));
+        Some(Span { at, dir: paths::text(dirs.get(&unit.place.package)?), from, to })
+    });
+    spans.collect()
+}
+
+/// Files that git ignores and that changed while a script ran. They count from then on.
+pub(super) fn ignored(job: &Job<'_>, live: &[usize]) -> BTreeSet<String> {
+    let spans = spans(job, live);
+    let mut tops = BTreeSet::new();
+    let mut found = BTreeSet::new();
+    if spans.is_empty() {
+        return found;
+    }
+    for workspace in &job.facts.workspaces {
+        let Some(repository) = crate::git::Repository::discover(&workspace.root) else { continue };
+        if !tops.insert(repository.top.clone()) {
+            continue;
+        }
+        let ignored = repository.ignored().unwrap_or_default();
+        let outputs: Vec<PathBuf> = job.roots.iter().map(|root| PathBuf::from(&root.path)).collect();
+        let is_made = |path: &PathBuf| {
+            !outputs.iter().any(|dir| path.starts_with(dir)) && time(path).is_some_and(|time| covers(&spans, time))
+        };
+        found.par_extend(ignored.par_iter().filter(|path| is_made(path)).map(|path| paths::text(path)));
+    }
+    found
+}
+
+fn time(path: &Path) -> Option<Moment> {
+    let meta = Meta::of(path).ok().filter(|meta| meta.kind == Kind::File)?;
+    Some(meta.ctime.unwrap_or(meta.mtime))
+}
+
+fn covers(spans: &[Span], time: Moment) -> bool {
+    spans.iter().any(|span| span.from <= time && time <= span.to)
+}
+
+/// What earlier runs had made that did not run again.
+pub(super) fn remembered(job: &Job<'_>, live: &[usize]) -> BTreeMap<usize, BTreeSet<String>> {
+    let known = known_units(job);
+    let Some(restored) = job.previous() else { return BTreeMap::new() };
+    let made = live.iter().filter_map(|&at| {
+        let run = unchanged(job, at, &known)?.run.as_ref()?;
+        Some((at, run.made.iter().map(|&input| restored.manifest.inputs[input].path.clone()).collect()))
+    });
+    made.collect()
+}
+
+/// What each run made, of what is there now.
+pub(super) fn by_run(job: &Job<'_>, live: &[usize], sources: &Sources) -> BTreeMap<usize, BTreeSet<String>> {
+    let mut made = remembered(job, live);
+    let spans = spans(job, live);
+    for (path, input) in &sources.inputs {
+        let time = sources.changed.get(path).copied().unwrap_or(input.mtime);
+        let during = spans.iter().filter(|span| span.from <= time && time <= span.to);
+        let is_file = input.kind == crate::manifest::InputKind::File;
+        // Cargo writes the lock file, and git its own, whenever they like.
+        let is_theirs = paths::file_name(path) == "Cargo.lock" || input.id.is_meaning();
+        let candidates: Vec<&Span> = during.filter(|_| is_file && !is_theirs).collect();
+        // Its own package's script is likelier than another that ran at the same time.
+        let own = candidates.iter().filter(|span| is_under(path, &span.dir)).max_by_key(|span| span.dir.len());
+        let makers: Vec<&Span> = own
+            .map_or(candidates.clone(), |own| candidates.iter().copied().filter(|span| span.dir == own.dir).collect());
+        for span in makers {
+            made.entry(span.at).or_default().insert(path.clone());
+        }
+    }
+    made
+}

@@ -1,0 +1,138 @@
+//! Which inputs of each unit are recorded as something that the unit cannot be shown to have been built from.
+//!
+//! Besides what a unit names, one that is judged by its whole package reads all of that, and one whose package holds links reads
+//! through them. How it can be wrong: a unit that reads what it does not name, in a package that no macro is suspected in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use super::{Job, known_units, unchanged};
+use crate::cargo::units;
+use crate::digest::{ContentId, Digest};
+use crate::disk;
+use crate::manifest::{Content, InputKind, Manifest, PackageKind, PackageRecord, UnitRecord};
+use crate::moment::Moment;
+use crate::paths::{self, is_under};
+use crate::sight::{Reader, View, is_known_litter};
+
+/// Paths that are written down for one unit; the first is reason enough.
+const MENTIONED: usize = 3;
+
+pub(super) fn find(
+    job: &Job<'_>,
+    live: &[usize],
+    manifest: &Manifest,
+    named: &[BTreeSet<String>],
+    view: &View<'_>,
+) -> Vec<Vec<String>> {
+    let known = known_units(job);
+    let all: Vec<&str> = view.inputs.keys().map(String::as_str).collect();
+    // In the order in which a manifest lists them.
+    let saw = saw(job);
+    let of_unit = |(at, (unit, named)): (usize, (&UnitRecord, &BTreeSet<String>))| {
+        let reader = match unchanged(job, live[at], &known) {
+            Some(_) => Reader::Kept { reference: unit.reference, saw: &saw },
+            None => Reader::Built(unit.reference),
+        };
+        let mut unseen: BTreeSet<&str> =
+            unit.inputs.iter().map(|&input| all[input]).filter(|path| !view.was_seen(path, reader)).collect();
+        for package in own_packages(manifest, unit) {
+            unseen.extend(view.unseen_links(&package.dir, reader));
+            if unit.is_precalculated() {
+                let files = below(view, &package.dir).filter(|path| owner(manifest, path) == Some(package));
+                unseen.extend(files.filter(|path| !view.was_seen(path, reader)));
+                let before = view.stamped_below(&package.dir).filter(|path| owner(manifest, path) == Some(package));
+                unseen.extend(before.filter(|path| !view.was_seen_gone(path, reader)));
+            }
+        }
+        unseen.extend(
+            links_read(view, named)
+                .into_iter()
+                .filter(|path| !view.was_seen(path, reader) || !view.was_seen_gone(path, reader)),
+        );
+        if !unseen.is_empty() && is_believed(job, live[at], manifest, view, &unseen) {
+            unseen.clear();
+        }
+        unseen.into_iter().take(MENTIONED).map(str::to_owned).collect()
+    };
+    manifest.units.iter().zip(named).enumerate().map(of_unit).collect()
+}
+
+/// What the restored state was built from, and since when, as this disk has it.
+fn saw<'a>(job: &'a Job<'_>) -> BTreeMap<&'a str, (&'a ContentId, Moment)> {
+    let inputs = job.previous().into_iter().flat_map(|restored| &restored.manifest.inputs);
+    inputs.map(|input| (input.path.as_str(), (&input.id, input.mtime.minus(job.state.shift)))).collect()
+}
+
+fn own_packages<'a>(manifest: &'a Manifest, unit: &'a UnitRecord) -> impl Iterator<Item = &'a PackageRecord> {
+    manifest.packages.iter().filter(|package| package.kind == PackageKind::Path && package.name == unit.package)
+}
+
+/// The deepest package that a path belongs to.
+fn owner<'a>(manifest: &'a Manifest, path: &str) -> Option<&'a PackageRecord> {
+    manifest.packages.iter().filter(|package| is_under(path, &package.dir)).max_by_key(|package| package.dir.len())
+}
+
+fn below<'a>(view: &'a View<'_>, dir: &'a str) -> impl Iterator<Item = &'a str> {
+    let files = view.inputs.range(dir.to_owned()..).take_while(move |(path, _)| path.starts_with(dir));
+    let files = files.filter(move |(path, input)| is_under(path, dir) && input.kind != InputKind::Folder);
+    files.map(|(path, _)| path.as_str())
+}
+
+/// Links, anywhere, that lead or led to something that a unit names.
+fn links_read<'a>(view: &'a View<'_>, named: &BTreeSet<String>) -> Vec<&'a str> {
+    let leads =
+        |to: &str| named.contains(to) || named.range(to.to_owned()..).next().is_some_and(|path| is_under(path, to));
+    let now = view.inputs.iter().filter_map(|(path, input)| Some((path.as_str(), input.resolved.as_deref()?)));
+    let then = view.stamped.iter().filter_map(|(path, sight)| Some((path.as_str(), sight.link_to.as_deref()?)));
+    now.chain(then).filter(|(_, to)| leads(to)).map(|(path, _)| path).collect()
+}
+
+/// Whether a build script's run may be believed although litter lies in a folder that it watches: it was made to run because of
+/// the same litter, the folder held the same before and after, and what came of it is what came of it the last time.
+fn is_believed(job: &Job<'_>, at: usize, manifest: &Manifest, view: &View<'_>, unseen: &BTreeSet<&str>) -> bool {
+    let Some(restored) = job.previous() else { return false };
+    let place = &job.unit(at).place;
+    let before = restored.manifest.units.iter().position(|unit| {
+        unit.root == job.units[at].0 && crate::recorded::place_of(unit) == *place && !unit.unseen.is_empty()
+    });
+    let Some(before) = before else { return false };
+    let is_same_litter = |folder: &&str| {
+        let is_same =
+            view.inputs.get(*folder).zip(view.stamped.get(*folder)).is_some_and(|(now, then)| now.id == then.id);
+        let litter = manifest.litter.get(*folder);
+        let known = restored.manifest.litter.get(*folder);
+        is_same && litter.is_some_and(|litter| is_known_litter(litter, known))
+    };
+    unseen.iter().all(is_same_litter) && made_the_same(job, at, before)
+}
+
+/// Whether what a run printed and put into its folder is, byte for byte, what the restored one was.
+fn made_the_same(job: &Job<'_>, at: usize, before: usize) -> bool {
+    let Some(restored) = job.previous() else { return false };
+    let (root, _) = job.units[at];
+    let place = &job.unit(at).place;
+    let (output, out) = (units::run_output(place), format!("{}/", units::out_dir(place)));
+    let counts = |path: &str| path == output || path.starts_with(&out);
+    let survey = &job.surveys[root];
+    let now: BTreeMap<&str, PathBuf> = survey
+        .files
+        .iter()
+        .filter(|file| counts(&file.path) && file.meta.kind == disk::Kind::File)
+        .map(|file| (file.path.as_str(), survey.root.join(paths::path(&file.path))))
+        .collect();
+    let then: BTreeMap<&str, &Digest> = restored
+        .manifest
+        .files
+        .iter()
+        .filter(|file| file.unit == Some(before) && counts(&file.path))
+        .filter_map(|file| match &file.content {
+            Content::File { sha256, .. } => Some((file.path.as_str(), sha256)),
+            _ => None,
+        })
+        .collect();
+    now.len() == then.len()
+        && now.iter().all(|(path, disk_path)| {
+            then.get(path).is_some_and(|then| disk::digest(disk_path).is_ok_and(|now| now == **then))
+        })
+}

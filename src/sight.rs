@@ -1,0 +1,189 @@
+//! What a unit can be shown to have seen: an input is believed to be what the unit was built from only if it cannot have changed
+//! since.
+//!
+//! Pure. `mtime` proves nothing, since any tool can set it; the status-change time proves it, since nobody can. Where the platform
+//! has none, what the restore saw stands in. How it can be wrong: two changes within one tick of the file system's clock, of
+//! which Cargo sees as little.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::ContentId;
+use crate::manifest::{Input, InputKind, Origin};
+use crate::moment::Moment;
+use crate::paths::{is_under, parent};
+
+/// What an input was when the restore ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sight {
+    pub id: ContentId,
+    pub mtime: Moment,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<Moment>,
+    /// Where a link led; none for anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link_to: Option<String>,
+}
+
+impl Sight {
+    /// Of an input that gets this time, or keeps its own.
+    pub fn of(input: &Input, time: Option<Moment>) -> Self {
+        let link_to = (input.kind == InputKind::Symlink).then(|| input.resolved.clone().unwrap_or_default());
+        Self { id: input.id.clone(), mtime: time.unwrap_or(input.mtime), changed: None, link_to }
+    }
+}
+
+/// All of them, by path.
+pub type Stamped = BTreeMap<String, Sight>;
+
+/// The inputs as a save finds them.
+#[derive(Debug)]
+pub struct View<'a> {
+    pub inputs: &'a BTreeMap<String, Input>,
+    /// When each of them last changed in any way.
+    pub changed: &'a BTreeMap<String, Moment>,
+    pub stamped: &'a Stamped,
+}
+
+/// A unit that reads.
+#[derive(Clone, Copy, Debug)]
+pub enum Reader<'a> {
+    /// Built by this job, at this time.
+    Built(Moment),
+    /// Built by an earlier one, from these contents.
+    Kept { reference: Moment, saw: &'a BTreeMap<&'a str, (&'a ContentId, Moment)> },
+}
+
+impl View<'_> {
+    /// Whether an input is what it was when the restore ended, and was nothing else in between.
+    pub fn is_constant(&self, path: &str) -> bool {
+        let (Some(now), Some(then)) = (self.inputs.get(path), self.stamped.get(path)) else { return false };
+        let untouched = match (self.changed.get(path), then.changed) {
+            (Some(now), Some(then)) => *now == then,
+            _ => now.mtime == then.mtime,
+        };
+        // Inside `.git` every command of git's writes, and the meaning is what counts.
+        now.id == then.id && (untouched || now.id.is_meaning())
+    }
+
+    /// Whether it last changed before that time; unknown where the platform does not say.
+    fn is_settled(&self, path: &str, time: Moment) -> bool {
+        self.changed.get(path).is_some_and(|changed| *changed <= time)
+    }
+
+    /// Whether a unit was built from what an input is now, or Cargo will see by the recorded time that it was not.
+    pub fn was_seen(&self, path: &str, reader: Reader<'_>) -> bool {
+        let Some(now) = self.inputs.get(path) else { return true };
+        let (certain, reference) = match reader {
+            Reader::Built(reference) => (self.is_constant(path) || self.is_settled(path, reference), reference),
+            Reader::Kept { reference, saw } => {
+                // One that was newer even then was not what the reader saw.
+                let is_it = saw.get(path).is_some_and(|(id, mtime)| **id == now.id && *mtime <= reference);
+                (is_it, reference)
+            }
+        };
+        // Times outside are not always ours to set, and Cargo looks through links.
+        let is_dated = now.origin != Origin::Outside && now.kind != InputKind::Symlink;
+        certain || is_dated && now.mtime > reference
+    }
+
+    /// Links that are not what a reader built through; one that is gone may have gone only after that.
+    pub fn unseen_links<'b>(&'b self, dir: &str, reader: Reader<'_>) -> Vec<&'b str> {
+        let links = |inputs: &'b BTreeMap<String, Input>| {
+            inputs.values().filter(|input| input.kind == InputKind::Symlink).map(|input| input.path.as_str())
+        };
+        let own = |path: &&str| is_under(path, dir);
+        let mut found: Vec<&str> = links(self.inputs).filter(own).filter(|path| !self.was_seen(path, reader)).collect();
+        let stamped = self.stamped.iter().filter(|(_, sight)| sight.link_to.is_some()).map(|(path, _)| path.as_str());
+        found.extend(stamped.filter(own).filter(|path| !self.was_seen_gone(path, reader)));
+        found
+    }
+
+    /// Of a path that was there when the restore ended, or when an earlier job built the reader: whether the reader was built
+    /// after it went away, if it did.
+    pub fn was_seen_gone(&self, path: &str, reader: Reader<'_>) -> bool {
+        if self.inputs.contains_key(path) {
+            return true;
+        }
+        match reader {
+            Reader::Built(reference) => parent(path).is_some_and(|dir| self.is_settled(dir, reference)),
+            Reader::Kept { saw, .. } => !saw.contains_key(path),
+        }
+    }
+
+    /// Inputs that were there when the restore ended, below a folder.
+    pub fn stamped_below<'b>(&'b self, dir: &'b str) -> impl Iterator<Item = &'b str> {
+        let below = self.stamped.range(dir.to_owned()..).map(|(path, _)| path.as_str());
+        below.take_while(move |path| path.starts_with(dir)).filter(move |path| is_under(path, dir))
+    }
+}
+
+/// Whether a folder that changed during the job holds what it held at the beginning, and only litter moved its time. `litter`
+/// are the names that do not count, `newest` the newest time of one of them.
+pub fn is_littered(now: &Input, then: &Sight, newest: Option<Moment>) -> bool {
+    now.kind == InputKind::Folder
+        && now.id == then.id
+        && now.mtime != then.mtime
+        && newest.is_some_and(|newest| now.mtime <= newest)
+}
+
+/// Whether a reader that was made to run because of litter in a folder can be believed when the same litter is there again: the
+/// folder held the same when the job began and holds it now, nothing new lies in it, and the reader made the same of it.
+pub fn is_known_litter(litter: &BTreeSet<String>, known: Option<&BTreeSet<String>>) -> bool {
+    known.is_some_and(|known| litter.is_subset(known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATH: &str = "/w/f";
+
+    fn input(text: &str, mtime: i64) -> BTreeMap<String, Input> {
+        let input = Input {
+            path: PATH.into(),
+            kind: InputKind::File,
+            id: ContentId::of_link(text),
+            mtime: Moment(mtime),
+            origin: Origin::Tracked,
+            resolved: None,
+        };
+        BTreeMap::from([(PATH.into(), input)])
+    }
+
+    fn stamped(text: &str, mtime: i64, changed: i64) -> Stamped {
+        let sight =
+            Sight { id: ContentId::of_link(text), mtime: Moment(mtime), changed: Some(Moment(changed)), link_to: None };
+        Stamped::from([(PATH.into(), sight)])
+    }
+
+    fn seen(now: &BTreeMap<String, Input>, changed: i64, stamped: &Stamped, reader: Reader<'_>) -> bool {
+        let changed = BTreeMap::from([(PATH.to_owned(), Moment(changed))]);
+        View { inputs: now, changed: &changed, stamped }.was_seen(PATH, reader)
+    }
+
+    #[test]
+    fn an_old_time_proves_nothing_and_a_change_time_does() {
+        let built = Reader::Built(Moment(50));
+        // Never touched since the restore, or settled before the build.
+        assert!(seen(&input("a", 1), 10, &stamped("a", 1, 10), built));
+        assert!(seen(&input("b", 1), 40, &stamped("a", 1, 10), built));
+        // Written after the build and dated back, with other content or with the same once more.
+        assert!(!seen(&input("b", 1), 60, &stamped("a", 1, 10), built));
+        assert!(!seen(&input("a", 1), 60, &stamped("a", 1, 10), built));
+        // Cargo sees a newer time by itself.
+        assert!(seen(&input("b", 60), 60, &stamped("a", 1, 10), built));
+    }
+
+    #[test]
+    fn a_kept_unit_saw_what_was_recorded_and_nothing_else() {
+        let (a, b) = (ContentId::of_link("a"), ContentId::of_link("b"));
+        let saw = BTreeMap::from([(PATH, (&a, Moment(1)))]);
+        let kept = Reader::Kept { reference: Moment(5), saw: &saw };
+        assert!(seen(&input("a", 1), 99, &Stamped::new(), kept));
+        assert!(!seen(&input("b", 1), 99, &Stamped::new(), kept));
+        let saw = BTreeMap::from([(PATH, (&b, Moment(1)))]);
+        assert!(!seen(&input("a", 1), 3, &stamped("a", 1, 3), Reader::Kept { reference: Moment(5), saw: &saw }));
+    }
+}

@@ -1,0 +1,402 @@
+//! What a save may write down: only what the build can be shown to have seen. Each test has a job that changes something after
+//! its build, or behind Cargo's back, and a next job whose checkout equals what the first one left.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use filetime::FileTime;
+
+use crate::support::{Project, World, git, restored_time, write};
+
+/// A workspace of one program, `app`, and these files.
+fn tiny(files: &[(&str, &str)]) -> World {
+    let mut project: Project = [
+        ("Cargo.toml", "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n"),
+        (".gitignore", "/target\n"),
+        ("src/main.rs", "fn main() { println!(\"{}\", env!(\"SEEN\")); }\n"),
+    ]
+    .into_iter()
+    .chain(files.iter().copied())
+    .map(|(path, text)| (path.to_owned(), text.to_owned()))
+    .collect();
+    project.retain(|_, text| !text.is_empty());
+    let mut world = World::new("", |_| project);
+    world.command = vec!["build".into()];
+    world
+}
+
+/// A build script that watches a folder and writes down the names in it.
+const WATCHES_ASSETS: &str = "fn main() { println!(\"cargo:rerun-if-changed=assets\"); \
+    let mut names: Vec<String> = std::fs::read_dir(\"assets\").unwrap()\
+    .map(|e| String::from_utf8_lossy(e.unwrap().file_name().as_encoded_bytes()).into_owned())\
+    .filter(|name| !name.starts_with('_')).collect(); names.sort(); \
+    println!(\"cargo:rustc-env=SEEN={}\", names.join(\",\").escape_default()); }\n";
+
+fn copy_old(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    filetime::set_file_mtime(path, FileTime::from_unix_time(1_500_000_000, 0)).unwrap();
+}
+
+/// The next job, on a wiped machine: it prints what a build from scratch prints.
+fn next_is_right(world: &World) -> String {
+    let log = world.save_and_restore();
+    let compiled = world.build().compiled;
+    let output = world.output();
+    assert_eq!(output, world.cold_output(), "left: restored, right: from scratch; compiled {compiled:?}\n{log}");
+    output
+}
+
+impl World {
+    fn save_and_restore(&self) -> String {
+        self.save_with(&["--save", "always"]);
+        self.wipe_and_clone();
+        self.restore()
+    }
+
+    fn start(&self) {
+        self.wipe_and_clone();
+        self.restore();
+    }
+}
+
+#[test]
+fn an_output_with_other_bytes_and_the_same_size_and_time_is_stored_anew() {
+    let script = "fn main() { println!(\"cargo:rerun-if-changed=data.txt\"); \
+        let out = std::path::PathBuf::from(std::env::var(\"OUT_DIR\").unwrap()).join(\"x.rs\"); \
+        std::fs::write(&out, format!(\"pub const X: &str = {:?};\", std::fs::read_to_string(\"data.txt\").unwrap())).unwrap(); \
+        assert!(std::process::Command::new(\"touch\").args([\"-d\", \"2001-01-01\"]).arg(&out).status().unwrap().success()); }\n";
+    let main = "mod leaf; include!(concat!(env!(\"OUT_DIR\"), \"/x.rs\")); fn main() { println!(\"{} {}\", X, leaf::LEAF); }\n";
+    let leaf = |text: &str| format!("pub const LEAF: &str = {text:?};\n");
+    let mut world =
+        tiny(&[("build.rs", script), ("data.txt", "one"), ("src/main.rs", main), ("src/leaf.rs", &leaf("1"))]);
+    world.first_run();
+    world.change(&[("data.txt", "two")]);
+    world.warm_run();
+    assert_eq!(world.output(), "two 1\n");
+    world.save();
+    world.change(&[("src/leaf.rs", &leaf("2"))]);
+    world.warm_run();
+    assert_eq!(world.output(), "two 2\n");
+    world.save();
+    world.warm_run();
+    assert_eq!(world.output(), "two 2\n");
+}
+
+/// A build script that writes a source file from a schema, wherever that file lies.
+fn writes(path: &str) -> String {
+    format!(
+        "fn main() {{ println!(\"cargo:rerun-if-changed=schema.txt\"); \
+         println!(\"cargo:rustc-env=SEEN=x\"); \
+         std::fs::create_dir_all(std::path::Path::new({path:?}).parent().unwrap()).unwrap(); \
+         std::fs::write({path:?}, format!(\"pub const S: &str = {{:?}};\", std::fs::read_to_string(\"schema.txt\").unwrap())).unwrap(); }}\n"
+    )
+}
+
+#[test]
+fn a_tracked_file_that_a_build_script_rewrites_is_rewritten_again() {
+    let main = "mod generated; fn main() { println!(\"{}\", generated::S); }\n";
+    let world = tiny(&[
+        ("build.rs", &writes("src/generated.rs")),
+        ("schema.txt", "new"),
+        ("src/main.rs", main),
+        ("src/generated.rs", "pub const S: &str = \"old\";"),
+    ]);
+    world.first_run();
+    assert_eq!(world.output(), "new\n");
+    world.warm_run();
+    assert_eq!(world.output(), "new\n");
+    assert_eq!(next_is_right(&world), "new\n");
+}
+
+#[test]
+fn an_ignored_file_that_a_build_script_writes_and_the_program_reads_is_written_again() {
+    let main = "fn main() { println!(\"{}\", std::fs::read_to_string(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/dist/index.html\")).unwrap()); }\n";
+    let world = tiny(&[
+        ("build.rs", &writes("dist/index.html")),
+        ("schema.txt", "page"),
+        ("src/main.rs", main),
+        (".gitignore", "/target\n/dist\n"),
+    ]);
+    world.first_run();
+    let log = world.save_and_restore();
+    world.build();
+    assert!(world.output().contains("page"), "{log}");
+    // As long as it is there, nothing runs.
+    world.restore();
+    assert!(world.build().compiled.is_empty());
+    next_is_right(&world);
+}
+
+#[test]
+fn sources_that_a_build_script_writes_elsewhere_are_written_again() {
+    let member = |name: &str, rest: &str| {
+        format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n{rest}")
+    };
+    let mut world = World::new("rust", |_| {
+        [
+            ("rust/Cargo.toml", "[workspace]\nresolver = \"2\"\nmembers = [\"gen\", \"app\"]\n".to_owned()),
+            (".gitignore", "/rust/target\n/rust/app/src/made.rs\n/shared\n".to_owned()),
+            ("rust/gen/Cargo.toml", member("gen", "")),
+            ("rust/gen/schema.txt", "one".to_owned()),
+            ("rust/gen/src/lib.rs", String::new()),
+            (
+                "rust/gen/build.rs",
+                "fn main() { println!(\"cargo:rerun-if-changed=schema.txt\"); let s = std::fs::read_to_string(\"schema.txt\").unwrap(); \
+                 std::fs::write(\"../app/src/made.rs\", format!(\"pub const A: &str = {s:?};\")).unwrap(); \
+                 std::fs::create_dir_all(\"../../shared\").unwrap(); \
+                 std::fs::write(\"../../shared/b.rs\", format!(\"pub const B: &str = {s:?};\")).unwrap(); }\n"
+                    .to_owned(),
+            ),
+            ("rust/app/Cargo.toml", member("app", "[dependencies]\ngen = { path = \"../gen\" }\n")),
+            (
+                "rust/app/src/main.rs",
+                "mod made; #[path = \"../../../shared/b.rs\"] mod b; fn main() { println!(\"{} {}\", made::A, b::B); }\n"
+                    .to_owned(),
+            ),
+        ]
+        .into_iter()
+        .map(|(path, text)| (path.to_owned(), text))
+        .collect()
+    });
+    world.command = vec!["build".into()];
+    world.first_run();
+    world.warm_run();
+    assert_eq!(world.output(), "one one\n");
+    world.save();
+    world.change(&[("rust/gen/schema.txt", "two")]);
+    world.warm_run();
+    assert_eq!(world.output(), "two two\n");
+}
+
+#[test]
+fn a_file_that_came_and_went_in_a_watched_folder_is_not_hidden_by_litter() {
+    let world = tiny(&[("build.rs", WATCHES_ASSETS), ("assets/a", "a")]);
+    world.first_run();
+    world.start();
+    let passing = world.workspace().join("assets/passing");
+    write(&passing, "seen by the build");
+    world.build();
+    assert_eq!(world.output(), "a,passing\n");
+    fs::remove_file(&passing).unwrap();
+    write(&world.workspace().join("assets/_litter"), "litter");
+    assert_eq!(next_is_right(&world), "a\n");
+}
+
+#[test]
+fn litter_after_the_build_costs_one_rebuild_as_on_a_kept_machine_and_no_second_one() {
+    let world = tiny(&[("build.rs", WATCHES_ASSETS), ("assets/a", "a"), (".gitignore", "/target\n__pycache__\n")]);
+    for run in 1..=4 {
+        world.start();
+        let compiled = world.build().compiled;
+        assert!(run < 3 || compiled.is_empty(), "run {run}: {compiled:?}");
+        write(&world.workspace().join("assets/__pycache__/x.pyc"), "litter");
+        world.save_with(&["--save", "always"]);
+    }
+}
+
+#[test]
+fn an_input_that_was_replaced_after_the_build_is_not_what_the_build_saw() {
+    let main = "fn main() { println!(\"{}\", include_str!(\"../note.txt\")); }\n";
+    for ignored in [true, false] {
+        let world =
+            tiny(&[("src/main.rs", main), (".gitignore", if ignored { "/target\n/note.txt\n" } else { "/target\n" })]);
+        let note = world.workspace().join("note.txt");
+        world.wipe_and_clone();
+        fs::write(&note, "one").unwrap();
+        world.restore();
+        world.build();
+        copy_old(&note, "two");
+        world.save_with(&["--save", "always"]);
+        world.wipe_and_clone();
+        copy_old(&note, "two");
+        let log = world.restore();
+        world.build();
+        assert_eq!(world.output(), "two\n", "{log}");
+        assert!(log.contains("note.txt"), "{log}");
+    }
+}
+
+#[test]
+fn a_link_that_was_turned_after_the_build_is_not_what_the_build_saw() {
+    let mut world = tiny(&[
+        ("src/main.rs", "mod chosen; fn main() { println!(\"{}\", chosen::C); }\n"),
+        ("src/chosen.rs", "-> ../choices/one.rs"),
+        ("choices/one.rs", "pub const C: u8 = 1;\n"),
+        ("choices/two.rs", "pub const C: u8 = 2;\n"),
+    ]);
+    world.first_run();
+    world.start();
+    write(&world.workspace().join("choices/one.rs"), "pub const C: u8 = 1; // again\n");
+    world.build();
+    write(&world.workspace().join("choices/one.rs"), "pub const C: u8 = 1;\n");
+    write(&world.workspace().join("src/chosen.rs"), "-> ../choices/two.rs");
+    world.change(&[("src/chosen.rs", "-> ../choices/two.rs")]);
+    assert_eq!(next_is_right(&world), "2\n");
+}
+
+#[test]
+fn a_commit_that_was_made_after_the_build_is_not_the_one_that_was_built() {
+    let script = "fn main() { println!(\"cargo:rerun-if-changed=build.rs\"); let o = std::process::Command::new(\"git\")\
+        .args([\"rev-parse\", \"--short=9\", \"HEAD\"]).output().unwrap(); \
+        println!(\"cargo:rustc-env=SEEN={}\", String::from_utf8(o.stdout).unwrap().trim()); }\n";
+    let mut world = tiny(&[("build.rs", script)]);
+    world.start();
+    world.build();
+    world.change(&[("README.md", "about\n")]);
+    world.update_in_place();
+    next_is_right(&world);
+    assert!(world.head().starts_with(world.run().trim()));
+}
+
+#[test]
+fn a_file_of_an_old_style_package_that_went_away_after_the_build_was_seen_by_it() {
+    let script = "fn main() { let mut names: Vec<String> = std::fs::read_dir(\"notes\").unwrap()\
+        .map(|e| e.unwrap().file_name().into_string().unwrap()).collect(); names.sort(); \
+        println!(\"cargo:rustc-env=SEEN={}\", names.join(\",\")); }\n";
+    let mut world = tiny(&[("build.rs", script), ("notes/a", "a"), ("notes/b", "b")]);
+    world.start();
+    world.build();
+    fs::remove_file(world.workspace().join("notes/a")).unwrap();
+    world.remove(&["notes/a"]);
+    assert_eq!(next_is_right(&world), "b\n");
+}
+
+#[test]
+fn a_name_that_is_no_text_is_missed_when_it_is_gone() {
+    let mut world = tiny(&[("build.rs", WATCHES_ASSETS), ("assets/a", "a")]);
+    let odd = world.origin().join("assets").join(std::ffi::OsStr::from_bytes(b"odd\xFF\\name\n"));
+    fs::write(&odd, "odd").unwrap();
+    world.commit("odd");
+    world.first_run();
+    assert!(world.warm_run().compiled.is_empty());
+    fs::remove_file(&odd).unwrap();
+    world.commit("gone");
+    world.wipe_and_clone();
+    world.restore();
+    world.build();
+    assert_eq!(world.output(), "a\n");
+}
+
+#[test]
+fn a_watched_submodule_that_did_not_change_runs_nothing() {
+    let mut world = tiny(&[("build.rs", WATCHES_ASSETS), ("assets/a", "a")]);
+    let module = world.dir.join("module");
+    write(&module.join("part.txt"), "part-1\n");
+    git(&module, &["init", "--quiet", "--initial-branch=main"], None);
+    git(&module, &["add", "--all"], None);
+    git(&module, &["commit", "--quiet", "-m", "first"], Some(1_650_000_000));
+    git(&world.origin(), &["submodule", "--quiet", "add", module.to_str().unwrap(), "assets/module"], None);
+    world.commit("submodule");
+    for run in 1..=3 {
+        world.wipe_and_clone();
+        git(&world.work(), &["submodule", "--quiet", "update", "--init"], None);
+        let log = world.restore();
+        let compiled = world.build().compiled;
+        assert!(run == 1 || compiled.is_empty(), "run {run}: {compiled:?}\n{log}");
+        world.save();
+    }
+}
+
+#[test]
+fn what_git_keeps_for_itself_counts_by_what_it_means() {
+    let script = "fn main() { for name in [\"HEAD\", \"index\", \"logs/HEAD\", \"refs\", \"packed-refs\"] { \
+        if std::path::Path::new(\".git\").join(name).exists() { println!(\"cargo:rerun-if-changed=.git/{name}\"); } } \
+        let o = std::process::Command::new(\"git\").args([\"log\", \"-1\", \"--format=%s\"]).output().unwrap(); \
+        println!(\"cargo:rustc-env=SEEN={}\", String::from_utf8(o.stdout).unwrap().trim()); }\n";
+    let main = "const _: &[u8] = include_bytes!(\"../.git/index\"); fn main() { println!(\"{}\", env!(\"SEEN\")); }\n";
+    let mut world = tiny(&[("build.rs", script), ("src/main.rs", main)]);
+    world.first_run();
+    for run in 2..=3 {
+        world.wipe_and_clone();
+        let log = world.restore();
+        assert_eq!(world.build().compiled, std::collections::BTreeSet::new(), "run {run}\n{log}");
+        world.save_with(&["--save", "always"]);
+    }
+    world.commit("second");
+    world.wipe_and_clone();
+    world.restore();
+    assert!(world.build().compiled.contains("app build-script run"));
+    assert_eq!(world.output(), "second\n");
+}
+
+/// A workspace whose build script watches a folder outside of everything, by this path.
+fn watching_outside(folder: &Path) -> World {
+    let script = WATCHES_ASSETS.replace("assets", folder.to_str().unwrap());
+    tiny(&[("build.rs", &script)])
+}
+
+fn outside() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = fs::canonicalize(dir.path()).unwrap();
+    write(&path.join("real/a"), "a");
+    write(&path.join("real/below/b"), "b");
+    (dir, path)
+}
+
+#[test]
+fn litter_in_a_watched_folder_outside_rebuilds_nothing_in_the_third_run() {
+    for (is_repository, is_link) in [(false, false), (true, false), (false, true)] {
+        let (_dir, path) = outside();
+        let real = path.join("real");
+        if is_repository {
+            write(&path.join(".gitignore"), "_cache\n");
+            git(&path, &["init", "--quiet", "--initial-branch=main"], None);
+            git(&path, &["add", "--all"], None);
+            git(&path, &["commit", "--quiet", "-m", "first"], None);
+        }
+        let folder = if is_link { path.join("link") } else { real.clone() };
+        if is_link {
+            std::os::unix::fs::symlink(&real, &folder).unwrap();
+        }
+        let world = watching_outside(&folder);
+        for run in 1..=4 {
+            world.start();
+            let compiled = world.build().compiled;
+            assert!(run < 3 || compiled.is_empty(), "run {run} {is_repository} {is_link}: {compiled:?}");
+            let _ = fs::remove_dir_all(real.join("_cache"));
+            write(&real.join("_cache/x"), "litter");
+            world.save_with(&["--save", "always"]);
+            fs::remove_dir_all(real.join("_cache")).unwrap();
+        }
+        // And a file that counts is still seen, in the folder and below.
+        write(&real.join("below/c"), "c");
+        world.start();
+        assert!(!world.build().compiled.is_empty());
+        world.save();
+        write(&real.join("d"), "d");
+        filetime::set_file_mtime(&real, restored_time(&real.join("a"))).unwrap();
+        world.start();
+        world.build();
+        assert_eq!(world.output(), "a,below,d\n", "{is_repository} {is_link}");
+    }
+}
+
+#[test]
+fn a_library_that_was_replaced_after_the_build_is_not_the_one_that_was_linked() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = fs::canonicalize(dir.path()).unwrap();
+    let make = |value: u8| {
+        fs::write(dir.join("odd.c"), format!("int odd(void) {{ return {value}; }}\n")).unwrap();
+        let run = |program: &str, arguments: &[&str]| {
+            assert!(Command::new(program).args(arguments).current_dir(&dir).status().unwrap().success());
+        };
+        let _ = fs::remove_file(dir.join("libodd.a"));
+        run("cc", &["-c", "odd.c", "-o", "odd.o"]);
+        run("ar", &["crsD", "libodd.a", "odd.o"]);
+        filetime::set_file_mtime(dir.join("libodd.a"), FileTime::from_unix_time(1_500_000_000, 0)).unwrap();
+    };
+    let script = format!(
+        "fn main() {{ println!(\"cargo:rerun-if-changed=build.rs\"); println!(\"cargo:rustc-link-search=native={}\"); \
+         println!(\"cargo:rustc-link-lib=static=odd\"); }}\n",
+        dir.display()
+    );
+    let main = "unsafe extern \"C\" { fn odd() -> i32; } fn main() { println!(\"{}\", unsafe { odd() }); }\n";
+    let world = tiny(&[("build.rs", &script), ("src/main.rs", main)]);
+    make(1);
+    world.start();
+    world.build();
+    make(2);
+    assert_eq!(next_is_right(&world), "2\n");
+}
