@@ -19,7 +19,7 @@
 //! Edges, each of which meets one outside thing: [`disk`], [`git`], [`cargo`], [`pack`], [`store`], [`sources`] (inputs on
 //! disk), [`libraries`] (system packages), [`python`] (interpreters, and what gives a build's throw-away environment a path that
 //! stays), [`facts`] (everything a key needs), [`state`] (from `restore` to `save`), [`doctor`] (the files that say how a
-//! checkout is built), [`shim`] (where the `cargo` shim lives), [`late`] (inputs that come after the restore), [`recorded`]
+//! checkout is built), [`shim`] (where the `cargo` shim lives), [`late`] (inputs that come after the restore), [`ledger`] (what a kept machine has held), [`recorded`]
 //! (which units on disk a manifest speaks for), [`process`].
 //!
 //! Phases, one per command: [`phase`]. Words: [`report`]. Imports go one way, `main → phase → edges → values`, and a test
@@ -53,6 +53,7 @@ pub mod inspect;
 pub mod inspection;
 pub mod key;
 pub mod late;
+pub mod ledger;
 pub mod libraries;
 pub mod manifest;
 pub mod moment;

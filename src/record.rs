@@ -9,7 +9,7 @@ use crate::digest::ContentId;
 use crate::manifest::{Input, InputKind, Origin, PackageRecord, UnitRecord};
 use crate::moment::Moment;
 use crate::paths::{file_name, is_under, parent};
-use crate::sight::{View, is_littered};
+use crate::sight::View;
 
 /// Folders whose time litter had moved, with the names of it.
 pub type Litter = BTreeMap<String, BTreeSet<String>>;
@@ -101,17 +101,18 @@ pub fn undo_job_effects(
 ) -> (BTreeMap<String, Moment>, Litter) {
     let (mut times, mut littered) = (BTreeMap::new(), Litter::new());
     for (path, input) in view.inputs {
-        let Some(then) = view.stamped.get(path) else { continue };
-        if input.mtime == then.mtime || input.id != then.id {
+        let then = view.stamped.get(path);
+        if then.is_some_and(|then| input.mtime == then.mtime || input.id != then.id) {
             continue;
         }
-        if input.id.is_meaning() {
+        if let (true, Some(then)) = (input.id.is_meaning(), then) {
             times.insert(path.clone(), then.mtime);
         } else if input.kind == InputKind::Folder {
             let (newest, names) = litter_in(path);
             // A folder that changed after its last litter lost something, and a build may have seen that.
-            if is_littered(input, then, newest) {
-                times.insert(path.clone(), then.mtime);
+            if newest.is_some_and(|newest| input.mtime <= newest) {
+                // One that was not looked at before keeps its time, but the next save knows the litter.
+                times.extend(then.map(|then| (path.clone(), then.mtime)));
                 littered.insert(path.clone(), names);
             }
         }

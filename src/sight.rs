@@ -119,15 +119,6 @@ impl View<'_> {
     }
 }
 
-/// Whether a folder that changed during the job holds what it held at the beginning, and only litter moved its time. `litter`
-/// are the names that do not count, `newest` the newest time of one of them.
-pub fn is_littered(now: &Input, then: &Sight, newest: Option<Moment>) -> bool {
-    now.kind == InputKind::Folder
-        && now.id == then.id
-        && now.mtime != then.mtime
-        && newest.is_some_and(|newest| now.mtime <= newest)
-}
-
 /// Whether a reader that was made to run because of litter in a folder can be believed when the same litter is there again: the
 /// folder held the same when the job began and holds it now, nothing new lies in it, and the reader made the same of it.
 pub fn is_known_litter(litter: &BTreeSet<String>, known: Option<&BTreeSet<String>>) -> bool {

@@ -400,3 +400,78 @@ fn a_library_that_was_replaced_after_the_build_is_not_the_one_that_was_linked() 
     make(2);
     assert_eq!(next_is_right(&world), "2\n");
 }
+
+#[test]
+fn a_second_restore_in_one_job_keeps_what_was_built_and_dates_what_came_late() {
+    let main = "fn main() { println!(\"{}\", include_str!(\"../made.txt\")); }\n";
+    let mut world =
+        tiny(&[("src/main.rs", main), (".gitignore", "/target\n/made.txt\n"), ("src/lib.rs", "pub fn f() {}\n")]);
+    let made = world.workspace().join("made.txt");
+    world.start();
+    fs::write(&made, "made").unwrap();
+    world.build();
+    world.save();
+
+    world.change(&[("src/lib.rs", "pub fn f() {} pub fn g() {}\n")]);
+    world.start();
+    assert!(world.cargo("build --lib").success);
+    fs::write(&made, "made").unwrap();
+    let log = world.restore();
+    assert!(log.contains("1 late input"), "{log}");
+    let compiled = world.build().compiled;
+    assert_eq!(
+        compiled,
+        ["app 0.1.0 bin app".to_owned()].into(),
+        "the program was built from the library, which changed\n{log}"
+    );
+    world.save();
+    world.start();
+    fs::write(&made, "made").unwrap();
+    world.restore();
+    assert!(world.build().compiled.is_empty());
+
+    // What is other content now is compiled, however old it looks.
+    copy_old(&made, "other");
+    world.restore();
+    world.build();
+    assert_eq!(world.output(), "other\n");
+    assert!(next_save_says(&world), "the save after it still works");
+}
+
+fn next_save_says(world: &World) -> bool {
+    world.save_with(&["--save", "always"]).contains("saved")
+}
+
+#[test]
+fn a_target_folder_that_nobody_manages_is_not_made_to_believe_old_times() {
+    let text = |value: u8| format!("fn main() {{ println!(\"{value}\"); }}\n");
+    let mut world = tiny(&[("src/main.rs", &text(1))]);
+    world.env.insert("XDG_CACHE_HOME".into(), world.dir.join("cache").to_str().unwrap().into());
+    let own = world.dir.join("persist");
+    let build_there = |world: &World| {
+        assert!(world.cargo(&format!("build --target-dir {}", own.display())).success);
+        String::from_utf8(Command::new(own.join("debug/app")).output().unwrap().stdout).unwrap()
+    };
+    world.start();
+    world.build();
+    assert_eq!(build_there(&world), "1\n");
+    world.save();
+    let first = world.head();
+    // A newer state on the same machine, then the first one again: by recorded times it would look older than what lies there.
+    world.change(&[("src/main.rs", &text(2))]);
+    world.start();
+    world.build();
+    assert_eq!(build_there(&world), "2\n");
+    world.save();
+    git(&world.origin(), &["checkout", "--quiet", &first], None);
+    world.start();
+    assert_eq!(build_there(&world), "1\n");
+    // And on a cold start, by the dates of commits.
+    git(&world.origin(), &["checkout", "--quiet", "main"], None);
+    world.start();
+    assert_eq!(build_there(&world), "2\n");
+    fs::remove_dir_all(world.store()).unwrap();
+    git(&world.origin(), &["checkout", "--quiet", &first], None);
+    world.start();
+    assert_eq!(build_there(&world), "1\n");
+}

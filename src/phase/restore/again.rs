@@ -17,6 +17,7 @@ use crate::digest::ContentId;
 use crate::disk::FileSystem;
 use crate::facts::Facts;
 use crate::inputs::{Inputs, Stamp};
+use crate::ledger::Ledger;
 use crate::manifest::{Manifest, Root};
 use crate::moment::Moment;
 use crate::outcome::RestoreOutcome;
@@ -63,8 +64,15 @@ pub(super) fn restore(
     let mut outcome = state.outcome.clone();
     outcome.warnings = crate::problem::Warnings::default();
 
-    let times =
-        if state.inputs.mtime == Stamp::Recorded { late(&state, manifest, &standing, &found) } else { BTreeMap::new() };
+    let is_wanted = state.inputs.mtime == Stamp::Recorded;
+    let mut times = if is_wanted { late(&state, manifest, &standing, &found) } else { BTreeMap::new() };
+    if let Some(mut ledger) = Ledger::of(&facts.workspaces[0].root) {
+        ledger.look(&found.inputs, file_system.now);
+        times.retain(|path, time| *time >= ledger.floor(path));
+        if let Err(error) = ledger.store() {
+            outcome.warnings.fault("this machine's ledger", &error);
+        }
+    }
     let doubtful = unseen(&state, manifest, &standing, &found);
     for failure in stamping::set_times(&times, &found) {
         outcome

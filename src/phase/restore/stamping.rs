@@ -14,6 +14,7 @@ use crate::disk::{self, FileSystem, Kind, Meta};
 use crate::facts::Facts;
 use crate::git::{Repository, TimeOf};
 use crate::inputs::Stamp;
+use crate::ledger::Ledger;
 use crate::libraries;
 use crate::manifest::{Input, InputKind, Manifest, Root};
 use crate::moment::Moment;
@@ -54,6 +55,8 @@ pub(super) fn stamp(
     }
     let new_time = file_system.new_time(arrival.newest);
     let cold = manifest.is_none() && arrival.unknown.is_empty();
+    let ledger = Ledger::of(&facts.workspaces[0].root);
+    let is_hosted = ledger.is_none();
     let mut plan = match manifest {
         Some(manifest) => {
             let mut doubts = arrival.doubts.clone();
@@ -70,6 +73,8 @@ pub(super) fn stamp(
             plan
         }
         None if cold && wish == Stamp::AsCheckedOut => StampPlan::default(),
+        // Elsewhere a target folder that nobody told us of may have been built from something newer.
+        None if cold && !is_hosted => StampPlan::default(),
         None if cold => commit_times(&found, file_system.now, outcome),
         None => {
             let present = Present { inputs: std::mem::take(&mut found.inputs), new_time, ..Present::default() };
@@ -81,6 +86,15 @@ pub(super) fn stamp(
     if wish == Stamp::AsCheckedOut {
         // Old times are not given back; what changed is still newer than everything restored.
         plan.times.retain(|_, time| *time >= new_time);
+    }
+    if let Some(mut ledger) = ledger {
+        ledger.look(&found.inputs, new_time);
+        for (path, time) in &mut plan.times {
+            *time = ledger.floor(path).max(*time);
+        }
+        if let Err(error) = ledger.store() {
+            outcome.warnings.fault("this machine's ledger", &error);
+        }
     }
     // Git writes into its own folder when it refreshes its index, so what lies in there comes last.
     let (inside_git, times): (BTreeMap<_, _>, BTreeMap<_, _>) =

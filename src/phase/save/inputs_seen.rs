@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::{Job, KnownUnits, known_units, made, unchanged};
 use crate::cargo::named;
 use crate::disk::FileSystem;
+use crate::ledger::Ledger;
 use crate::sources::{self, Scope, Sources};
 
 /// The sources, and per live unit the paths that it names.
@@ -36,6 +37,10 @@ pub(super) fn look(job: &Job<'_>, live: &[usize], file_system: &FileSystem) -> R
     all.extend(made::remembered(job, live).into_values().flatten());
     let scope = job.facts.scope(all);
     let sources = sources::scan(&scope, file_system)?;
+    if let Some(mut ledger) = Ledger::of(&job.facts.workspaces[0].root) {
+        ledger.look(&sources.inputs, file_system.now);
+        ledger.store()?;
+    }
     Ok(Seen { sources, scope, named })
 }
 
