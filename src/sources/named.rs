@@ -23,9 +23,11 @@ pub(super) fn add(scope: &Scope, candidates: &mut Vec<Candidate>, sources: &mut 
     let listed: BTreeSet<String> = candidates.iter().map(|candidate| candidate.path.clone()).collect();
     let algorithm = sources.repositories.first().map(|repository| repository.algorithm).unwrap_or_default();
     let mut search = Search { scope, algorithm, seen: listed, sources };
-    let mut open: Vec<(String, usize)> = scope.named.iter().map(|path| (path.clone(), 0)).collect();
     // A link among the listed files counts where its folder is watched.
-    open.extend(links_below(&scope.named, candidates).into_iter().map(|path| (path, 1)));
+    let mut open: Vec<(String, usize)> =
+        links_below(&scope.named, candidates).into_iter().map(|path| (path, 1)).collect();
+    // Folders before what is in them: they are listed as a whole.
+    open.extend(scope.named.iter().rev().map(|path| (path.clone(), 0)));
     while let Some((path, links)) = open.pop() {
         if links < LINKS {
             for end in search.add(&path, candidates)? {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::stamping;
+use crate::cargo::fingerprint::Local;
 use crate::cargo::layout::UnitPlace;
 use crate::cargo::units::{self, DiskUnit, Survey};
 use crate::cargo::{named, traces};
@@ -131,8 +132,14 @@ fn late(state: &State, manifest: &Manifest, standing: &[Standing<'_>], found: &S
         // A folder is read with everything below it.
         above || built.range(path..).next().is_some_and(|named| is_under(named, path))
     };
-    let packages = standing.iter().filter(|one| !one.is_intact).map(|one| one.unit.place.package.as_str());
-    let packages: BTreeSet<&str> = packages.collect();
+    // Such a unit may have read every file of its package.
+    let reads_all = |one: &&Standing<'_>| {
+        let package = manifest.packages.iter().find(|package| package.name == one.unit.place.package);
+        one.unit.locals().any(|local| local == Local::Precalculated)
+            || package.is_none_or(|package| !package.reading_macros.is_empty())
+    };
+    let built_so = standing.iter().filter(|one| !one.is_intact).filter(reads_all);
+    let packages: BTreeSet<&str> = built_so.map(|one| one.unit.place.package.as_str()).collect();
     let of_built_package = |path: &str| {
         let owners = manifest.packages.iter().filter(|package| is_under(path, &package.dir));
         owners.max_by_key(|package| package.dir.len()).is_some_and(|owner| packages.contains(owner.name.as_str()))
