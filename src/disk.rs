@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;
 use crate::moment::Moment;
+use crate::sight::Shell;
 
 #[derive(Clone, Debug)]
 pub struct Meta {
@@ -26,7 +27,8 @@ pub struct Meta {
     /// Equal for two names of one file; none where the platform does not say.
     pub identity: Option<(u64, u64)>,
     pub links: u64,
-    owner: Option<u32>,
+    /// Owner and group; none where the platform does not say.
+    pub owners: Option<(u32, u32)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,12 @@ pub enum Kind {
 }
 
 impl Meta {
+    /// What it is besides content and times; nothing where the platform does not say.
+    pub fn shell(&self) -> Option<Shell> {
+        let ((_, inode), (owner, group)) = self.identity.zip(self.owners)?;
+        Some(Shell { inode, mode: self.mode, owner, group, links: self.links })
+    }
+
     /// Of the path itself, not of what a symlink leads to.
     pub fn of(path: &Path) -> io::Result<Self> {
         fs::symlink_metadata(path).map(|meta| Self::from_std(&meta))
@@ -54,7 +62,7 @@ impl Meta {
         } else {
             Kind::Other
         };
-        let (mode, identity, links, owner) = platform::facts(meta);
+        let (mode, identity, links, owners) = platform::facts(meta);
         Self {
             kind,
             size: meta.len(),
@@ -64,7 +72,7 @@ impl Meta {
             mode,
             identity,
             links,
-            owner,
+            owners,
         }
     }
 }
@@ -76,10 +84,10 @@ mod platform {
 
     use crate::moment::Moment;
 
-    pub(super) type Facts = (u32, Option<(u64, u64)>, u64, Option<u32>);
+    pub(super) type Facts = (u32, Option<(u64, u64)>, u64, Option<(u32, u32)>);
 
     pub(super) fn facts(meta: &std::fs::Metadata) -> Facts {
-        (meta.mode() & 0o777, Some((meta.dev(), meta.ino())), meta.nlink(), Some(meta.uid()))
+        (meta.mode() & 0o777, Some((meta.dev(), meta.ino())), meta.nlink(), Some((meta.uid(), meta.gid())))
     }
 
     pub(super) fn changed(meta: &std::fs::Metadata) -> Option<Moment> {
@@ -103,7 +111,7 @@ mod platform {
 
     use crate::moment::Moment;
 
-    pub(super) type Facts = (u32, Option<(u64, u64)>, u64, Option<u32>);
+    pub(super) type Facts = (u32, Option<(u64, u64)>, u64, Option<(u32, u32)>);
 
     pub(super) fn changed(_meta: &std::fs::Metadata) -> Option<Moment> {
         None
@@ -215,7 +223,12 @@ impl FileSystem {
         let zeroed = Meta::of(path)?.atime == Moment::EPOCH;
         fs::read(path)?;
         let reads_leave_traces = zeroed && Meta::of(path)?.atime > Moment::EPOCH;
-        Ok(Self { now: fresh.mtime, tick: Duration::from_nanos(tick), reads_leave_traces, owner: fresh.owner })
+        Ok(Self {
+            now: fresh.mtime,
+            tick: Duration::from_nanos(tick),
+            reads_leave_traces,
+            owner: fresh.owners.map(|(owner, _)| owner),
+        })
     }
 
     /// Newer than everything that was there before, and than now.
@@ -225,7 +238,7 @@ impl FileSystem {
 
     /// Whether a file belongs to the user that we run as; no where the platform does not say.
     pub fn owns(&self, meta: &Meta) -> bool {
-        self.owner.is_some() && self.owner == meta.owner
+        self.owner.is_some() && self.owner == meta.owners.map(|(owner, _)| owner)
     }
 }
 

@@ -21,16 +21,29 @@ pub struct Sight {
     pub mtime: Moment,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed: Option<Moment>,
+    /// What a change of owner, permissions or links moves without a change of content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shell: Option<Shell>,
     /// Where a link led; none for anything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link_to: Option<String>,
+}
+
+/// What a file is besides its content and times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shell {
+    pub inode: u64,
+    pub mode: u32,
+    pub owner: u32,
+    pub group: u32,
+    pub links: u64,
 }
 
 impl Sight {
     /// Of an input that gets this time, or keeps its own.
     pub fn of(input: &Input, time: Option<Moment>) -> Self {
         let link_to = (input.kind == InputKind::Symlink).then(|| input.resolved.clone().unwrap_or_default());
-        Self { id: input.id.clone(), mtime: time.unwrap_or(input.mtime), changed: None, link_to }
+        Self { id: input.id.clone(), mtime: time.unwrap_or(input.mtime), changed: None, shell: None, link_to }
     }
 }
 
@@ -43,6 +56,7 @@ pub struct View<'a> {
     pub inputs: &'a BTreeMap<String, Input>,
     /// When each of them last changed in any way.
     pub changed: &'a BTreeMap<String, Moment>,
+    pub shells: &'a BTreeMap<String, Shell>,
     pub stamped: &'a Stamped,
 }
 
@@ -60,11 +74,19 @@ impl View<'_> {
     pub fn is_constant(&self, path: &str) -> bool {
         let (Some(now), Some(then)) = (self.inputs.get(path), self.stamped.get(path)) else { return false };
         let untouched = match (self.changed.get(path), then.changed) {
-            (Some(now), Some(then)) => *now == then,
+            (Some(changed), Some(before)) => {
+                *changed == before || now.mtime == then.mtime && self.only_shell_changed(path)
+            }
             _ => now.mtime == then.mtime,
         };
         // Inside `.git` every command of git's writes, and the meaning is what counts.
         now.id == then.id && (untouched || now.id.is_meaning())
+    }
+
+    /// Whether a change of owner, permissions or links accounts for a status change: whole checkouts are handed to another user.
+    fn only_shell_changed(&self, path: &str) -> bool {
+        let (now, then) = (self.shells.get(path), self.stamped.get(path).and_then(|then| then.shell));
+        now.zip(then).is_some_and(|(now, then)| now.inode == then.inode && *now != then)
     }
 
     /// Whether it last changed before that time; unknown where the platform does not say.
@@ -75,17 +97,22 @@ impl View<'_> {
     /// Whether a unit was built from what an input is now, or Cargo will see by the recorded time that it was not.
     pub fn was_seen(&self, path: &str, reader: Reader<'_>) -> bool {
         let Some(now) = self.inputs.get(path) else { return true };
-        let (certain, reference) = match reader {
-            Reader::Built(reference) => (self.is_constant(path) || self.is_settled(path, reference), reference),
-            Reader::Kept { reference, saw } => {
-                // One that was newer even then was not what the reader saw.
-                let is_it = saw.get(path).is_some_and(|(id, mtime)| **id == now.id && *mtime <= reference);
-                (is_it, reference)
-            }
-        };
+        let (Reader::Built(reference) | Reader::Kept { reference, .. }) = reader;
         // Times outside are not always ours to set, and Cargo looks through links.
         let is_dated = now.origin != Origin::Outside && now.kind != InputKind::Symlink;
-        certain || is_dated && now.mtime > reference
+        is_dated && now.mtime > reference || self.was_built_from(path, reader)
+    }
+
+    /// Whether a unit was built from what an input is now.
+    pub fn was_built_from(&self, path: &str, reader: Reader<'_>) -> bool {
+        let Some(now) = self.inputs.get(path) else { return true };
+        match reader {
+            Reader::Built(reference) => self.is_constant(path) || self.is_settled(path, reference),
+            // One that was newer even then was not what the reader saw.
+            Reader::Kept { reference, saw } => {
+                saw.get(path).is_some_and(|(id, mtime)| **id == now.id && *mtime <= reference)
+            }
+        }
     }
 
     /// Links that are not what a reader built through; one that is gone may have gone only after that.
@@ -130,6 +157,7 @@ mod tests {
     use super::*;
 
     const PATH: &str = "/w/f";
+    const SHELL: Shell = Shell { inode: 7, mode: 0o644, owner: 0, group: 0, links: 1 };
 
     fn input(text: &str, mtime: i64) -> BTreeMap<String, Input> {
         let input = Input {
@@ -144,14 +172,29 @@ mod tests {
     }
 
     fn stamped(text: &str, mtime: i64, changed: i64) -> Stamped {
-        let sight =
-            Sight { id: ContentId::of_link(text), mtime: Moment(mtime), changed: Some(Moment(changed)), link_to: None };
+        let (id, mtime, changed) = (ContentId::of_link(text), Moment(mtime), Some(Moment(changed)));
+        let sight = Sight { id, mtime, changed, shell: Some(SHELL), link_to: None };
         Stamped::from([(PATH.into(), sight)])
     }
 
     fn seen(now: &BTreeMap<String, Input>, changed: i64, stamped: &Stamped, reader: Reader<'_>) -> bool {
         let changed = BTreeMap::from([(PATH.to_owned(), Moment(changed))]);
-        View { inputs: now, changed: &changed, stamped }.was_seen(PATH, reader)
+        let shells = BTreeMap::from([(PATH.to_owned(), SHELL)]);
+        View { inputs: now, changed: &changed, shells: &shells, stamped }.was_seen(PATH, reader)
+    }
+
+    #[test]
+    fn another_owner_is_no_other_content() {
+        let (now, stamped) = (input("a", 1), stamped("a", 1, 10));
+        let changed = BTreeMap::from([(PATH.to_owned(), Moment(60))]);
+        let seen = |shell: Shell| {
+            let shells = BTreeMap::from([(PATH.to_owned(), shell)]);
+            let view = View { inputs: &now, changed: &changed, shells: &shells, stamped: &stamped };
+            view.was_seen(PATH, Reader::Built(Moment(50)))
+        };
+        assert!(seen(Shell { owner: 1, ..SHELL }));
+        assert!(!seen(SHELL), "nothing accounts for the change");
+        assert!(!seen(Shell { owner: 1, inode: 8, ..SHELL }), "another file under the same name");
     }
 
     #[test]

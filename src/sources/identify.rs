@@ -12,12 +12,14 @@ use crate::git::Repository;
 use crate::manifest::{Input, InputKind};
 use crate::moment::Moment;
 use crate::paths;
+use crate::sight::Shell;
 
 pub(super) struct Identified {
     pub(super) input: Input,
     /// It belongs to the user that we run as.
     pub(super) own: bool,
     pub(super) changed: Option<Moment>,
+    pub(super) shell: Option<Shell>,
 }
 
 /// Nothing for what is gone, or changes while it is read.
@@ -58,7 +60,8 @@ pub(super) fn identify(
         Kind::Other => return None,
     };
     let own = file_system.owns(&meta);
-    Some(Identified { input: Input { path, kind, id, mtime: meta.mtime, origin, resolved }, own, changed: meta.ctime })
+    let input = Input { path, kind, id, mtime: meta.mtime, origin, resolved };
+    Some(Identified { input, own, changed: meta.ctime, shell: meta.shell() })
 }
 
 /// The blob id of a file's bytes; nothing if it changes while it is read.

@@ -20,6 +20,7 @@ use crate::manifest::{Input, Origin};
 use crate::moment::Moment;
 use crate::paths;
 use crate::record;
+use crate::sight::{Shell, Stamped, View};
 
 pub use identify::hash_file;
 
@@ -43,6 +44,7 @@ pub struct Sources {
     pub inputs: BTreeMap<String, Input>,
     /// When each of them last changed in any way, where the platform says.
     pub changed: BTreeMap<String, Moment>,
+    pub shells: BTreeMap<String, Shell>,
     pub repositories: Vec<Repository>,
     /// Outside files that belong to the user that we run as.
     pub own_outside: HashSet<String>,
@@ -50,6 +52,13 @@ pub struct Sources {
     pub outside_folders: BTreeSet<String>,
     /// Files that have no meaning of their own below a folder that has one: they get its time.
     pub companions: BTreeMap<String, Vec<String>>,
+}
+
+impl Sources {
+    /// Beside what was there when the restore ended.
+    pub fn beside<'a>(&'a self, stamped: &'a Stamped) -> View<'a> {
+        View { inputs: &self.inputs, changed: &self.changed, shells: &self.shells, stamped }
+    }
 }
 
 /// A file that is there, before it is known what it is.
@@ -88,11 +97,12 @@ pub fn scan(scope: &Scope, file_system: &FileSystem) -> Result<Sources> {
         .into_par_iter()
         .filter_map(|one| identify::identify(one, file_system, &sources.repositories))
         .collect();
-    for identify::Identified { input, own, changed } in found {
+    for identify::Identified { input, own, changed, shell } in found {
         if own && input.origin == Origin::Outside {
             sources.own_outside.insert(input.path.clone());
         }
         sources.changed.extend(changed.map(|changed| (input.path.clone(), changed)));
+        sources.shells.extend(shell.map(|shell| (input.path.clone(), shell)));
         sources.inputs.insert(input.path.clone(), input);
     }
     Ok(sources)

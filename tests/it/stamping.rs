@@ -158,7 +158,16 @@ fn litter_of_a_job_rebuilds_nothing_in_the_third_run() {
         world.wipe_and_clone();
         world.restore();
         let compiled = world.build().compiled;
-        assert!(run == 1 || compiled.is_empty(), "run {run}: {compiled:?}");
+        // As on a machine that is never wiped: the second run finds the watched folder newer than what was built from it.
+        let of_folder = [
+            "c build-script run",
+            "c 0.1.0 lib c",
+            "c 0.1.0 lib c test",
+            "app 0.1.0 bin app",
+            "app 0.1.0 bin app test",
+        ];
+        let allowed = if run == 2 { set(&of_folder) } else { BTreeSet::new() };
+        assert!(run == 1 || compiled.is_subset(&allowed), "run {run}: {compiled:?}");
         // What tests leave: an ignored folder in a watched folder, a log in a package whose build script names no inputs.
         write(&world.workspace().join("c/assets/__pycache__/x.pyc"), "litter");
         write(&world.workspace().join("b/test.log"), &format!("run {run}"));
@@ -527,6 +536,7 @@ fn a_filtered_file_counts_by_its_bytes() {
 #[test]
 fn a_cold_start_with_full_history_gives_files_the_time_of_their_commit() {
     let mut world = World::scenario();
+    world.env.insert("RUNNER_ENVIRONMENT".into(), "github-hosted".into());
     world.change(&[("work/a/src/sub.rs", SUB_2)]);
     world.wipe_and_clone();
     let log = world.restore();
@@ -538,11 +548,22 @@ fn a_cold_start_with_full_history_gives_files_the_time_of_their_commit() {
 #[test]
 fn a_cold_start_on_a_shallow_clone_says_that_it_leaves_times_alone() {
     let mut world = World::scenario();
+    world.env.insert("RUNNER_ENVIRONMENT".into(), "github-hosted".into());
     world.change(&[("work/a/src/sub.rs", SUB_2)]);
     let url = format!("file://{}", world.origin().display());
     git(&world.dir, &["clone", "--quiet", "--depth=1", &url, world.work().to_str().unwrap()], None);
     let before = restored_time(&world.workspace().join("a/data.txt"));
     let log = world.restore();
     assert!(log.contains("the clone is shallow"), "{log}");
+    assert_eq!(restored_time(&world.workspace().join("a/data.txt")), before);
+}
+
+#[test]
+fn a_cold_start_on_a_machine_that_may_not_be_wiped_leaves_times_alone() {
+    let mut world = World::scenario();
+    world.change(&[("work/a/src/sub.rs", SUB_2)]);
+    world.wipe_and_clone();
+    let before = restored_time(&world.workspace().join("a/data.txt"));
+    world.restore();
     assert_eq!(restored_time(&world.workspace().join("a/data.txt")), before);
 }

@@ -24,7 +24,7 @@ use crate::moment::Moment;
 use crate::outcome::RestoreOutcome;
 use crate::paths::is_under;
 use crate::recorded::{place_of, same_files};
-use crate::sight::{Reader, Sight, View};
+use crate::sight::{Reader, Sight};
 use crate::sources::{self, Sources};
 use crate::state::{JobMark, Restored, State};
 
@@ -130,7 +130,8 @@ fn late(state: &State, manifest: &Manifest, standing: &[Standing<'_>], found: &S
     let built_from = |path: &str| {
         let above = std::iter::successors(Some(path), |path| crate::paths::parent(path)).any(|dir| built.contains(dir));
         // A folder is read with everything below it.
-        above || built.range(path..).next().is_some_and(|named| is_under(named, path))
+        let below = crate::paths::join(path, "");
+        above || built.range(below.as_str()..).next().is_some_and(|named| is_under(named, path))
     };
     // Such a unit may have read every file of its package.
     let reads_all = |one: &&Standing<'_>| {
@@ -161,7 +162,7 @@ fn unseen(
     standing: &[Standing<'_>],
     found: &Sources,
 ) -> BTreeSet<(usize, UnitPlace)> {
-    let view = View { inputs: &found.inputs, changed: &found.changed, stamped: &state.stamped };
+    let view = found.beside(&state.stamped);
     let saw: BTreeMap<&str, (&ContentId, Moment)> = manifest
         .inputs
         .iter()

@@ -157,7 +157,9 @@ fn with_companions(mut times: BTreeMap<String, Moment>, found: &Sources) -> BTre
 /// Notes when each input last changed in any way, now that everything is set: from here on that is the job's doing.
 pub(super) fn note_changes(stamped: &mut Stamped) {
     stamped.par_iter_mut().for_each(|(path, sight)| {
-        sight.changed = Meta::of(&paths::path(path)).ok().and_then(|meta| meta.ctime);
+        let meta = Meta::of(&paths::path(path)).ok();
+        sight.changed = meta.as_ref().and_then(|meta| meta.ctime);
+        sight.shell = meta.as_ref().and_then(Meta::shell);
     });
 }
 

@@ -19,8 +19,7 @@ use crate::manifest::{
 use crate::paths::{self, is_under};
 use crate::record;
 use crate::secrets::Secrets;
-use crate::sight::View;
-use crate::sources::{self, Sources};
+use crate::sources;
 
 /// Everything but the files.
 pub(super) fn manifest(
@@ -46,13 +45,13 @@ pub(super) fn manifest(
     manifest.units = live.iter().map(|&at| unit_record(job, at, ages, &edges[at], &place, &known)).collect();
     let litter = {
         let read: Vec<(&UnitRecord, &BTreeSet<String>)> = manifest.units.iter().zip(&named).collect();
-        record::litter(&view(&sources, job), &manifest.packages, &read)
+        record::litter(&sources.beside(&job.state.stamped), &manifest.packages, &read)
     };
     sources.inputs.retain(|path, _| !litter.contains(path));
     sources::add_folders(&mut sources, &scope, file_system);
     let counted: BTreeSet<String> = sources.inputs.keys().cloned().collect();
     let litter_in = |folder: &str| sources::uncounted(&paths::path(folder), &counted);
-    let (times, littered) = record::undo_job_effects(&view(&sources, job), litter_in);
+    let (times, littered) = record::undo_job_effects(&sources.beside(&job.state.stamped), litter_in);
     for (path, time) in times {
         if let Some(input) = sources.inputs.get_mut(&path) {
             input.mtime = time;
@@ -70,7 +69,7 @@ pub(super) fn manifest(
         }
         unit.inputs = inputs.into_iter().collect();
     }
-    let unseen = unseen::find(job, live, &manifest, &named, &view(&sources, job));
+    let unseen = unseen::find(job, live, &manifest, &named, &sources.beside(&job.state.stamped));
     for (unit, unseen) in manifest.units.iter_mut().zip(unseen) {
         unit.unseen = unseen;
     }
@@ -78,10 +77,6 @@ pub(super) fn manifest(
     manifest.inputs = sources.inputs.into_values().collect();
     manifest.env = env_records(job, live, secrets);
     manifest
-}
-
-pub(super) fn view<'a>(sources: &'a Sources, job: &'a Job<'_>) -> View<'a> {
-    View { inputs: &sources.inputs, changed: &sources.changed, stamped: &job.state.stamped }
 }
 
 fn unit_record(

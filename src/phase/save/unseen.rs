@@ -32,7 +32,8 @@ pub(super) fn find(
     let of_unit = |(at, (unit, named)): (usize, (&UnitRecord, &BTreeSet<String>))| {
         let reader = match unchanged(job, live[at], &known) {
             Some(_) => Reader::Kept { reference: unit.reference, saw: &saw },
-            None => Reader::Built(unit.reference),
+            // Documentation is dated by its end.
+            None => Reader::Built(job.unit(live[at]).started.unwrap_or(unit.reference).min(unit.reference)),
         };
         let mut unseen: BTreeSet<&str> =
             unit.inputs.iter().map(|&input| all[input]).filter(|path| !view.was_seen(path, reader)).collect();
@@ -44,6 +45,12 @@ pub(super) fn find(
                 let before = view.stamped_below(&package.dir).filter(|path| owner(manifest, path) == Some(package));
                 unseen.extend(before.filter(|path| !view.was_seen_gone(path, reader)));
             }
+        }
+        // Cargo never looks at the times of these.
+        let vendored = manifest.packages.iter().filter(|package| package.kind == PackageKind::Vendored);
+        for package in vendored.filter(|package| package.name == unit.package) {
+            unseen.extend(below(view, &package.dir).filter(|path| !view.was_built_from(path, reader)));
+            unseen.extend(view.stamped_below(&package.dir).filter(|path| !view.was_seen_gone(path, reader)));
         }
         unseen.extend(
             links_read(view, named)
@@ -81,8 +88,10 @@ fn below<'a>(view: &'a View<'_>, dir: &'a str) -> impl Iterator<Item = &'a str> 
 
 /// Links, anywhere, that lead or led to something that a unit names.
 fn links_read<'a>(view: &'a View<'_>, named: &BTreeSet<String>) -> Vec<&'a str> {
-    let leads =
-        |to: &str| named.contains(to) || named.range(to.to_owned()..).next().is_some_and(|path| is_under(path, to));
+    let leads = |to: &str| {
+        let below = named.range(paths::join(to, "")..).next();
+        named.contains(to) || below.is_some_and(|path| is_under(path, to))
+    };
     let now = view.inputs.iter().filter_map(|(path, input)| Some((path.as_str(), input.resolved.as_deref()?)));
     let then = view.stamped.iter().filter_map(|(path, sight)| Some((path.as_str(), sight.link_to.as_deref()?)));
     now.chain(then).filter(|(_, to)| leads(to)).map(|(path, _)| path).collect()
