@@ -100,8 +100,22 @@ mod platform {
     }
 
     /// Makes a symlink whose text is this.
-    pub fn symlink(text: &str, path: &Path) -> std::io::Result<()> {
+    pub fn symlink(text: &Path, path: &Path) -> std::io::Result<()> {
         fs_err::os::unix::fs::symlink(text, path)
+    }
+
+    /// Takes a file's lock for as long as it is open. Where there are no locks, nothing is taken.
+    pub fn lock(file: &std::fs::File) {
+        let _ = rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
+    }
+
+    /// Whether somebody holds the lock; nobody knows where there are no locks.
+    pub(super) fn holds(file: &std::fs::File) -> Option<bool> {
+        match rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Some(false),
+            Err(rustix::io::Errno::WOULDBLOCK) => Some(true),
+            Err(_) => None,
+        }
     }
 }
 
@@ -127,8 +141,15 @@ mod platform {
         Ok(())
     }
 
+    /// There are no locks that a killed process gives back here.
+    pub fn lock(_file: &std::fs::File) {}
+
+    pub(super) fn holds(_file: &std::fs::File) -> Option<bool> {
+        None
+    }
+
     /// Makes a symlink whose text is this.
-    pub fn symlink(text: &str, path: &Path) -> std::io::Result<()> {
+    pub fn symlink(text: &Path, path: &Path) -> std::io::Result<()> {
         let target = path.parent().map_or_else(|| text.into(), |parent| parent.join(text));
         if target.is_dir() {
             std::os::windows::fs::symlink_dir(text, path)
@@ -138,7 +159,58 @@ mod platform {
     }
 }
 
-pub use platform::{set_mode, symlink};
+pub use platform::{lock, set_mode, symlink};
+
+/// Whether a process that is alive holds the lock of this file. Where nobody can tell, one that is younger than `abandoned` is
+/// taken to be held.
+pub fn is_locked(path: &Path, abandoned: Duration) -> bool {
+    let Ok(file) = fs::File::open(path) else { return false };
+    platform::holds(file.file()).unwrap_or_else(|| {
+        let now = Moment::from(FileTime::now());
+        Meta::of(path).is_ok_and(|meta| now.since(meta.mtime) < abandoned)
+    })
+}
+
+/// Moves a file or folder to a place on the same file system in one step. On another one it is copied beside the place, and
+/// each file then gets there in one step.
+pub fn move_in(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy_in(from, to),
+        // Somebody took it away meanwhile, and meant it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && Meta::of(from).is_err() => Ok(()),
+        result => result,
+    }
+}
+
+fn copy_in(from: &Path, to: &Path) -> io::Result<()> {
+    let meta = Meta::of(from)?;
+    match meta.kind {
+        Kind::Folder => {
+            fs::create_dir_all(to)?;
+            let mut children = walk(from, &|_| false)?;
+            // What makes the rest count comes last.
+            children.sort_by_key(|child| {
+                child.path.file_name().is_some_and(|name| name == "fingerprint" || name == ".fingerprint")
+            });
+            for child in children {
+                copy_in(&child.path, &to.join(child.path.file_name().unwrap_or_default()))?;
+            }
+        }
+        Kind::Symlink => {
+            let _ = fs::remove_file(to);
+            symlink(&fs::read_link(from)?, to)?;
+        }
+        Kind::File | Kind::Other => {
+            let dir = to.parent().unwrap_or_else(|| Path::new("."));
+            let file = tempfile::Builder::new().prefix(".rekindle-").tempfile_in(dir)?;
+            fs::copy(from, file.path())?;
+            filetime::set_file_times(file.path(), meta.atime.to_file_time(), meta.mtime.to_file_time())?;
+            file.persist(to).map_err(|failure| failure.error)?;
+            return Ok(());
+        }
+    }
+    set_mtime(to, meta.kind, meta.mtime)
+}
 
 /// Sets the modification time of the path itself, a symlink's own included; the access time stays.
 pub fn set_mtime(path: &Path, kind: Kind, mtime: Moment) -> io::Result<()> {
@@ -268,7 +340,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (file, link) = (dir.path().join("file"), dir.path().join("link"));
         fs::write(&file, "x").unwrap();
-        symlink("file", &link).unwrap();
+        symlink(Path::new("file"), &link).unwrap();
         let before = Meta::of(&file).unwrap().mtime;
         set_mtime(&link, Kind::Symlink, Moment(1_000_000_007)).unwrap();
         assert_eq!(Meta::of(&link).unwrap().mtime, Moment(1_000_000_007));

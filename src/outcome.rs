@@ -18,6 +18,9 @@ use crate::rebuild::{Doubt, Touch};
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RestoreOutcome {
     pub start: Start,
+    /// Why nothing was restored, where nothing was.
+    #[serde(default)]
+    pub cold: Cold,
     pub key: String,
     pub rolled: Vec<PartChange>,
     pub files: usize,
@@ -68,6 +71,18 @@ pub enum RollSource {
     Label,
     /// A label of the pull request, as it stood when the run was first started.
     LabelOfEvent,
+}
+
+/// What a cold start comes of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cold {
+    #[default]
+    NothingStored,
+    /// Nobody knows what is stored.
+    Unanswered,
+    /// Something was brought and could not be made to fit.
+    TakenBack,
 }
 
 /// What the job starts from.
@@ -201,6 +216,16 @@ pub struct TryOutcome {
 }
 
 impl RestoreOutcome {
+    /// Nothing of the target was restored after all.
+    pub fn take_back(&mut self, error: &anyhow::Error) {
+        (self.start, self.cold) = (Start::Cold, Cold::TakenBack);
+        (self.files, self.lost_files, self.bytes) = (0, 0, 0);
+        self.stamping = Stamping::default();
+        self.rolled.clear();
+        self.doubts.clear();
+        self.warnings.fault("nothing was restored", error);
+    }
+
     /// Whether the job starts from exactly what it would have had on a machine that was never wiped, with nothing changed.
     pub fn is_hit(&self) -> bool {
         self.is_whole() && self.stamping.differing.is_empty() && self.stamping.touches.is_empty()

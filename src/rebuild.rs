@@ -15,6 +15,8 @@ pub enum Doubt {
     DiffersOnDisk { file: String },
     /// The disk holds it and no manifest speaks for it.
     Unrecorded,
+    /// No clock can have given it the time that it has, so nothing could be newer.
+    FromTheFuture,
     /// Part of it could not be restored.
     Incomplete { file: String },
     /// It read through a symlink that now leads elsewhere.
@@ -66,6 +68,7 @@ impl fmt::Display for Doubt {
         match self {
             Self::DiffersOnDisk { file } => write!(f, "`{file}` on disk is not the one that was saved"),
             Self::Unrecorded => write!(f, "it was built after the last save"),
+            Self::FromTheFuture => write!(f, "it has a time that lies far in the future"),
             Self::Incomplete { file } => write!(f, "`{file}` could not be restored"),
             Self::LinkMoved { link, old } => write!(f, "the symlink `{link}` no longer leads to `{old}`"),
             Self::KindChanged { path } => write!(f, "`{path}` became another kind of file"),

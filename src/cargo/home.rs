@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use rayon::prelude::*;
 
 use super::lockfile::Locked;
 use crate::digest::Digest;
@@ -18,6 +19,20 @@ pub fn path() -> Option<PathBuf> {
     std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
 }
 
+/// The folders, relative to the Cargo home, that are kept. Nothing else is ever stored or restored.
+const KEPT: [&str; 3] = ["registry/index", "registry/cache", "git/db"];
+
+/// Whether a path, relative to the Cargo home, may be stored and restored. Scripts that git would run may not.
+pub fn is_kept(path: &str) -> bool {
+    let below = |dir: &str| path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'));
+    KEPT.iter().any(|dir| below(dir)) && !path.split('/').any(|part| part == "hooks" || part == "..")
+}
+
+/// Whether a file of this name has the same content wherever it is.
+pub fn is_named_by_content(path: &str) -> bool {
+    path.split('/').any(|part| part == "objects") || Path::new(path).extension().is_some_and(|end| end == "crate")
+}
+
 /// The files to keep below `home`, and what of the lock files they do not cover.
 #[derive(Debug, Default)]
 pub struct Holdings {
@@ -26,48 +41,93 @@ pub struct Holdings {
     pub names: BTreeSet<String>,
 }
 
-/// Removes archives that are not what the lock files say, and names them. Cargo believes an archive that is there.
-pub fn remove_forged(archives: &[PathBuf], locked: &[Locked]) -> io::Result<Vec<PathBuf>> {
-    let known: BTreeMap<String, Option<String>> = locked.iter().flat_map(Locked::archives).collect();
-    let mut removed = Vec::new();
-    for path in archives {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if let Some(Some(checksum)) = known.get(&name)
-            && Digest::of(&fs::read(path)?).as_str() != checksum
-        {
-            fs::remove_file(path)?;
-            removed.push(path.clone());
-        }
-    }
-    Ok(removed)
+/// Which archives and repositories count.
+#[derive(Clone, Copy, Debug)]
+pub enum Wanted<'a> {
+    /// Those that the lock files name.
+    Locked(&'a [Locked]),
+    /// All: there is no lock file yet.
+    All,
 }
 
-pub fn holdings(home: &Path, locked: &[Locked]) -> io::Result<Holdings> {
-    let crates: BTreeSet<String> = locked.iter().flat_map(|locked| locked.archives().into_keys()).collect();
+/// Archives that are not what the lock files say. Cargo believes an archive that is there.
+pub fn forged(archives: &[PathBuf], locked: &[Locked]) -> Vec<PathBuf> {
+    let known = checksums(locked);
+    let is_forged = |path: &&PathBuf| {
+        let checksum = known.get(&name_of(path)).and_then(Option::as_ref);
+        checksum.is_some_and(|checksum| !has_checksum(path, checksum))
+    };
+    archives.par_iter().filter(is_forged).cloned().collect()
+}
+
+/// By file name; where two registries have a package of one name, nobody can tell which archive is meant.
+fn checksums(locked: &[Locked]) -> BTreeMap<String, Option<String>> {
+    let mut known: BTreeMap<String, Option<String>> = BTreeMap::new();
+    for (name, checksum) in locked.iter().flat_map(Locked::archives) {
+        known
+            .entry(name)
+            .and_modify(|old| *old = old.take().filter(|old| checksum.as_ref() == Some(old)))
+            .or_insert(checksum);
+    }
+    known
+}
+
+fn has_checksum(path: &Path, checksum: &str) -> bool {
+    fs::read(path).is_ok_and(|bytes| Digest::of(&bytes).as_str() == checksum)
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Whether Cargo has unpacked this archive, and so found it whole.
+fn is_unpacked(home: &Path, archive: &Path) -> bool {
+    let registry = archive.parent().and_then(Path::file_name).unwrap_or_default();
+    let package = archive.file_stem().unwrap_or_default();
+    home.join("registry/src").join(registry).join(package).join(".cargo-ok").exists()
+}
+
+/// What lies in the Cargo home. An archive that was cut is not there; `trusted` ones need not be read again.
+pub fn holdings(home: &Path, wanted: Wanted<'_>, trusted: &BTreeSet<PathBuf>) -> io::Result<Holdings> {
+    let locked = if let Wanted::Locked(locked) = wanted { locked } else { &[] };
+    let all = matches!(wanted, Wanted::All);
+    let crates = checksums(locked);
     let repositories: BTreeSet<String> = locked.iter().flat_map(Locked::git_names).collect();
     let mut holdings = Holdings::default();
 
     let index = home.join("registry/index");
-    let skip_index = |dir: &Path| !dir.ends_with(".git/refs/remotes") && !dir.ends_with("tmp");
+    let skip_index =
+        |dir: &Path| !dir.ends_with(".git/refs/remotes") && !dir.ends_with("tmp") && !dir.ends_with(".git/hooks");
     holdings.files.extend(disk::walk(&index, &skip_index)?);
 
-    for found in disk::walk(&home.join("registry/cache"), &|_| true)? {
-        let name = found.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if found.meta.kind == Kind::Folder {
-            holdings.files.push(found);
-        } else if crates.contains(&name) {
-            holdings.names.insert(name);
+    let cache = disk::walk(&home.join("registry/cache"), &|_| true)?;
+    let is_whole = |found: &Found| {
+        let checksum = crates.get(&name_of(&found.path)).and_then(Option::as_ref);
+        let believed = || trusted.contains(&found.path) || is_unpacked(home, &found.path);
+        found.meta.size > 0 && checksum.is_none_or(|checksum| believed() || has_checksum(&found.path, checksum))
+    };
+    let counts = |found: &Found| {
+        let name = name_of(&found.path);
+        (crates.contains_key(&name) || all && found.path.extension().is_some_and(|end| end == "crate"))
+            && is_whole(found)
+    };
+    let counted: Vec<bool> = cache.par_iter().map(|found| found.meta.kind == Kind::File && counts(found)).collect();
+    for (found, counted) in cache.into_iter().zip(counted) {
+        if counted {
+            holdings.names.insert(name_of(&found.path));
+        }
+        if counted || found.meta.kind == Kind::Folder {
             holdings.files.push(found);
         }
     }
 
     let databases = home.join("git/db");
     let wanted = |dir: &Path| {
-        let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         dir.parent() != Some(&databases)
-            || name.rsplit_once('-').is_some_and(|(name, _)| repositories.contains(&name.to_lowercase()))
+            || all
+            || name_of(dir).rsplit_once('-').is_some_and(|(name, _)| repositories.contains(&name.to_lowercase()))
     };
-    for found in disk::walk(&databases, &wanted)? {
+    for found in disk::walk(&databases, &|dir| wanted(dir) && !dir.ends_with("hooks"))? {
         let top = found
             .path
             .strip_prefix(&databases)
@@ -86,4 +146,28 @@ pub fn holdings(home: &Path, locked: &[Locked]) -> io::Result<Holdings> {
         holdings.files.push(found);
     }
     Ok(holdings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_indexes_archives_and_databases_are_kept() {
+        for path in ["registry/index/i/.cache/a", "registry/cache/i/a-1.crate", "git/db/a-1/objects/pack/p.pack"] {
+            assert!(is_kept(path), "{path}");
+        }
+        for path in [
+            "config.toml",
+            "bin/git",
+            "registry/src/i/a-1/build.rs",
+            "git/checkouts/a/1/build.rs",
+            "registry/index2/x",
+            "registry/index",
+            "git/db/../../bin/x",
+            "git/db/a-1/hooks/post-checkout",
+        ] {
+            assert!(!is_kept(path), "{path}");
+        }
+    }
 }

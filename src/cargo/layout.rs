@@ -7,6 +7,9 @@ use std::collections::BTreeSet;
 
 use crate::manifest::Layout;
 
+/// What Rekindle itself keeps in a target folder, and what it was bringing when it was killed, is called so.
+const OWN: &str = ".rekindle";
+
 /// A unit's place on disk.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnitPlace {
@@ -57,6 +60,9 @@ impl Profiles {
         let mut found = BTreeSet::new();
         for path in paths {
             let parts: Vec<&str> = path.split('/').collect();
+            if parts[0].starts_with(OWN) {
+                continue;
+            }
             if let Some(at) = parts.iter().position(|part| *part == ".fingerprint") {
                 found.insert(parts[..at].join("/"));
             }
@@ -124,7 +130,8 @@ fn in_profile(profile: &str, rest: &str) -> Belongs {
 fn in_root(path: &str) -> Belongs {
     let parts: Vec<&str> = path.split('/').collect();
     match parts.as_slice() {
-        [".rekindle" | "tmp" | "package" | "cargo-timings" | "flycheck0", ..] => Belongs::Disposable,
+        [own, ..] if own.starts_with(OWN) => Belongs::Disposable,
+        ["tmp" | "package" | "cargo-timings" | "flycheck0", ..] => Belongs::Disposable,
         ["doc", ..] | [_, "doc", ..] => Belongs::Doc,
         [_, ".cargo-lock" | ".cargo-build-lock" | ".cargo-artifact-lock"] => Belongs::Disposable,
         // With a build folder of its own, the target folder holds nothing but what is linked there.

@@ -4,6 +4,7 @@
 //! as bytes, and never reasoned about.
 
 pub mod building;
+pub mod clock;
 pub mod config;
 pub mod depinfo;
 pub mod fingerprint;

@@ -139,7 +139,8 @@ fn join(profile: &str, rest: &str) -> String {
 
 /// Looks at everything below `root`, except below `apart` (a build folder inside a target folder is a root of its own).
 pub fn survey(root: &Path, apart: &[PathBuf], profiles_elsewhere: &Profiles) -> io::Result<Survey> {
-    let enter = |dir: &Path| !apart.iter().any(|other| other == dir);
+    let own = root.join(".rekindle");
+    let enter = |dir: &Path| dir != own && !apart.iter().any(|other| other == dir);
     let mut survey = Survey { root: root.to_path_buf(), ..Survey::default() };
     let mut found = Vec::new();
     for Found { path, meta } in disk::walk(root, &enter)? {

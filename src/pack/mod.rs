@@ -8,11 +8,13 @@
 mod frame;
 mod index;
 mod reader;
+mod staging;
 mod tarball;
 mod writer;
 
 pub use index::{FrameInfo, Index};
-pub use reader::{Pack, Unpacked, unpack};
+pub use reader::{Pack, Unpacked};
+pub use staging::{Late, Staged, sweep};
 pub use writer::{Source, Written, write};
 
 /// A pack of these frames under an index that says whatever it is told to: what a hostile store could hand out.

@@ -1,7 +1,7 @@
 //! Reads packs as if they were hostile, and unpacks what a manifest says onto the disk, on all cores.
 //!
-//! Only plain path components, only inside declared roots, never through a symlink, never more bytes than the manifest says,
-//! and no byte of a frame whose sha256 is not the recorded one. What fails is named, removed again, and nothing else suffers.
+//! Only plain path components, only inside folders that are new and our own, never more bytes than the manifest says, and no
+//! byte of a frame whose sha256 is not the recorded one. What fails is named, removed again, and nothing else suffers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -19,6 +19,7 @@ use crate::digest::Digest;
 use crate::disk::{self, Kind, Meta};
 use crate::manifest::{Content, FileEntry, Manifest};
 use crate::moment::Moment;
+use crate::paths;
 use crate::store::Store;
 
 /// A stored pack whose index has been read and checked.
@@ -70,6 +71,29 @@ pub struct Unpacked {
     pub bytes: u64,
     /// Files that could not be restored, by index, with the reason.
     pub failed: BTreeMap<usize, String>,
+    /// The disk has no room for all of it.
+    pub full: Option<String>,
+}
+
+/// What failed, while it is being found out.
+#[derive(Debug, Default)]
+struct Failures {
+    files: BTreeMap<usize, String>,
+    full: Option<String>,
+}
+
+impl Failures {
+    fn add(&mut self, file: usize, error: &anyhow::Error) {
+        let kinds = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+        let is_full = |kind| {
+            matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+        };
+        let text = format!("{error:#}");
+        if kinds.into_iter().any(is_full) {
+            self.full.get_or_insert_with(|| text.clone());
+        }
+        self.files.entry(file).or_insert(text);
+    }
 }
 
 /// Part of a file in one frame.
@@ -82,104 +106,103 @@ struct Chunk {
     to: u64,
 }
 
-/// Unpacks every file of the manifest. `packs[0]` is the pack that carried it, `packs[n]` its parents; missing ones are `None`.
-/// Files in `skip` are passed over. Times are set back by `shift`, access times to zero.
-pub fn unpack(
+/// Unpacks the files of the manifest below `dirs`, one for each root. `packs[0]` is the pack that carried it, `packs[n]` its
+/// parents; missing ones are `None`. Files that `skip` names are passed over. Times are set back by `shift`, access times to
+/// zero.
+pub(super) fn unpack(
     manifest: &Manifest,
     packs: &[Option<Pack<'_>>],
-    roots: &[PathBuf],
+    dirs: &[PathBuf],
     shift: Duration,
-    skip: &BTreeSet<usize>,
+    skip: &dyn Fn(usize) -> bool,
 ) -> Unpacked {
-    let mut failed: BTreeMap<usize, String> = BTreeMap::new();
-    let mut paths: Vec<PathBuf> = Vec::with_capacity(manifest.files.len());
+    let mut failures = Failures::default();
+    let mut places: Vec<Option<PathBuf>> = vec![None; manifest.files.len()];
     let mut folders = Folders::default();
-    for (at, entry) in manifest.files.iter().enumerate() {
-        if skip.contains(&at) {
-            paths.push(PathBuf::new());
-            continue;
-        }
-        let placed = place(&roots[entry.root], entry, &mut folders);
-        paths.push(placed.unwrap_or_else(|error| {
-            failed.insert(at, format!("{error:#}"));
-            PathBuf::new()
-        }));
-    }
-
     let mut by_frame: BTreeMap<(usize, usize), Vec<Chunk>> = BTreeMap::new();
-    for (at, entry) in manifest.files.iter().enumerate() {
-        if skip.contains(&at) || failed.contains_key(&at) {
-            continue;
-        }
-        if let Err(reason) = chunks(at, entry, packs, &mut by_frame).and_then(|()| prepare(entry, &paths[at])) {
-            failed.insert(at, format!("{reason:#}"));
+    for (at, entry) in manifest.files.iter().enumerate().filter(|(at, _)| !skip(*at)) {
+        let prepared = place(&dirs[entry.root], entry, &mut folders).and_then(|path| {
+            prepare(entry, &path)?;
+            if let Err(error) = chunks(at, entry, packs, &mut by_frame) {
+                let _ = remove_file(&path);
+                return Err(error);
+            }
+            Ok(path)
+        });
+        match prepared {
+            Ok(path) => places[at] = Some(path),
+            Err(error) => failures.add(at, &error),
         }
     }
     let by_frame: Vec<((usize, usize), Vec<Chunk>)> = by_frame.into_iter().collect();
-    let lost = Mutex::new(BTreeMap::new());
+    let lost = Mutex::new(failures);
     by_frame.par_iter().for_each(|((pack, frame), chunks)| {
         let result = packs[*pack]
             .as_ref()
             .context("its pack is missing")
-            .and_then(|pack| unpack_frame(pack, *frame, chunks, &paths));
+            .and_then(|pack| unpack_frame(pack, *frame, chunks, &places));
         if let (Err(error), Ok(mut lost)) = (result, lost.lock()) {
-            lost.extend(chunks.iter().map(|chunk| (chunk.file, format!("{error:#}"))));
+            for chunk in chunks {
+                lost.add(chunk.file, &error);
+            }
         }
     });
-    failed.extend(lost.into_inner().unwrap_or_default());
-    finish(manifest, &paths, shift, skip, failed)
+    let failures = lost.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    finish(manifest, &places, shift, failures)
 }
 
 /// Modes and times of files, then links, then folder times; failed files are removed.
-fn finish(
-    manifest: &Manifest,
-    paths: &[PathBuf],
-    shift: Duration,
-    skip: &BTreeSet<usize>,
-    mut failed: BTreeMap<usize, String>,
-) -> Unpacked {
-    let entries: Vec<(usize, &FileEntry)> =
-        manifest.files.iter().enumerate().filter(|(at, _)| !skip.contains(at)).collect();
-    let errors: Vec<(usize, String)> = entries
-        .par_iter()
-        .filter(|(at, entry)| matches!(entry.content, Content::File { .. }) && !failed.contains_key(at))
-        .filter_map(|(at, entry)| settle(&paths[*at], entry, shift).err().map(|error| (*at, error.to_string())))
+fn finish(manifest: &Manifest, places: &[Option<PathBuf>], shift: Duration, mut failures: Failures) -> Unpacked {
+    let entries: Vec<(usize, &FileEntry, &PathBuf)> = manifest
+        .files
+        .iter()
+        .zip(places)
+        .enumerate()
+        .filter_map(|(at, (entry, path))| Some((at, entry, path.as_ref()?)))
         .collect();
-    failed.extend(errors);
-    for (at, entry) in &entries {
+    let errors: Vec<(usize, io::Error)> = entries
+        .par_iter()
+        .filter(|(at, entry, _)| matches!(entry.content, Content::File { .. }) && !failures.files.contains_key(at))
+        .filter_map(|(at, entry, path)| settle(path, entry, shift).err().map(|error| (*at, error)))
+        .collect();
+    for (at, error) in errors {
+        failures.add(at, &error.into());
+    }
+    for (at, entry, path) in &entries {
+        let is_lost = failures.files.contains_key(at);
         let result = match &entry.content {
-            Content::HardLink { to } if !failed.contains_key(to) && !failed.contains_key(at) => {
-                remove_file(&paths[*at]).and_then(|()| fs::hard_link(&paths[*to], &paths[*at]))
-            }
-            Content::HardLink { .. } => Err(io::Error::other("the file it is another name of is missing")),
-            Content::Symlink { to } if !failed.contains_key(at) => remove_file(&paths[*at])
-                .and_then(|()| disk::symlink(to, &paths[*at]))
-                .and_then(|()| disk::set_mtime(&paths[*at], Kind::Symlink, entry.mtime.minus(shift))),
+            Content::HardLink { to } => match places[*to].as_ref().filter(|_| !failures.files.contains_key(to)) {
+                Some(first) if !is_lost => remove_file(path).and_then(|()| fs::hard_link(first, path)),
+                _ => Err(io::Error::other("the file it is another name of is missing")),
+            },
+            Content::Symlink { to } if !is_lost => remove_file(path)
+                .and_then(|()| disk::symlink(&paths::path(to), path))
+                .and_then(|()| disk::set_mtime(path, Kind::Symlink, entry.mtime.minus(shift))),
             Content::Symlink { .. } | Content::File { .. } | Content::Folder { .. } => Ok(()),
         };
         if let Err(error) = result {
-            failed.entry(*at).or_insert_with(|| error.to_string());
+            failures.add(*at, &error.into());
         }
     }
-    for at in failed.keys().filter(|at| matches!(manifest.files[**at].content, Content::File { .. })) {
-        // Only what was written for this restore; a path that was refused has no place.
-        if !paths[*at].as_os_str().is_empty() {
-            let _ = remove_file(&paths[*at]);
-        }
+    let is_lost = |at: &usize| failures.files.contains_key(at);
+    for (_, _, path) in
+        entries.iter().filter(|(at, entry, _)| is_lost(at) && matches!(entry.content, Content::File { .. }))
+    {
+        let _ = remove_file(path);
     }
     let mut folders: Vec<(&PathBuf, Moment)> = entries
         .iter()
-        .filter(|(at, entry)| matches!(entry.content, Content::Folder { .. }) && !failed.contains_key(at))
-        .map(|(at, entry)| (&paths[*at], entry.mtime.minus(shift)))
+        .filter(|(at, entry, _)| matches!(entry.content, Content::Folder { .. }) && !is_lost(at))
+        .map(|(_, entry, path)| (*path, entry.mtime.minus(shift)))
         .collect();
     folders.sort_by(|(a, _), (b, _)| b.cmp(a));
     for (path, mtime) in folders {
         // A folder's time in a target decides nothing for Cargo.
         let _ = disk::set_mtime(path, Kind::Folder, mtime);
     }
-    let restored = entries.iter().filter(|(at, _)| !failed.contains_key(at));
-    let (files, bytes) = restored.fold((0, 0), |(files, bytes), (_, entry)| (files + 1, bytes + entry.size()));
-    Unpacked { files, bytes, failed }
+    let restored = entries.iter().filter(|(at, _, _)| !is_lost(at));
+    let (files, bytes) = restored.fold((0, 0), |(files, bytes), (_, entry, _)| (files + 1, bytes + entry.size()));
+    Unpacked { files, bytes, failed: failures.files, full: failures.full }
 }
 
 fn settle(path: &Path, entry: &FileEntry, shift: Duration) -> io::Result<()> {
@@ -218,7 +241,7 @@ fn chunks(
     Ok(())
 }
 
-/// Makes the file, new and empty; what was there under its name is gone, and no link is followed.
+/// Makes the file, new and empty; what another entry made under its name is gone.
 fn prepare(entry: &FileEntry, path: &Path) -> Result<()> {
     if let Content::File { .. } = entry.content {
         remove_file(path)?;
@@ -227,7 +250,7 @@ fn prepare(entry: &FileEntry, path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn unpack_frame(pack: &Pack<'_>, frame: usize, chunks: &[Chunk], paths: &[PathBuf]) -> Result<()> {
+fn unpack_frame(pack: &Pack<'_>, frame: usize, chunks: &[Chunk], places: &[Option<PathBuf>]) -> Result<()> {
     let info = &pack.index.frames[frame];
     let bytes = pack.frame(info)?;
     let mut decoder = frame::decoder(&bytes)?.take(info.raw);
@@ -238,7 +261,8 @@ fn unpack_frame(pack: &Pack<'_>, frame: usize, chunks: &[Chunk], paths: &[PathBu
         let skip = chunk.from.checked_sub(position).context("two files claim the same bytes")?;
         let skipped = io::copy(&mut (&mut decoder).take(skip), &mut io::sink())?;
         ensure!(skipped == skip, "the frame ends early");
-        let mut file = fs::OpenOptions::new().write(true).open(&paths[chunk.file])?;
+        let path = places[chunk.file].as_ref().context("it has no place")?;
+        let mut file = fs::OpenOptions::new().write(true).open(path)?;
         file.seek(SeekFrom::Start(chunk.to))?;
         let copied = io::copy(&mut (&mut decoder).take(chunk.len), &mut file)?;
         file.flush()?;
@@ -275,11 +299,13 @@ impl Folders {
 
 /// Where an entry goes, with the folders above it made.
 fn place(root: &Path, entry: &FileEntry, folders: &mut Folders) -> Result<PathBuf> {
-    let relative = Path::new(&entry.path);
+    let relative = paths::path(&entry.path);
+    // On Unix a backslash is a character like any other, but nobody needs one that looks like a way out.
+    let odd = |part: &str| part.contains('\\') && (cfg!(windows) || part.split('\\').any(|word| word == ".."));
     let plain = !entry.path.is_empty()
-        && !entry.path.contains(['\\', '\0'])
+        && !entry.path.contains('\0')
         && relative.components().all(|part| matches!(part, Component::Normal(_)))
-        && !entry.path.split('/').any(|part| part.is_empty() || part == "." || part == "..");
+        && !entry.path.split('/').any(|part| part.is_empty() || part == "." || part == ".." || odd(part));
     ensure!(plain, "the path `{}` leads out of its folder", entry.path.escape_debug());
     let path = root.join(relative);
     folders

@@ -73,7 +73,7 @@ fn point(path: &Path, root: &Path) -> Result<()> {
     let new = path.with_extension(format!("new-{}", std::process::id()));
     // Left behind by a process that was killed here and had our number.
     let _ = fs::remove_file(&new);
-    disk::symlink(text, &new)?;
+    disk::symlink(Path::new(text), &new)?;
     Ok(fs::rename(&new, path)?)
 }
 

@@ -7,7 +7,7 @@ use crate::delta::DeltaKind;
 use crate::inspection::{Inspection, Rebuild};
 use crate::key::{Fit, KeyParts, PartChange};
 use crate::outcome::{
-    Interpreter, IsolationOutcome, MtimeOutcome, RestoreOutcome, Roll, RollSource, SaveOutcome, Saved, Start,
+    Cold, Interpreter, IsolationOutcome, MtimeOutcome, RestoreOutcome, Roll, RollSource, SaveOutcome, Saved, Start,
 };
 use crate::words::{count, duration, size};
 
@@ -18,6 +18,7 @@ const SHOWN: usize = 10;
 pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
     let RestoreOutcome {
         start,
+        cold,
         key,
         rolled,
         files,
@@ -42,7 +43,11 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
         )];
     }
     let mut lines = vec![match start {
-        Start::Cold => format!("cold start: nothing is stored under `{key}`"),
+        Start::Cold => match cold {
+            Cold::NothingStored => format!("cold start: nothing is stored under `{key}`"),
+            Cold::Unanswered => format!("cold start: the store could not be asked for `{key}`"),
+            Cold::TakenBack => "cold start: what had been brought was taken back".to_owned(),
+        },
         Start::Restored { key, fit, units } => {
             let kind = if *fit == Fit::Soft { "" } else { ", the nearest state there is" };
             let size = size(*bytes);

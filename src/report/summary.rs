@@ -9,7 +9,7 @@ use super::outputs::state;
 use crate::cause::Cause;
 use crate::inspection::{InspectedUnit, Rebuild};
 use crate::key::Fit;
-use crate::outcome::{RestoreOutcome, SaveOutcome, Saved, Start};
+use crate::outcome::{Cold, RestoreOutcome, SaveOutcome, Saved, Start};
 use crate::words::{count, duration, size};
 
 /// `job` is what the reader knows it by.
@@ -197,7 +197,11 @@ fn headline(job: &str, restore: &RestoreOutcome, save: &SaveOutcome) -> String {
 
 fn start(restore: &RestoreOutcome) -> String {
     match &restore.start {
-        Start::Cold => "nothing that fits is stored".to_owned(),
+        Start::Cold => match restore.cold {
+            Cold::NothingStored => "nothing that fits is stored".to_owned(),
+            Cold::Unanswered => "the store could not be asked".to_owned(),
+            Cold::TakenBack => "nothing: what had been brought was taken back".to_owned(),
+        },
         Start::Restored { fit, units, .. } => {
             let kind = if *fit == Fit::Soft { "" } else { ", the nearest state there is" };
             format!("{}, {}{kind}", count(*units, "unit"), size(restore.bytes))

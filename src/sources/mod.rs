@@ -46,6 +46,8 @@ pub struct Sources {
     pub changed: BTreeMap<String, Moment>,
     pub shells: BTreeMap<String, Shell>,
     pub repositories: Vec<Repository>,
+    /// Repositories that git can find and not list, and why: every file there was read.
+    pub unlisted: BTreeMap<PathBuf, String>,
     /// Outside files that belong to the user that we run as.
     pub own_outside: HashSet<String>,
     /// Named folders outside every root, whose content was listed like that of a root.
@@ -82,7 +84,10 @@ pub fn scan(scope: &Scope, file_system: &FileSystem) -> Result<Sources> {
                 if !seen_tops.insert((repository.top.clone(), root.clone())) {
                     continue;
                 }
-                list_repository(&repository, &root, scope, None, &mut candidates, &mut open)?;
+                if let Err(error) = list_repository(&repository, &root, scope, None, &mut candidates, &mut open) {
+                    walk_plain(&root, scope, Origin::Tracked, &mut candidates)?;
+                    sources.unlisted.insert(repository.top.clone(), format!("{error:#}"));
+                }
                 if !sources.repositories.iter().any(|known| known.top == repository.top) {
                     sources.repositories.push(repository);
                 }

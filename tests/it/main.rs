@@ -18,11 +18,13 @@ mod act_python;
 mod actions;
 mod actions_faults;
 mod advice;
+mod arrival;
 #[cfg(target_os = "linux")]
 mod azurite;
 #[cfg(target_os = "linux")]
 mod cache_service;
 mod cache_service_faults;
+mod choice;
 mod commands;
 mod doctor;
 #[cfg(unix)]
@@ -31,6 +33,7 @@ mod explain;
 #[cfg(target_os = "linux")]
 mod frontends;
 mod home;
+mod home_arrival;
 #[cfg(target_os = "linux")]
 mod hook;
 #[cfg(target_os = "linux")]
@@ -38,6 +41,7 @@ mod install;
 #[cfg(target_os = "linux")]
 mod isolation;
 mod keys;
+mod kills;
 #[cfg(target_os = "linux")]
 mod late;
 mod layouts;

@@ -11,7 +11,7 @@ use rekindle::digest::Digest;
 use rekindle::key::{FORMAT, HardParts, KeyParts, NameParts, SoftParts};
 use rekindle::manifest::{Content, FileEntry, Location, Manifest, Root};
 use rekindle::moment::Moment;
-use rekindle::pack::{self, Pack, Source};
+use rekindle::pack::{self, Pack, Source, Staged};
 use rekindle::store::{DirStore, PackFile, Store};
 
 use crate::support::{World, full, restored_time, write};
@@ -322,8 +322,10 @@ fn unpack(dir: &Path, change: impl FnOnce(&mut Manifest)) -> pack::Unpacked {
     let (store, key) = hostile(dir, change);
     let pack = Pack::open(&store, &key).unwrap();
     let manifest = pack.index.manifest.clone();
-    let root = dir.join("root");
-    pack::unpack(&manifest, &[Some(pack)], &[root], Duration::ZERO, &BTreeSet::new())
+    let staged = Staged::beside(&[dir.join("root")]).unwrap();
+    let mut unpacked = staged.unpack(&manifest, &[Some(pack)], Duration::ZERO, &|_| false);
+    unpacked.failed.extend(staged.move_in(&manifest, &[], |_| {}));
+    unpacked
 }
 
 #[test]
@@ -415,4 +417,20 @@ fn a_kill_at_any_moment_leaves_a_machine_that_builds_the_truth() {
         assert!(world.build().success);
         assert_eq!(world.output(), expected, "round {round}");
     }
+}
+
+#[test]
+fn names_of_any_bytes_come_back_where_the_system_has_them() {
+    use std::os::unix::ffi::OsStrExt;
+    for bytes in [b"back\\slash".as_slice(), b"n\xFFt text", b"dir\xFE/in\\side"] {
+        let dir = tempfile::tempdir().unwrap();
+        let name = Path::new(std::ffi::OsStr::from_bytes(bytes));
+        let unpacked = unpack(dir.path(), |manifest| manifest.files[0].path = rekindle::paths::text(name));
+        assert!(unpacked.failed.is_empty(), "{name:?}: {:?}", unpacked.failed);
+        assert_eq!(fs::read(dir.path().join("root").join(name)).unwrap(), b"evil");
+    }
+    // A name whose bytes spell a way out.
+    let dots: String = "..".bytes().filter_map(|byte| char::from_u32(0x10_FF00 + u32::from(byte))).collect();
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(unpack(dir.path(), |manifest| manifest.files[0].path = format!("{dots}/evil")).failed.len(), 1);
 }

@@ -1,26 +1,33 @@
-//! A wiped disk: finds the best stored state, unpacks it, and drops whole units whose files did not all arrive.
+//! A wiped disk: finds the best stored state and unpacks it beside its place, where the rest of a restore makes it fit.
+//!
+//! Whole units whose files did not all arrive are dropped. What stands beside its place is not there for Cargo before
+//! `move_in`, which comes after the sources have their times and every doubted unit is invalidated: whoever is killed before
+//! leaves a cold target, whoever is killed later a sound one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::ensure;
 use fs_err as fs;
 
-use super::Arrival;
+use super::choice::{self, Found};
+use super::{Arrival, unit_name};
+use crate::cargo::clock;
+use crate::cargo::units::fingerprint_dir;
 use crate::disk::FileSystem;
 use crate::facts::Facts;
-use crate::key::{Fit, Key, KeyFields, PartChange};
+use crate::key::{Fit, PartChange};
 use crate::manifest::{Content, Manifest, Parent, Root};
-use crate::outcome::{RestoreOutcome, Start};
-use crate::pack::{self, Pack};
+use crate::outcome::{Cold, RestoreOutcome, Start};
+use crate::pack::{Late, Pack, Staged};
+use crate::paths;
 use crate::problem::{Warning, Warnings};
 use crate::rebuild::Doubt;
+use crate::recorded::place_of;
 use crate::state::Restored;
 use crate::store::Store;
 
-/// How many damaged entries are passed over before a start counts as cold.
-const TRIES: usize = 3;
 /// A clock difference that is waited out instead of shifted away.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -33,17 +40,44 @@ pub(super) fn arrive(
 ) -> Arrival {
     let fields = facts.parts.fields();
     let mut passed_over = BTreeSet::new();
-    let Some((pack, fit)) = best(store, &fields, Some(roots), &mut passed_over, &mut outcome.warnings) else {
-        explain_miss(facts, store, &passed_over, outcome);
-        return Arrival { passed_over, ..Arrival::default() };
+    let judge = |candidates: &[(Pack<'_>, Fit)]| choice::nearest(facts, candidates);
+    let (pack, fit) = match choice::best(store, &fields, Some(roots), &judge, &mut passed_over, &mut outcome.warnings) {
+        Found::State(pack, fit) => (*pack, fit),
+        Found::Nothing => {
+            explain_miss(facts, store, &passed_over, outcome);
+            return Arrival { passed_over, ..Arrival::default() };
+        }
+        Found::Unanswered => {
+            outcome.cold = Cold::Unanswered;
+            return Arrival { passed_over, ..Arrival::default() };
+        }
     };
-    if fit != Fit::Soft {
-        outcome.rolled = facts.parts.diff(&pack.index.manifest.parts);
-    }
+    let places: Vec<PathBuf> = roots.iter().map(|root| PathBuf::from(&root.path)).collect();
+    let staged = match Staged::beside(&places) {
+        Ok(staged) => staged,
+        Err(error) => {
+            outcome.take_back(&error);
+            return Arrival { passed_over, ..Arrival::default() };
+        }
+    };
     let manifest = pack.index.manifest.clone();
-    let newest = manifest.newest().unwrap_or_default();
+    let newest = clock::newest(&manifest, file_system.now);
     let ahead = newest.since(file_system.now);
     let shift = if ahead > PATIENCE { ahead } else { Duration::ZERO };
+
+    let own = parent_of(&pack);
+    let key = pack.key.clone();
+    let (packs, damaged_parents) = with_parents(store, pack, &manifest, &mut outcome.warnings);
+    let unpacked = staged.unpack(&manifest, &packs, shift, &|_| false);
+    if let Some(reason) = unpacked.full {
+        // What would fit is not worth the room that the job needs.
+        drop(staged);
+        outcome.take_back(&anyhow::Error::msg(reason));
+        return Arrival { passed_over, ..Arrival::default() };
+    }
+    if fit != Fit::Soft {
+        outcome.rolled = facts.parts.diff(&manifest.parts);
+    }
     if !shift.is_zero() {
         let text = format!(
             "the stored state lies {:.0} s in the future (clock skew); its times are shifted back",
@@ -51,82 +85,108 @@ pub(super) fn arrive(
         );
         outcome.warnings.push(Warning::new(text));
     }
-
-    let own = parent_of(&pack);
-    let key = pack.key.clone();
-    let (packs, damaged_parents) = with_parents(store, pack, &manifest, &mut outcome.warnings);
-    let paths: Vec<PathBuf> = roots.iter().map(|root| PathBuf::from(&root.path)).collect();
-    let unpacked = pack::unpack(&manifest, &packs, &paths, shift, &BTreeSet::new());
     outcome.files = unpacked.files;
     outcome.lost_files = unpacked.failed.len();
     outcome.bytes = unpacked.bytes;
 
-    let (doubts, lost_files) = drop_incomplete(&manifest, &paths, &unpacked.failed);
+    let (mut doubts, lost_files) = drop_incomplete(&manifest, &staged.dirs(), &unpacked.failed);
     // That a pack is missing has been said.
     let unsaid = unpacked.failed.iter().find(|(_, reason)| !damaged_parents && !outcome.warnings.names(reason));
     if let Some((file, reason)) = unsaid {
-        let (count, path) = (unpacked.failed.len(), &manifest.files[*file].path);
-        outcome.warnings.push(Warning::new(format!("{count} files were not restored, `{path}` first: {reason}")));
+        outcome.warnings.push(not_restored(&manifest, unpacked.failed.len(), *file, reason));
     }
     let lost_units: BTreeSet<usize> = doubts.iter().map(|(unit, _)| *unit).collect();
     let units = manifest.units.len() - lost_units.len();
     let damaged = damaged_parents || !unpacked.failed.is_empty();
+    // A time that no clock can have given is no reason to take a unit for newer than every change.
+    let odd = manifest.units.iter().enumerate();
+    let odd = odd.filter(|(at, unit)| {
+        !lost_units.contains(at) && clock::is_implausible(unit.reference.minus(shift), file_system.now)
+    });
+    doubts.extend(odd.map(|(at, _)| (at, Doubt::FromTheFuture)));
     Arrival {
         start: Start::Restored { key, fit, units },
-        newest: crate::moment::Moment(newest.0).minus(shift),
+        newest: newest.minus(shift),
         restored: Some(Restored { manifest, pack: own, lost_files, lost_units, damaged, changed: Vec::new() }),
         shift,
         doubts,
         passed_over,
+        staged: Some(staged),
         ..Arrival::default()
     }
 }
 
-/// The newest entry with equal soft parts, else the newest with equal hard parts; damaged ones are passed over and noted.
-pub(super) fn best<'a>(
-    store: &'a dyn Store,
-    fields: &KeyFields,
-    roots: Option<&[Root]>,
-    passed_over: &mut BTreeSet<String>,
-    warnings: &mut Warnings,
-) -> Option<(Pack<'a>, Fit)> {
-    for fit in [Fit::Soft, Fit::Hard] {
-        let keys = match admitted(store, fields, fit) {
-            Ok(keys) => keys,
-            Err(error) => {
-                warnings.fault(&format!("looking in the {}", store.describe()), &error);
-                return None;
-            }
+fn not_restored(manifest: &Manifest, count: usize, first: usize, reason: &str) -> Warning {
+    let path = paths::shown(&manifest.files[first].path);
+    Warning::new(format!("{count} files were not restored, `{path}` first: {reason}"))
+}
+
+impl Arrival {
+    /// Where the units lie that Cargo is going to find: beside their place until they are moved in.
+    pub(super) fn standing(&self, roots: &[Root]) -> Vec<Root> {
+        let Some(staged) = &self.staged else { return roots.to_vec() };
+        let beside = |(root, dir): (&Root, PathBuf)| Root {
+            label: root.label.clone(),
+            path: dir.to_string_lossy().into_owned(),
         };
-        for key in keys.iter().take(TRIES) {
-            if passed_over.contains(key) {
-                continue;
+        roots.iter().zip(staged.dirs()).map(beside).collect()
+    }
+
+    /// Lets Cargo see what was unpacked: fingerprints last, each after those that it names. What cannot get to its place takes
+    /// the fingerprints of its units along.
+    pub(super) fn move_in(&mut self, outcome: &mut RestoreOutcome) {
+        let (Some(staged), Some(restored)) = (self.staged.take(), self.restored.as_mut()) else { return };
+        let manifest = &restored.manifest;
+        let (late, dirs) = (fingerprints(manifest), staged.dirs());
+        let units_of = |missing: &BTreeMap<usize, String>| -> BTreeSet<usize> {
+            missing.keys().filter_map(|&at| manifest.files[at].unit).collect()
+        };
+        let missing = staged.move_in(manifest, &late, |missing| {
+            for unit in units_of(missing).into_iter().map(|at| &manifest.units[at]) {
+                // One that is not there cannot mislead anybody.
+                let _ = fs::remove_dir_all(dirs[unit.root].join(fingerprint_dir(&place_of(unit))));
             }
-            match open(store, key, roots) {
-                Ok(pack) => return Some((pack, fit)),
-                Err(error) => {
-                    warnings.fault("a stored state is passed over", &error);
-                    passed_over.insert(key.clone());
-                }
-            }
+        });
+        // Those that had been lost before have been told of.
+        let missing: BTreeMap<usize, String> =
+            missing.into_iter().filter(|(at, _)| !restored.lost_files.contains(at)).collect();
+        let Some((&first, reason)) = missing.first_key_value() else { return };
+        outcome.warnings.push(not_restored(manifest, missing.len(), first, reason));
+        outcome.lost_files += missing.len();
+        for unit in units_of(&missing) {
+            let (record, file) = (&manifest.units[unit], manifest.files[first].path.clone());
+            self.forced.insert(unit_name(record.root, &place_of(record)), Doubt::Incomplete { file }.to_string());
+            restored.lost_units.insert(unit);
+        }
+        restored.damaged = true;
+        restored.lost_files.extend(missing.into_keys());
+        if let Start::Restored { units, .. } = &mut self.start {
+            *units = restored.manifest.units.len() - restored.lost_units.len();
         }
     }
-    None
 }
 
-fn admitted(store: &dyn Store, fields: &KeyFields, fit: Fit) -> Result<Vec<String>> {
-    let entries = store.find(&fields.prefix(fit))?;
-    let fits = |key: &String| Key::parse(key).is_some_and(|key| fields.admits(&key, fit));
-    Ok(entries.into_iter().map(|entry| entry.key).filter(fits).collect())
-}
-
-fn open<'a>(store: &'a dyn Store, key: &str, roots: Option<&[Root]>) -> Result<Pack<'a>> {
-    let pack = Pack::open(store, key)?;
-    ensure!(pack.index.manifest.key == key, "`{key}` says that it is `{}`", pack.index.manifest.key);
-    if let Some(roots) = roots {
-        ensure!(pack.index.manifest.roots == roots, "`{key}` is for other folders");
+/// The fingerprint folders of each root, numbered so that a unit comes after those that it was built from.
+fn fingerprints(manifest: &Manifest) -> Vec<Late> {
+    let mut depths = vec![1; manifest.units.len()];
+    // As often as the longest chain is long, and hostile edges may run in circles.
+    for _ in 0..manifest.units.len() {
+        let mut settled = true;
+        for (at, unit) in manifest.units.iter().enumerate() {
+            let depth = unit.deps.iter().map(|&dep| depths[dep] + 1).max().unwrap_or(1);
+            if depth > depths[at] && depth <= manifest.units.len() {
+                (depths[at], settled) = (depth, false);
+            }
+        }
+        if settled {
+            break;
+        }
     }
-    Ok(pack)
+    let mut late = vec![Late::new(); manifest.roots.len()];
+    for (unit, depth) in manifest.units.iter().zip(depths) {
+        late[unit.root].insert(paths::path(&fingerprint_dir(&place_of(unit))), depth);
+    }
+    late
 }
 
 /// What a pack is called in manifests that build on it.
@@ -168,7 +228,7 @@ pub(super) fn with_parents<'a>(
 /// Removes every file of units that did not arrive whole: half a unit can be a build error.
 fn drop_incomplete(
     manifest: &Manifest,
-    roots: &[PathBuf],
+    dirs: &[PathBuf],
     failed: &BTreeMap<usize, String>,
 ) -> (Vec<(usize, Doubt)>, BTreeSet<usize>) {
     let mut doubts: BTreeMap<usize, Doubt> = BTreeMap::new();
@@ -181,7 +241,7 @@ fn drop_incomplete(
     let mut lost: BTreeSet<usize> = failed.keys().copied().collect();
     for (at, file) in manifest.files.iter().enumerate() {
         if file.unit.is_some_and(|unit| doubts.contains_key(&unit)) && lost.insert(at) {
-            let path = roots[file.root].join(&file.path);
+            let path = dirs[file.root].join(paths::path(&file.path));
             // A folder stays if something is left in it.
             let _ =
                 if let Content::Folder { .. } = file.content { fs::remove_dir(&path) } else { fs::remove_file(&path) };
@@ -198,7 +258,7 @@ fn explain_miss(facts: &Facts, store: &dyn Store, passed_over: &BTreeSet<String>
         let change = PartChange { part: "key-roll".to_owned(), old: String::new(), new: roll.text.clone() };
         outcome.rolled.push(change);
     }
-    let newest = admitted(store, &fields, Fit::Name).ok().and_then(|keys| keys.into_iter().next());
+    let newest = choice::admitted(store, &fields, Fit::Name).ok().and_then(|keys| keys.into_iter().next());
     let Some(key) = newest.filter(|key| !passed_over.contains(key)) else {
         return;
     };

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::Arrival;
+use crate::cargo::clock::is_cargos;
 use crate::cargo::units::Survey;
 use crate::disk::Kind;
 use crate::facts::Facts;
@@ -15,7 +16,9 @@ use crate::state::{LocalManifest, Restored};
 
 pub(super) fn arrive(facts: &Facts, roots: &[Root], surveys: &[Survey]) -> Arrival {
     let on_disk: usize = surveys.iter().map(|survey| survey.units.len()).sum();
-    let files = surveys.iter().flat_map(|survey| &survey.files).filter(|file| file.meta.kind == Kind::File);
+    // A time far ahead that another file has is nothing that a source must be newer than.
+    let files = surveys.iter().flat_map(|survey| &survey.files);
+    let files = files.filter(|file| file.meta.kind == Kind::File && is_cargos(&file.path));
     let newest = files.map(|file| file.meta.mtime).max().unwrap_or_default();
 
     let local =

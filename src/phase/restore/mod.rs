@@ -4,6 +4,7 @@
 
 mod again;
 mod arrival;
+mod choice;
 mod home;
 mod isolation;
 mod kept;
@@ -25,12 +26,14 @@ use crate::key::FORMAT;
 use crate::late::LateList;
 use crate::manifest::Root;
 use crate::moment::Moment;
-use crate::outcome::{RestoreOutcome, Start};
+use crate::outcome::{Cold, RestoreOutcome, Start};
+use crate::pack;
 use crate::rebuild::Doubt;
 use crate::recorded;
+use crate::sight::Stamped;
 use crate::snapshot::Snapshot;
 use crate::state::{JobMark, LocalManifest, Restored, State, environment};
-use crate::store::{self, Access};
+use crate::store::{self, Access, Store};
 
 /// What the rest of a restore works on, wherever the target came from.
 #[derive(Debug, Default)]
@@ -49,6 +52,8 @@ struct Arrival {
     /// Units on disk that no manifest speaks for.
     unknown: BTreeSet<(usize, crate::cargo::layout::UnitPlace)>,
     newest: Moment,
+    /// What was unpacked, and is not in its place yet.
+    staged: Option<pack::Staged>,
 }
 
 /// Everything that is asked of a store has to be over by then.
@@ -79,21 +84,100 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
     };
     outcome.warnings.extend(no_store);
     outcome.notes.extend(limits(&store.access()));
+    if store.access().read.refusal().is_some() {
+        outcome.cold = Cold::Unanswered;
+    }
     let home = home::restore(&facts, store.as_ref(), &mut outcome);
+    let so_far = outcome.clone();
+    let brought = match bring(&facts, &roots, store.as_ref(), &inputs, &mut outcome) {
+        Ok(brought) => brought,
+        // Cargo finds nothing, and whatever it builds from here on is the job's own: it can be saved.
+        Err(error) if is_cold(&roots) => {
+            outcome = so_far;
+            outcome.take_back(&error);
+            Brought::nothing()
+        }
+        Err(error) => return Err(error),
+    };
+    let Brought { arrival, stamped, heads, started, access_times, before } = brought;
+    outcome.start = arrival.start;
+    outcome.seconds = began.elapsed().as_secs_f64();
+    let path = inputs.state.clone();
+    let mark = JobMark::place(Path::new(&roots[0].path)).unwrap_or_else(|error| {
+        outcome.warnings.fault("a second restore would not know the first", &error);
+        JobMark::default()
+    });
+    let state = State {
+        format: FORMAT,
+        mark,
+        parts: facts.parts.clone(),
+        started,
+        shift: arrival.shift,
+        stamped,
+        heads,
+        access_times,
+        passed_over: arrival.passed_over,
+        unknown_units: arrival.unknown.iter().map(|(root, place)| unit_name(*root, place)).collect(),
+        restored: arrival.restored,
+        home,
+        before,
+        forced: arrival.forced,
+        touched: arrival.touched,
+        inputs,
+        outcome: outcome.clone(),
+    };
+    state.store(&path)?;
+    Ok(outcome)
+}
 
+/// What a restore leaves for the job and for the save.
+#[derive(Default)]
+struct Brought {
+    arrival: Arrival,
+    stamped: Stamped,
+    heads: Vec<String>,
+    started: Moment,
+    access_times: bool,
+    before: Snapshot,
+}
+
+impl Brought {
+    fn nothing() -> Self {
+        Self { started: filetime::FileTime::now().into(), ..Self::default() }
+    }
+}
+
+/// Brings the target, and gives the sources their times. The order is what makes it safe to be killed at any point: what is
+/// unpacked stands beside its place until no source is older than it should be and no doubted unit is left.
+fn bring(
+    facts: &Facts,
+    roots: &[Root],
+    store: &dyn Store,
+    inputs: &Inputs,
+    outcome: &mut RestoreOutcome,
+) -> Result<Brought> {
+    for root in roots {
+        pack::sweep(Path::new(&root.path));
+    }
     let first_root = PathBuf::from(&roots[0].path);
     make_target(&first_root)?;
     let file_system = FileSystem::probe(&first_root)?;
-    let surveys = survey_all(&roots)?;
+    let surveys = survey_all(roots)?;
     let populated = surveys.iter().any(|survey| !survey.units.is_empty());
     let mut arrival = if populated {
-        kept::arrive(&facts, &roots, &surveys)
+        kept::arrive(facts, roots, &surveys)
     } else {
-        arrival::arrive(&facts, &roots, store.as_ref(), &file_system, &mut outcome)
+        arrival::arrive(facts, roots, store, &file_system, outcome)
     };
     drop(surveys);
+    let standing = arrival.standing(roots);
     let stamping::Inputs { mut stamped, heads } =
-        stamping::stamp(&facts, &roots, &file_system, inputs.mtime, &mut arrival, &mut outcome)?;
+        stamping::stamp(facts, &standing, &file_system, inputs.mtime, &mut arrival, outcome)?;
+    if arrival.staged.is_some() {
+        // One of an earlier target must not speak for this one.
+        LocalManifest::forget(&first_root);
+    }
+    arrival.move_in(outcome);
 
     let late =
         (inputs.mtime == Stamp::Recorded).then_some(arrival.restored.as_ref()).flatten().map(|restored| LateList {
@@ -101,8 +185,11 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
             workspaces: facts.workspaces.iter().map(|workspace| workspace.root.clone()).collect(),
             ..LateList::of(&restored.manifest, &stamped, arrival.shift, file_system.new_time(arrival.newest))
         });
-    isolation::carry_out(inputs.isolation, &inputs.state, late, &mut outcome);
-    let before = snapshot(&facts, &roots, &file_system)?;
+    isolation::carry_out(inputs.isolation, &inputs.state, late, outcome);
+    let before = snapshot(facts, roots, &file_system).unwrap_or_else(|error| {
+        outcome.warnings.fault("nobody will know why what was compiled", &error);
+        Snapshot::default()
+    });
 
     // Last of all: from here on, whatever moves these times is the job's doing.
     stamping::note_changes(&mut stamped);
@@ -124,30 +211,13 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
         }
         None => LocalManifest::forget(&first_root),
     }
-    outcome.start = arrival.start;
-    outcome.seconds = began.elapsed().as_secs_f64();
-    let path = inputs.state.clone();
-    let state = State {
-        format: FORMAT,
-        mark: JobMark::place(&first_root)?,
-        parts: facts.parts.clone(),
-        started: file_system.now,
-        shift: arrival.shift,
-        stamped,
-        heads,
-        access_times: file_system.reads_leave_traces,
-        passed_over: arrival.passed_over,
-        unknown_units: arrival.unknown.iter().map(|(root, place)| unit_name(*root, place)).collect(),
-        restored: arrival.restored,
-        home,
-        before,
-        forced: arrival.forced,
-        touched: arrival.touched,
-        inputs,
-        outcome: outcome.clone(),
-    };
-    state.store(&path)?;
-    Ok(outcome)
+    let (started, access_times) = (file_system.now, file_system.reads_leave_traces);
+    Ok(Brought { arrival, stamped, heads, started, access_times, before })
+}
+
+/// Whether Cargo finds no unit here.
+fn is_cold(roots: &[Root]) -> bool {
+    survey_all(roots).is_ok_and(|surveys| surveys.iter().all(|survey| survey.units.is_empty()))
 }
 
 /// What the target says before the job. Looking leaves traces, which are wiped: they are to be the job's own.

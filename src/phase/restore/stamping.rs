@@ -53,6 +53,10 @@ pub(super) fn stamp(
         );
         outcome.warnings.push(Warning::new(text));
     }
+    for (top, reason) in &found.unlisted {
+        let text = format!("git cannot list `{}`, so every file there is read: {reason}", top.display());
+        outcome.warnings.push(Warning::new(text.replace('\n', " ")));
+    }
     let new_time = file_system.new_time(arrival.newest);
     let cold = manifest.is_none() && arrival.unknown.is_empty();
     let ledger = Ledger::of(&facts.workspaces[0].root);
@@ -96,6 +100,9 @@ pub(super) fn stamp(
             outcome.warnings.fault("this machine's ledger", &error);
         }
     }
+    // Before any source gets an old time: whoever is killed in between must not leave a unit that looks newer than its sources.
+    arrival.touched = touched_sources(manifest, &plan.touches);
+    carry_out_doubts(facts, roots, arrival, &plan, outcome);
     // Git writes into its own folder when it refreshes its index, so what lies in there comes last.
     let (inside_git, times): (BTreeMap<_, _>, BTreeMap<_, _>) =
         plan.times.iter().map(|(path, time)| (path.clone(), *time)).partition(|(path, _)| is_inside_git(path, &found));
@@ -107,11 +114,10 @@ pub(super) fn stamp(
     }
     if !failures.is_empty() && !cold {
         // A source that keeps an unknown time could look older than it is.
-        distrust_readers(manifest, &failures, roots, outcome);
+        distrust_readers(manifest_of(arrival), &failures, roots, outcome);
     }
-    arrival.touched = touched_sources(manifest, &plan.touches);
-    let refreshes: Vec<_> = found.repositories.iter().map(Repository::refresh_index).collect();
-    carry_out_doubts(facts, roots, arrival, &plan, outcome);
+    let listed = found.repositories.iter().filter(|repository| !found.unlisted.contains_key(&repository.top));
+    let refreshes: Vec<_> = listed.map(Repository::refresh_index).collect();
     reset_access_times(roots, arrival, file_system);
     wait_until(new_time, file_system, roots);
     for refresh in refreshes {

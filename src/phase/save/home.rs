@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::{Job, write_and_put};
-use crate::cargo::home::holdings;
-use crate::cargo::lockfile::Locked;
+use crate::cargo::home::{Wanted, holdings, is_kept};
 use crate::decision::{SaveMode, SkipReason};
 use crate::delta::{self, DeltaKind, DeltaPlan, Previous};
 use crate::digest::{Digest, FieldHasher};
@@ -17,6 +16,7 @@ use crate::key::Key;
 use crate::manifest::{Content, FileEntry, Location, Manifest, Root};
 use crate::outcome::Saved;
 use crate::pack::{Pack, Source};
+use crate::paths;
 
 pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
     if inputs.save == SaveMode::Never {
@@ -26,8 +26,8 @@ pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
         return Ok(Saved::Skipped(SkipReason::NotAllowed(reason.to_owned())));
     }
     // The lock file may have been written by the job itself.
-    let locked: Vec<Locked> = job.facts.locked.clone();
-    let held = holdings(&job.facts.cargo_home, &locked)?;
+    let wanted = Wanted::Locked(&job.facts.locked);
+    let held = holdings(&job.facts.cargo_home, wanted, &BTreeSet::new())?;
     let before = &job.state.home;
     let fetched = held.names.difference(&before.names).count();
     if fetched == 0 && !before.damaged {
@@ -93,7 +93,11 @@ fn times(manifest: &Manifest) -> HashMap<&str, (&FileEntry, u64)> {
 }
 
 fn entry(found: &Found, home: &Path, known: &HashMap<&str, (&FileEntry, u64)>) -> Option<(FileEntry, PathBuf)> {
-    let path = found.path.strip_prefix(home).ok()?.to_str()?.replace('\\', "/");
+    let path = paths::text(found.path.strip_prefix(home).ok()?);
+    let path = if cfg!(windows) { path.replace('\\', "/") } else { path };
+    if !is_kept(&path) {
+        return None;
+    }
     let content = match found.meta.kind {
         Kind::File => {
             let nowhere = Location { pack: 0, frame: 0, offset: 0 };

@@ -1,0 +1,204 @@
+//! Which stored state to start from: the one that leaves the least to compile.
+//!
+//! The newest state whose soft parts are equal is usually the newest of all; then nothing else is looked at. Else the newest
+//! few are compared by their indexes: a unit counts if this lock file can still want it and the files that it read are, by
+//! git's index, as they were. A wrong guess costs time and never truth: whatever is chosen is stamped by what is on disk.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use anyhow::{Result, ensure};
+
+use crate::facts::Facts;
+use crate::git::Repository;
+use crate::key::{Fit, Key, KeyFields};
+use crate::manifest::{InputKind, Manifest, Origin, Root, UnitRecord};
+use crate::pack::Pack;
+use crate::paths;
+use crate::problem::Warnings;
+use crate::store::Store;
+
+/// How many damaged entries are passed over before a start counts as cold.
+const TRIES: usize = 3;
+/// How many indexes are read to find the nearest state.
+const CANDIDATES: usize = 4;
+
+/// What a lookup came to.
+#[derive(Debug)]
+pub(super) enum Found<'a> {
+    State(Box<Pack<'a>>, Fit),
+    Nothing,
+    /// Nobody knows what is stored; a warning says why.
+    Unanswered,
+}
+
+/// Says which of several states is best; the newest comes first.
+pub(super) type Judge<'a> = dyn Fn(&[(Pack<'a>, Fit)]) -> usize + 'a;
+
+/// Looks for the best state that fits, and notes the ones that are damaged. `judge` tells of several which one is best, the
+/// newest first.
+pub(super) fn best<'a>(
+    store: &'a dyn Store,
+    fields: &KeyFields,
+    roots: Option<&[Root]>,
+    judge: &Judge<'a>,
+    passed_over: &mut BTreeSet<String>,
+    warnings: &mut Warnings,
+) -> Found<'a> {
+    let mut left = match entries(store, fields) {
+        Ok(keys) => keys,
+        Err(error) => {
+            warnings.fault(&format!("looking in the {}", store.describe()), &error);
+            return Found::Unanswered;
+        }
+    };
+    left.retain(|(key, _)| !passed_over.contains(key));
+    let mut damaged = 0;
+    while !left.is_empty() && damaged < TRIES {
+        let exact = left.iter().position(|(_, fit)| *fit == Fit::Soft);
+        let newer = exact.unwrap_or(left.len()).min(CANDIDATES - usize::from(exact.is_some()));
+        let mut group: Vec<(String, Fit)> = exact.map(|at| left.remove(at)).into_iter().collect();
+        group.splice(0..0, left.drain(..newer));
+        let mut candidates = Vec::new();
+        for (key, fit) in group {
+            match open(store, &key, roots) {
+                Ok(pack) => candidates.push((pack, fit)),
+                Err(error) => {
+                    damaged += 1;
+                    warnings.fault("a stored state is passed over", &error);
+                    passed_over.insert(key);
+                }
+            }
+        }
+        if !candidates.is_empty() {
+            let best = if candidates.len() == 1 { 0 } else { judge(&candidates) };
+            let (pack, fit) = candidates.swap_remove(best);
+            return Found::State(Box::new(pack), fit);
+        }
+    }
+    Found::Nothing
+}
+
+/// Everything whose hard parts are equal, newest first. A service may name only the newest of what it is asked for, so the
+/// newest with equal soft parts is asked for by itself where it was not named.
+fn entries(store: &dyn Store, fields: &KeyFields) -> Result<Vec<(String, Fit)>> {
+    let hard = admitted(store, fields, Fit::Hard)?;
+    let is_exact = |key: &String| Key::parse(key).is_some_and(|key| fields.admits(&key, Fit::Soft));
+    let with_fit = |key: String| if is_exact(&key) { (key, Fit::Soft) } else { (key, Fit::Hard) };
+    let mut entries: Vec<(String, Fit)> = hard.into_iter().map(with_fit).collect();
+    if !entries.iter().any(|(_, fit)| *fit == Fit::Soft) {
+        entries.extend(admitted(store, fields, Fit::Soft)?.into_iter().map(|key| (key, Fit::Soft)));
+    }
+    Ok(entries)
+}
+
+pub(super) fn admitted(store: &dyn Store, fields: &KeyFields, fit: Fit) -> Result<Vec<String>> {
+    let entries = store.find(&fields.prefix(fit))?;
+    let fits = |key: &String| Key::parse(key).is_some_and(|key| fields.admits(&key, fit));
+    Ok(entries.into_iter().map(|entry| entry.key).filter(fits).collect())
+}
+
+fn open<'a>(store: &'a dyn Store, key: &str, roots: Option<&[Root]>) -> Result<Pack<'a>> {
+    let pack = Pack::open(store, key)?;
+    ensure!(pack.index.manifest.key == key, "`{key}` says that it is `{}`", pack.index.manifest.key);
+    if let Some(roots) = roots {
+        ensure!(pack.index.manifest.roots == roots, "`{key}` is for other folders");
+    }
+    Ok(pack)
+}
+
+/// The candidate that would leave the most seconds of compiling fresh; of equal ones the newest, which comes first.
+pub(super) fn nearest(facts: &Facts, candidates: &[(Pack<'_>, Fit)]) -> usize {
+    let manifests: Vec<(&Manifest, Fit)> = candidates.iter().map(|(pack, fit)| (&pack.index.manifest, *fit)).collect();
+    let own: BTreeSet<&str> = facts
+        .workspaces
+        .iter()
+        .flat_map(|workspace| &workspace.packages)
+        .map(|package| package.name.as_str())
+        .collect();
+    best_of(&manifests, &facts.locked_names(), &own, &blobs(facts))
+}
+
+/// The blobs of all files that git tracks below the workspaces, by path.
+fn blobs(facts: &Facts) -> HashMap<String, String> {
+    let mut blobs = HashMap::new();
+    for root in facts.workspaces.iter().flat_map(crate::cargo::workspace::Workspace::source_roots) {
+        // Where git cannot be asked, every file counts as it was: the newest state is as good as any.
+        let listing = Repository::discover(&root).and_then(|repository| repository.list(&[root]).ok());
+        let tracked = listing.into_iter().flat_map(|listing| listing.tracked);
+        blobs.extend(tracked.map(|file| (paths::text(&file.path), file.blob.as_str().to_owned())));
+    }
+    blobs
+}
+
+type UnitKey<'a> = (usize, &'a str, &'a str, &'a str);
+
+fn unit_key(unit: &UnitRecord) -> UnitKey<'_> {
+    (unit.root, &unit.profile, &unit.package, &unit.id)
+}
+
+fn best_of(
+    candidates: &[(&Manifest, Fit)],
+    locked: &BTreeSet<String>,
+    own: &BTreeSet<&str>,
+    blobs: &HashMap<String, String>,
+) -> usize {
+    // A unit took longer here and shorter there: it has to weigh the same everywhere.
+    let mut weights: BTreeMap<UnitKey<'_>, f64> = BTreeMap::new();
+    for unit in candidates.iter().flat_map(|(manifest, _)| &manifest.units) {
+        let weight = weights.entry(unit_key(unit)).or_default();
+        *weight = weight.max(unit.seconds + 0.001);
+    }
+    // What a run with these very soft parts used is what this one is going to use.
+    let exact = candidates.iter().find(|(_, fit)| *fit == Fit::Soft);
+    let used: Option<BTreeSet<UnitKey<'_>>> =
+        exact.map(|(manifest, _)| manifest.units.iter().filter(|unit| unit.idle == 0).map(unit_key).collect());
+    let worth = |manifest: &Manifest| -> f64 {
+        let stale = stale(manifest, blobs);
+        let wanted = wanted(manifest, locked, own);
+        let counts = |unit: &UnitRecord| match &used {
+            Some(used) => used.contains(&unit_key(unit)),
+            None => wanted.contains(unit.package.as_str()),
+        };
+        let fresh = manifest.units.iter().zip(stale).filter(|(unit, stale)| !stale && counts(unit));
+        fresh.map(|(unit, _)| weights.get(&unit_key(unit)).copied().unwrap_or_default()).sum()
+    };
+    let worths = candidates.iter().map(|(manifest, _)| worth(manifest));
+    let mut best = (0, f64::NEG_INFINITY);
+    for (at, worth) in worths.enumerate() {
+        if worth > best.1 + 1e-6 {
+            best = (at, worth);
+        }
+    }
+    best.0
+}
+
+/// Packages of which this lock file names a version that the state was built with.
+fn wanted<'a>(manifest: &'a Manifest, locked: &BTreeSet<String>, own: &BTreeSet<&'a str>) -> BTreeSet<&'a str> {
+    let common = manifest.locked.intersection(locked).filter_map(|text| manifest.locked.get(text));
+    common.filter_map(|text| text.split(' ').next()).chain(own.iter().copied()).collect()
+}
+
+/// Which units read something that is not as it was, or were built from one that did.
+fn stale(manifest: &Manifest, blobs: &HashMap<String, String>) -> Vec<bool> {
+    let changed = |at: usize| {
+        let input = &manifest.inputs[at];
+        let is_blob = input.origin == Origin::Tracked && input.kind == InputKind::File;
+        is_blob && !blobs.is_empty() && blobs.get(&input.path).is_none_or(|blob| blob != input.id.as_str())
+    };
+    let changed: Vec<bool> = (0..manifest.inputs.len()).map(changed).collect();
+    let mut stale: Vec<bool> =
+        manifest.units.iter().map(|unit| unit.inputs.iter().any(|&input| changed[input])).collect();
+    // Each round carries it at least one edge further, and hostile edges may run in circles.
+    for _ in 0..manifest.units.len() {
+        let spread: Vec<usize> = (0..stale.len())
+            .filter(|&at| !stale[at] && manifest.units[at].deps.iter().any(|&dep| stale[dep]))
+            .collect();
+        if spread.is_empty() {
+            break;
+        }
+        for at in spread {
+            stale[at] = true;
+        }
+    }
+    stale
+}
