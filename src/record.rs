@@ -20,8 +20,8 @@ pub fn without_litter(
     units: &[UnitRecord],
     named: &BTreeSet<String>,
 ) {
-    let newest = |name: Option<&str>| {
-        let built = units.iter().filter(|unit| name.is_none_or(|name| unit.package == name));
+    let newest = |owner: Option<&PackageRecord>| {
+        let built = units.iter().filter(|unit| owner.is_none_or(|owner| unit.is_of(owner)));
         built.map(|unit| unit.reference).max()
     };
     inputs.retain(|path, input| {
@@ -30,7 +30,7 @@ pub fn without_litter(
         }
         let owners = packages.iter().filter(|package| is_under(path, &package.dir));
         let owner = owners.max_by_key(|package| package.dir.len());
-        newest(owner.map(|owner| owner.name.as_str())).is_some_and(|built| input.mtime <= built)
+        newest(owner).is_some_and(|built| input.mtime <= built)
     });
 }
 

@@ -29,8 +29,10 @@ const READ_UP_TO: u64 = 64 << 10;
 /// Where to look.
 #[derive(Debug, Default)]
 pub struct Scope {
-    /// Workspaces, outside path dependencies and vendor folders.
+    /// Workspaces and outside path dependencies.
     pub roots: Vec<PathBuf>,
+    /// Vendored packages that no listing of git's names.
+    pub plain: Vec<PathBuf>,
     /// Target and build folders, and the Cargo home: what is in them is output.
     pub outputs: Vec<PathBuf>,
     /// Paths that units name.
@@ -76,6 +78,9 @@ pub fn scan(scope: &Scope, file_system: &FileSystem) -> Result<Sources> {
             None => walk_plain(&root, scope, Origin::Tracked, &mut candidates, &mut sources)?,
         }
     }
+    for dir in &scope.plain {
+        walk_plain(dir, scope, Origin::Tracked, &mut candidates, &mut sources)?;
+    }
     let listed: BTreeSet<&str> = candidates.iter().map(|candidate| candidate.path.as_str()).collect();
     let named: Vec<String> = scope.named.iter().filter(|path| !listed.contains(path.as_str())).cloned().collect();
     let algorithm = sources.repositories.first().map(|repository| repository.algorithm).unwrap_or_default();
@@ -96,7 +101,8 @@ pub fn scan(scope: &Scope, file_system: &FileSystem) -> Result<Sources> {
 
 /// Adds the folders that hold the inputs.
 pub fn add_folders(sources: &mut Sources, scope: &Scope) {
-    let roots: Vec<String> = scope.roots.iter().filter_map(|root| root.to_str().map(str::to_owned)).collect();
+    let roots: Vec<String> =
+        scope.roots.iter().chain(&scope.plain).filter_map(|root| root.to_str().map(str::to_owned)).collect();
     record::with_folders(&mut sources.inputs, &roots, |path| Meta::of(Path::new(path)).ok().map(|meta| meta.mtime));
 }
 

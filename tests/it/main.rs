@@ -20,10 +20,14 @@ mod actions_faults;
 mod advice;
 #[cfg(target_os = "linux")]
 mod azurite;
+mod by_content;
 #[cfg(target_os = "linux")]
 mod cache_service;
 mod cache_service_faults;
 mod commands;
+#[cfg(unix)]
+mod configs;
+mod described;
 mod doctor;
 mod explain;
 #[cfg(target_os = "linux")]
@@ -39,6 +43,8 @@ mod keys;
 #[cfg(target_os = "linux")]
 mod late;
 mod layouts;
+#[cfg(target_os = "linux")]
+mod libraries;
 mod liveness;
 mod mtime;
 mod oracle;
@@ -54,3 +60,6 @@ mod scenarios;
 mod shim;
 mod stamping;
 mod tidy;
+mod vendored;
+#[cfg(unix)]
+mod whereabouts;

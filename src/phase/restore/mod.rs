@@ -59,7 +59,7 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
     let (roll, roll_note) = github::key_roll(&inputs.key_roll, &environment(), token);
     let key_roll = roll.as_ref().map(|roll| roll.text.clone()).unwrap_or_default();
     let inputs = Inputs { key_roll, ..inputs };
-    let facts = Facts::gather(&inputs)?;
+    let mut facts = Facts::gather(&inputs)?;
     isolation::check(inputs.isolation, &facts)?;
     let (store, no_store) = store::open(&inputs.store, BUDGET);
     let roots = facts.roots();
@@ -86,6 +86,9 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
         arrival::arrive(&facts, &roots, store.as_ref(), &file_system, &mut outcome)
     };
     drop(surveys);
+    if let Some(restored) = &arrival.restored {
+        facts.adopt_recorded(&restored.manifest);
+    }
     let stamped = stamping::stamp(&facts, &roots, &file_system, inputs.mtime, &mut arrival, &mut outcome)?;
 
     let late =
@@ -148,7 +151,7 @@ fn snapshot(facts: &Facts, roots: &[Root], file_system: &FileSystem) -> Result<S
             }
         }
     }
-    Ok(crate::cargo::snapshot::take(&surveys, &facts.package_dirs()))
+    Ok(crate::cargo::snapshot::take(&surveys, &facts.whereabouts()))
 }
 
 /// What the store will not do for this job, in words.

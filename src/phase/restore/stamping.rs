@@ -150,9 +150,9 @@ fn unseen_changes(facts: &Facts, manifest: &Manifest, repositories: &[Repository
     let runs = manifest.units.iter().enumerate().filter_map(|(at, unit)| Some((at, unit.run.as_ref()?)));
     let runs: Vec<_> = runs.collect();
     let files: BTreeSet<PathBuf> =
-        runs.iter().flat_map(|(_, run)| run.libraries.iter().map(|fact| PathBuf::from(&fact.file))).collect();
+        runs.iter().flat_map(|(_, run)| run.libraries.iter().map(|fact| crate::paths::path(&fact.file))).collect();
     let now: HashMap<String, String> =
-        libraries::identify(&files).into_iter().map(|fact| (fact.file.clone(), version_of(&fact))).collect();
+        libraries::identify(&files, None).into_iter().map(|fact| (fact.file.clone(), version_of(&fact))).collect();
     for (at, run) in &runs {
         for fact in &run.libraries {
             let (old, new) = (version_of(fact), now.get(&fact.file).cloned().unwrap_or_default());
@@ -161,6 +161,7 @@ fn unseen_changes(facts: &Facts, manifest: &Manifest, repositories: &[Repository
             }
         }
     }
+    let mut described: HashMap<&String, Option<String>> = HashMap::new();
     let moved = repositories.iter().find_map(|repository| {
         let (old, new) = (manifest.heads.get(repository.top.to_str()?)?, repository.head.as_ref()?);
         (old != new).then(|| Doubt::HeadChanged { old: old.clone(), new: new.clone() })
@@ -168,6 +169,13 @@ fn unseen_changes(facts: &Facts, manifest: &Manifest, repositories: &[Repository
     if let Some(moved) = moved {
         doubts.extend(runs.iter().filter(|(_, run)| run.embeds_head).map(|(at, _)| (*at, moved.clone())));
     }
+    doubts.extend(runs.iter().filter_map(|(at, run)| {
+        let then = run.described.as_ref()?;
+        let repository = repositories.iter().find(|repository| crate::paths::text(&repository.top) == then.top);
+        let now = described.entry(&then.top).or_insert_with(|| repository.and_then(Repository::described));
+        let (old, new) = (then.text.clone(), now.clone().unwrap_or_default());
+        (old != new || old.is_empty()).then(|| (*at, Doubt::HeadChanged { old, new }))
+    }));
     let (old, new) = (&manifest.parts.soft.interpreters, &facts.parts.soft.interpreters);
     let watching = runs.iter().filter_map(|(at, run)| Some((*at, run.interpreter.as_deref()?)));
     // An alias is named after its interpreter: another one is another text, and Cargo compares that.

@@ -9,12 +9,12 @@ use memchr::memmem;
 use super::inputs_seen::Seen;
 use super::screen::Screened;
 use super::{Job, KnownUnits, known_units, unchanged};
+use super::{described, linked};
 use crate::cargo::fingerprint::Local;
 use crate::cargo::macros;
 use crate::cargo::units::{self, DiskUnit, Role};
 use crate::digest::Digest;
 use crate::disk::{self, Kind};
-use crate::libraries;
 use crate::manifest::{
     Content, EnvRecord, FileEntry, FingerprintRecord, Location, Manifest, PackageKind, PackageRecord, RunFacts,
     UnitRecord,
@@ -68,6 +68,8 @@ pub(super) fn manifest(
     }
     manifest.inputs = sources.inputs.into_values().collect();
     add_run_facts(job, live, &mut manifest);
+    linked::add(job, live, &mut manifest);
+    described::add(job, live, &sources.repositories, &mut manifest);
     manifest.env = env_records(job, live, secrets);
     manifest
 }
@@ -91,10 +93,15 @@ fn unit_record(
         Some(parsed) => parsed.locals().contains(&Local::Precalculated),
         None => before.is_some_and(UnitRecord::is_precalculated),
     };
+    let is_by_content = |fingerprint: &units::DiskFingerprint| match &fingerprint.fingerprint {
+        Some(parsed) => parsed.locals().contains(&Local::CheckDepInfo { by_content: true }),
+        None => before.is_some_and(UnitRecord::is_by_content),
+    };
     let fingerprints = unit.fingerprints.iter().map(|fingerprint| FingerprintRecord {
         name: fingerprint.name.clone(),
         hash: fingerprint.hash.clone(),
         precalculated: is_precalculated(fingerprint),
+        by_content: is_by_content(fingerprint),
     });
     UnitRecord {
         root: job.units[at].0,
@@ -102,6 +109,7 @@ fn unit_record(
         profile: unit.place.profile.clone(),
         package: unit.place.package.clone(),
         id: unit.place.id.clone(),
+        lies: job.place(at).lies.clone(),
         fingerprints: fingerprints.collect(),
         reference: unit.reference,
         inputs: Vec::new(),
@@ -113,7 +121,7 @@ fn unit_record(
 }
 
 fn packages(job: &Job<'_>) -> Vec<PackageRecord> {
-    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let text = crate::paths::text;
     let mut records = Vec::new();
     for (workspace, locked) in job.facts.workspaces.iter().zip(&job.facts.locked) {
         let mut readers = macros::readers(workspace, locked, &job.facts.vendored, &job.facts.cargo_home);
@@ -128,18 +136,20 @@ fn packages(job: &Job<'_>) -> Vec<PackageRecord> {
         }
         records.extend(workspace.packages.iter().map(|package| PackageRecord {
             name: package.name.clone(),
-            dir: text(&package.dir),
+            dir: text(&package.real),
             kind: PackageKind::Path,
-            sources: package.sources.iter().map(|path| text(path)).collect(),
+            sources: package.real_sources().map(|path| text(&path)).collect(),
             reading_macros: readers.get(&package.name).into_iter().flatten().cloned().collect(),
+            linked: package.is_linked(&workspace.root),
         }));
     }
     records.extend(job.facts.vendored.iter().map(|package| PackageRecord {
         name: package.name.clone(),
-        dir: text(&package.dir),
+        dir: text(&package.real),
         kind: PackageKind::Vendored,
         sources: Vec::new(),
         reading_macros: Vec::new(),
+        linked: false,
     }));
     records.sort_by(|a, b| a.dir.cmp(&b.dir));
     records.dedup();
@@ -149,7 +159,6 @@ fn packages(job: &Job<'_>) -> Vec<PackageRecord> {
 /// What each build script's run depends on unseen. One that did not run again is as it was.
 fn add_run_facts(job: &Job<'_>, live: &[usize], manifest: &mut Manifest) {
     let known = known_units(job);
-    let own: Vec<PathBuf> = job.roots.iter().map(|root| PathBuf::from(&root.path)).collect();
     let heads: Vec<String> =
         manifest.heads.values().filter_map(|head| head.get(..ABBREVIATED).map(str::to_owned)).collect();
     for (record, &at) in manifest.units.iter_mut().zip(live) {
@@ -163,10 +172,9 @@ fn add_run_facts(job: &Job<'_>, live: &[usize], manifest: &mut Manifest) {
         }
         let root = &job.surveys[record.root].root;
         let output = fs::read(root.join(units::run_output(&unit.place))).unwrap_or_default();
-        let libraries = libraries::identify(&libraries::linked_files(&String::from_utf8_lossy(&output), &own));
         let embeds_head =
             heads.iter().any(|head| memmem::find(&output, head.as_bytes()).is_some() || folder_holds(root, unit, head));
-        record.run = Some(RunFacts { embeds_head, libraries, interpreter: watched_interpreter(unit) });
+        record.run = Some(RunFacts { embeds_head, interpreter: watched_interpreter(unit), ..RunFacts::default() });
     }
 }
 
