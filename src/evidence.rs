@@ -49,7 +49,7 @@ impl Beginning {
     pub fn now(facts: &Facts, surveys: &[Survey]) -> Self {
         let compilers = facts.parts.hard.workspaces.iter().map(|parts| parts.rustc.clone());
         Self {
-            before: snapshot::take(surveys, &facts.package_dirs()),
+            before: snapshot::take(surveys, &facts.whereabouts()),
             compilers: compilers.collect(),
             locked: facts.locked_names(),
             settings: facts.settings(),
@@ -59,7 +59,7 @@ impl Beginning {
 
     /// Compares it with what the target says now.
     pub fn inspect(&self, facts: &Facts, surveys: &[Survey]) -> Inspection {
-        let mut after = snapshot::take(surveys, &facts.package_dirs());
+        let mut after = snapshot::take(surveys, &facts.whereabouts());
         if !self.access_times {
             // Nobody knows what was used, so everything that is there counts.
             after.units.iter_mut().for_each(|unit| unit.used = true);

@@ -1,6 +1,6 @@
 //! Gathers what the key is made of: everything that can be known before any manifest is read.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -8,13 +8,14 @@ use anyhow::{Context, Result};
 use crate::cargo::config::{self, ConfigFile};
 use crate::cargo::incremental::{self, Effective};
 use crate::cargo::lockfile::Locked;
-use crate::cargo::vendor::{self, Vendored};
-use crate::cargo::workspace::Workspace;
-use crate::cargo::{home, settings, toolchain};
+use crate::cargo::vendor::{self, Lying, Vendored};
+use crate::cargo::whereabouts::Whereabouts;
+use crate::cargo::workspace::{self, Workspace};
+use crate::cargo::{home, settings, toolchain, tools};
 use crate::host;
 use crate::inputs::Inputs;
 use crate::key::{HardParts, KeyParts, NameParts, PackKind, SoftParts, WorkspaceParts};
-use crate::manifest::Root;
+use crate::manifest::{Manifest, PackageKind, Root};
 use crate::python::find::Interpreters;
 use crate::sources::Scope;
 
@@ -43,9 +44,13 @@ impl Facts {
     /// For whoever goes by a key that was made before: no interpreter is asked.
     pub fn without_interpreters(inputs: &Inputs) -> Result<Self> {
         let cargo_home = home::path().context("neither CARGO_HOME nor a home folder is set")?;
-        let mut workspaces = Vec::new();
+        let mut workspaces: Vec<Workspace> = Vec::new();
         for input in &inputs.workspaces {
-            workspaces.push(Workspace::load(&input.root, input.target.as_deref())?);
+            let workspace = Workspace::load(&input.root, input.target.as_deref())?;
+            // One that is given twice, in whatever spelling, is one.
+            if !workspaces.iter().any(|known| is_same(known, &workspace)) {
+                workspaces.push(workspace);
+            }
         }
         let locked = workspaces.iter().map(|workspace| Locked::load(&workspace.root)).collect::<Result<Vec<_>>>()?;
         let mut configs: Vec<ConfigFile> = Vec::new();
@@ -54,6 +59,13 @@ impl Facts {
                 configs.push(file);
             }
         }
+        let tops: Vec<PathBuf> = workspaces.iter().map(|workspace| workspace.root.clone()).collect();
+        let outputs: Vec<PathBuf> = workspaces.iter().flat_map(|w| [w.target.clone(), w.build.clone()]).collect();
+        let lying = Lying::find(&tops, &[outputs, vec![cargo_home.clone()]].concat());
+        for top in &tops {
+            configs.extend(config::lying_around(top, &lying.configs, &cargo_home, &configs));
+        }
+        workspaces[0].adopt(config::patched_paths(&configs));
         let incremental = incremental::effective(inputs.incremental, &workspaces[0], &configs);
         let parts = KeyParts {
             name: NameParts {
@@ -66,7 +78,7 @@ impl Facts {
             hard: hard_parts(inputs, &workspaces, &configs, &cargo_home, &incremental)?,
             soft: soft_parts(&workspaces, &locked, &configs),
         };
-        let vendored = vendor::packages(&configs);
+        let vendored = vendor::packages(&lying, &configs);
         Ok(Self {
             workspaces,
             locked,
@@ -108,28 +120,45 @@ impl Facts {
         settings::gather(&self.workspaces, &self.configs, &crate::state::environment())
     }
 
-    /// Folders of the packages whose files can change, by name.
-    pub fn package_dirs(&self) -> HashMap<String, PathBuf> {
-        let vendored = self.vendored.iter().map(|package| (package.name.clone(), package.dir.clone()));
-        let own = self.workspaces.iter().flat_map(|workspace| &workspace.packages);
-        vendored.chain(own.map(|package| (package.name.clone(), package.dir.clone()))).collect()
+    /// What it takes to say where a unit's package lies.
+    pub fn whereabouts(&self) -> Whereabouts {
+        Whereabouts::new(&self.workspaces, &self.vendored, &self.cargo_home)
+    }
+
+    /// Takes in packages by path that only an earlier build knew of, or that only a unit on disk tells of.
+    pub fn adopt(&mut self, dirs: impl IntoIterator<Item = PathBuf>) {
+        let is_package = |dir: &PathBuf| dir.is_absolute() && dir.join("Cargo.toml").is_file();
+        self.workspaces[0].adopt(dirs.into_iter().filter(is_package));
+    }
+
+    /// The same for the packages that a manifest names.
+    pub fn adopt_recorded(&mut self, manifest: &Manifest) {
+        let by_path = manifest.packages.iter().filter(|package| package.kind == PackageKind::Path);
+        self.adopt(by_path.map(|package| crate::paths::path(&package.dir)));
     }
 
     /// Where inputs lie, and where only outputs do.
     pub fn scope(&self, named: BTreeSet<String>) -> Scope {
         let mut roots: Vec<PathBuf> = self.workspaces.iter().flat_map(Workspace::source_roots).collect();
-        for package in &self.vendored {
-            if !roots.iter().any(|root| package.dir.starts_with(root)) {
-                roots.push(package.dir.clone());
-            }
-        }
         roots.sort();
         roots.dedup();
+        let unlisted = self.vendored.iter().filter(|package| !package.is_listed);
+        let plain = unlisted.map(|package| package.real.clone()).collect();
         let mut outputs: Vec<PathBuf> = self.roots().iter().map(|root| PathBuf::from(&root.path)).collect();
         // Cargo never compares the times of what it fetched itself.
         outputs.extend(["registry", "git"].iter().map(|name| self.cargo_home.join(name)));
-        Scope { roots, outputs, named }
+        let real: Vec<PathBuf> = outputs.iter().map(|dir| workspace::real(dir)).collect();
+        outputs.extend(real);
+        outputs.sort();
+        outputs.dedup();
+        Scope { roots, plain, outputs, named }
     }
+}
+
+fn is_same(known: &Workspace, other: &Workspace) -> bool {
+    let real =
+        |workspace: &Workspace| [&workspace.root, &workspace.target, &workspace.build].map(|dir| workspace::real(dir));
+    real(known) == real(other)
 }
 
 /// The parts of a Cargo home's key: no system, no path, nothing but what is fetched.
@@ -171,6 +200,7 @@ fn hard_parts(
         incremental: incremental.text.clone(),
         linker: toolchain::linker(&triple, configs),
         c_compiler: toolchain::c_compiler(),
+        tools: tools::identities(configs, &crate::state::environment()),
         options: BTreeMap::from([("incremental".to_owned(), format!("{:?}", inputs.incremental).to_lowercase())]),
         workspaces: parts,
     })

@@ -4,7 +4,9 @@
 //! as "assume unchanged" or "skip worktree", and no filter, line-ending or encoding attribute in between. For everything else
 //! the caller hashes the bytes. Nothing here changes a repository except the index refresh.
 
+mod described;
 mod history;
+mod lying;
 mod meaning;
 
 use std::collections::HashSet;

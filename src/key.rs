@@ -56,6 +56,9 @@ pub struct HardParts {
     pub incremental: String,
     pub linker: String,
     pub c_compiler: String,
+    /// Further programs and libraries that settings name, by the name of the setting.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tools: BTreeMap<String, String>,
     /// Options of Rekindle itself that change what a pack holds.
     pub options: BTreeMap<String, String>,
 }
@@ -173,6 +176,7 @@ impl HardParts {
             incremental,
             linker,
             c_compiler,
+            tools,
             options,
         } = self;
         changes.compare("operating system", &old.os, os);
@@ -192,6 +196,7 @@ impl HardParts {
         changes.compare("incremental", &old.incremental, incremental);
         changes.compare("linker", &old.linker, linker);
         changes.compare("C compiler", &old.c_compiler, c_compiler);
+        changes.compare_maps("tool", &old.tools, tools);
         changes.compare_maps("option", &old.options, options);
     }
 }

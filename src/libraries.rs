@@ -1,5 +1,10 @@
-//! System libraries that build scripts link, and what pins them: the version of the distribution package that owns the file,
-//! else the file's own content. Cargo sees neither.
+//! Libraries and other files that a linker is asked for, and what pins them: the version of the distribution package that owns the
+//! file, else the file's own content. Cargo sees neither.
+//!
+//! How it can be wrong: a registry package that links by an attribute in its own sources and has no build script is not looked
+//! into, nor is what a linker script names in turn.
+
+mod asked;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,59 +14,39 @@ use fs_err as fs;
 use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;
+use crate::disk::Meta;
 use crate::manifest::LibraryFact;
+use crate::moment::Moment;
 
-const DEFAULT_FOLDERS: [&str; 8] = [
-    "/usr/local/lib",
-    "/usr/lib/x86_64-linux-gnu",
-    "/usr/lib/aarch64-linux-gnu",
-    "/usr/lib64",
-    "/usr/lib",
-    "/lib",
-    "/opt/homebrew/lib",
-    "/usr/local/opt/openssl/lib",
-];
+pub use asked::Asked;
 
-/// The files outside `own` that a build script's output asks the linker for.
-pub fn linked_files(output: &str, own: &[PathBuf]) -> BTreeSet<PathBuf> {
-    let values = |name: &str| -> Vec<String> {
-        let starts = [format!("cargo:{name}="), format!("cargo::{name}=")];
-        let value = |line: &str| starts.iter().find_map(|start| line.strip_prefix(start.as_str())).map(str::to_owned);
-        output.lines().map(str::trim).filter_map(value).collect()
-    };
-    let without_kind = |text: &str| text.split_once('=').map_or(text, |(_, rest)| rest).to_owned();
-    let mut folders: Vec<PathBuf> =
-        values("rustc-link-search").iter().map(|text| PathBuf::from(without_kind(text))).collect();
-    folders.extend(DEFAULT_FOLDERS.iter().map(PathBuf::from));
-    let names = values("rustc-link-lib").into_iter().map(|text| {
-        let name = without_kind(&text);
-        name.split(':').next().unwrap_or(&name).to_owned()
-    });
-    let file = |name: &str| {
-        let spellings =
-            [format!("lib{name}.so"), format!("lib{name}.a"), format!("lib{name}.dylib"), format!("{name}.lib")];
-        folders.iter().flat_map(|dir| spellings.iter().map(|file| dir.join(file))).find(|path| path.is_file())
-    };
-    let outside = |path: &PathBuf| !own.iter().any(|dir| path.starts_with(dir));
-    names.filter_map(|name| file(&name)).filter(outside).collect()
-}
+/// The version of a file that was replaced after it was used: equal to none that there ever is.
+const UNSEEN: &str = "replaced after it was used";
 
-/// What pins each file now.
-pub fn identify(files: &BTreeSet<PathBuf>) -> Vec<LibraryFact> {
+/// What pins each file now. One that changed in any way after `used` is not what was used then.
+pub fn identify(files: &BTreeSet<PathBuf>, used: Option<Moment>) -> Vec<LibraryFact> {
     if files.is_empty() {
         return Vec::new();
     }
     let owners = owners(files);
     let versions = versions(&owners.values().cloned().collect());
     let fact = |path: &PathBuf| {
-        let file = path.to_string_lossy().into_owned();
+        let file = crate::paths::text(path);
         let owned = owners.get(path).and_then(|name| Some((name.clone(), versions.get(name)?.clone())));
+        let unseen = used.is_some_and(|used| changed_after(path, used));
         match owned {
+            _ if unseen => LibraryFact { file, owner: None, version: UNSEEN.to_owned() },
             Some((package, version)) => LibraryFact { file, owner: Some(package), version },
             None => LibraryFact { file, owner: None, version: content(path) },
         }
     };
     files.iter().map(fact).collect()
+}
+
+fn changed_after(path: &Path, used: Moment) -> bool {
+    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let metas = [path, real.as_path()].into_iter().filter_map(|path| Meta::of(path).ok());
+    metas.into_iter().any(|meta| meta.ctime.unwrap_or(meta.mtime) > used)
 }
 
 fn content(path: &Path) -> String {
@@ -118,17 +103,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_library_is_found_in_the_search_path_and_its_content_pins_it() {
+    fn the_content_of_a_library_that_nobody_owns_pins_it_unless_it_is_too_new() {
         let dir = tempfile::tempdir().unwrap();
         let library = dir.path().join("libodd.a");
         fs::write(&library, "one").unwrap();
-        let output =
-            format!("cargo:rustc-link-search=native={}\ncargo::rustc-link-lib=static=odd\n", dir.path().display());
-        let files = linked_files(&output, &[]);
-        assert_eq!(files, BTreeSet::from([library.clone()]));
-        assert_eq!(linked_files(&output, &[dir.path().to_path_buf()]), BTreeSet::new());
-        let before = identify(&files);
+        let files = BTreeSet::from([library.clone()]);
+        let before = identify(&files, None);
+        assert_eq!(identify(&files, Some(Moment(i64::MAX))), before);
         fs::write(&library, "two").unwrap();
-        assert_ne!(identify(&files), before);
+        assert_ne!(identify(&files, None), before);
+        let unseen = identify(&files, Some(Moment(1)));
+        assert_eq!(unseen[0].version, UNSEEN);
     }
 }

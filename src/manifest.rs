@@ -151,6 +151,8 @@ pub struct UnitRecord {
     pub package: String,
     /// The 16 hex digits that name the unit on disk.
     pub id: String,
+    #[serde(default, skip_serializing_if = "Lies::is_unknown")]
+    pub lies: Lies,
     pub fingerprints: Vec<FingerprintRecord>,
     /// The time that Cargo compares this unit's inputs with.
     pub reference: Moment,
@@ -168,6 +170,24 @@ pub struct UnitRecord {
     pub run: Option<RunFacts>,
 }
 
+/// Where the package that a unit was built from lies.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lies {
+    /// In one of the folders that hold a package of its name, or nobody knows where.
+    #[default]
+    Unknown,
+    /// Where Cargo keeps what it fetched: its files never change.
+    Fetched,
+    In(String),
+}
+
+impl Lies {
+    fn is_unknown(&self) -> bool {
+        *self == Self::Unknown
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layout {
@@ -182,9 +202,12 @@ pub struct FingerprintRecord {
     pub hash: String,
     /// Its freshness is the newest file of its whole package, to the nanosecond.
     pub precalculated: bool,
+    /// Cargo compares what its sources hold, not their times.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_content: bool,
 }
 
-/// What a build script's run depended on although it never told Cargo.
+/// What a unit, a build script's run above all, depended on although nobody told Cargo.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunFacts {
     /// The commit that its output holds, abbreviated or not.
@@ -197,9 +220,20 @@ pub struct RunFacts {
     /// The `PYO3_PYTHON` that it watches, empty if that was unset; none for one that is no matter of Python.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interpreter: Option<String>,
+    /// What git said of the commit and its tags, for one whose output holds such a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub described: Option<Described>,
 }
 
-/// A file outside the target that a build script linked, and what pins it.
+/// `v1.2.3-4-g0123abc`, and the top of the repository that said so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Described {
+    pub top: String,
+    /// Empty if it is not known what it was when it was used.
+    pub text: String,
+}
+
+/// A file outside the target that is linked, and what pins it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LibraryFact {
     pub file: String,
@@ -213,12 +247,16 @@ pub struct LibraryFact {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageRecord {
     pub name: String,
+    /// Without symlinks, as git lists its files.
     pub dir: String,
     pub kind: PackageKind,
     /// Root sources of its targets, build script excepted.
     pub sources: Vec<String>,
     /// File-reading proc macros that it depends on.
     pub reading_macros: Vec<String>,
+    /// Cargo reaches it through a symlink, and does not see its files when it looks for the newest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub linked: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -338,6 +376,19 @@ impl FileEntry {
 impl UnitRecord {
     pub fn is_run(&self) -> bool {
         self.fingerprints.iter().any(|fingerprint| fingerprint.name.starts_with("run-"))
+    }
+
+    /// Whether this may be a unit of that package: certainly, where it is known in which folder it lies, else by name.
+    pub fn is_of(&self, package: &PackageRecord) -> bool {
+        match &self.lies {
+            Lies::Unknown => self.package == package.name,
+            Lies::Fetched => false,
+            Lies::In(dir) => *dir == package.dir,
+        }
+    }
+
+    pub fn is_by_content(&self) -> bool {
+        self.fingerprints.iter().any(|fingerprint| fingerprint.by_content)
     }
 
     pub fn is_precalculated(&self) -> bool {

@@ -33,7 +33,11 @@ pub enum Doubt {
     Unseen { path: String },
     /// A vendored package changed at the same version.
     VendoredChanged { path: String },
-    /// A library that its build script linked was replaced.
+    /// Its package lies behind a symlink, where Cargo does not look for files that changed.
+    ChangedBehindLink { path: String },
+    /// A proc macro that reads files may have read this one, and Cargo does not go by times here.
+    MacroInput { path: String, reader: String },
+    /// A library that it links, or that its build script does, was replaced.
     LibraryChanged { file: String, old: String, new: String },
     /// Its build script wrote the commit down.
     HeadChanged { old: String, new: String },
@@ -79,6 +83,12 @@ impl fmt::Display for Doubt {
                 write!(f, "`{path}` was changed after it was built and given an old time, or may have been")
             }
             Self::VendoredChanged { path } => write!(f, "the vendored file `{path}` changed"),
+            Self::ChangedBehindLink { path } => {
+                write!(f, "`{path}` changed, and Cargo does not look for it behind a symlink")
+            }
+            Self::MacroInput { path, reader } => {
+                write!(f, "it uses `{reader}`, a proc macro that reads files, and `{path}` changed")
+            }
             Self::LibraryChanged { file, old, new } => write!(f, "the library `{file}` changed: {old} → {new}"),
             Self::InterpreterChanged { old, new } => {
                 let show = |name: &str| if name.is_empty() { "none".to_owned() } else { name.to_owned() };

@@ -43,15 +43,15 @@ pub fn litter(
         let of_package = match (input.origin, owner) {
             (Origin::Outside, _) => None,
             (_, Some(owner)) if owner.reading_macros.is_empty() => {
-                newest(&|unit| unit.package == owner.name && unit.is_precalculated())
+                newest(&|unit| unit.is_of(owner) && unit.is_precalculated())
             }
-            (_, Some(owner)) => newest(&|unit| unit.package == owner.name),
+            (_, Some(owner)) => newest(&|unit| unit.is_of(owner)),
             (_, None) => newest(&|_| true),
         };
         let built = match (watched.max(of_package), owner) {
             (Some(built), _) => Some(built),
             // Nobody reads it as far as is known: what is older than the package's units may be there again.
-            (None, Some(owner)) => newest(&|unit| unit.package == owner.name),
+            (None, Some(owner)) => newest(&|unit| unit.is_of(owner)),
             (None, None) => None,
         };
         let time = view.changed.get(path).copied().unwrap_or_default().max(input.mtime);

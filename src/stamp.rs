@@ -50,6 +50,7 @@ pub fn plan(manifest: &Manifest, present: &Present) -> StampPlan {
     planner.generated();
     planner.unseen();
     planner.changed_file_sets();
+    planner.behind_links();
     planner.macro_inputs();
     planner.vendored();
     planner.outside();
@@ -209,6 +210,18 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Cargo finds no file at all in a package that it reaches through a symlink inside a repository.
+    fn behind_links(&mut self) {
+        let differing: Vec<&str> = self.changed.iter().chain(&self.added).chain(&self.gone).copied().collect();
+        for package in self.manifest.packages.iter().filter(|package| package.linked) {
+            let owned = |path: &&&str| self.owner(path).is_some_and(|owner| owner.dir == package.dir);
+            let Some(path) = differing.iter().find(owned) else { continue };
+            for unit in self.units_of(package, UnitRecord::is_precalculated) {
+                self.doubt(unit, Doubt::ChangedBehindLink { path: (*path).to_owned() });
+            }
+        }
+    }
+
     fn file_set_changed(&mut self, path: &str) {
         let splits_a_package = file_name(path) == "Cargo.toml";
         let deepest = self.owner(path).map(|package| package.dir.clone());
@@ -220,7 +233,7 @@ impl<'a> Planner<'a> {
             .filter(|package| splits_a_package || deepest.as_ref() == Some(&package.dir))
             .collect();
         for package in owners {
-            if self.units_of(&package.name, UnitRecord::is_precalculated).is_empty() {
+            if self.units_of(package, UnitRecord::is_precalculated).is_empty() {
                 continue;
             }
             let manifest_path = join(&package.dir, "Cargo.toml");
@@ -254,6 +267,10 @@ impl<'a> Planner<'a> {
                 let before = self.plan.times.insert(source.clone(), self.present.new_time);
                 touched |= before != Some(self.present.new_time);
             }
+            // A time tells Cargo nothing of a unit whose sources it compares by what they hold.
+            for unit in self.units_of(package, UnitRecord::is_by_content) {
+                self.doubt(unit, Doubt::MacroInput { path: (*path).to_owned(), reader: reader.clone() });
+            }
             if touched {
                 let (package, path, reader) = (package.name.clone(), (*path).to_owned(), reader.clone());
                 self.plan.touches.push(Touch::MacroInput { package, path, reader });
@@ -280,7 +297,7 @@ impl<'a> Planner<'a> {
             let Some(path) = differing.iter().find(|path| is_under(path, &package.dir)) else {
                 continue;
             };
-            for unit in self.units_of(&package.name, |_| true) {
+            for unit in self.units_of(package, |_| true) {
                 self.doubt(unit, Doubt::VendoredChanged { path: (*path).to_owned() });
             }
         }
@@ -312,7 +329,7 @@ impl<'a> Planner<'a> {
             return;
         }
         for package in self.manifest.packages.iter().filter(|package| package.kind == PackageKind::Path) {
-            if self.units_of(&package.name, UnitRecord::is_precalculated).is_empty() {
+            if self.units_of(package, UnitRecord::is_precalculated).is_empty() {
                 continue;
             }
             let exact: Vec<(&str, Moment)> = self
@@ -324,7 +341,7 @@ impl<'a> Planner<'a> {
                 .map(|input| (input.path.as_str(), input.mtime))
                 .collect();
             let names_them = |unit: &&UnitRecord| {
-                unit.package == package.name
+                unit.is_of(package)
                     || unit.inputs.iter().any(|&input| is_under(&self.manifest.inputs[input].path, &package.dir))
             };
             let oldest = self.manifest.units.iter().filter(names_them).map(|unit| unit.reference).min();
@@ -343,9 +360,9 @@ impl<'a> Planner<'a> {
         packages.max_by_key(|package| package.dir.len())
     }
 
-    fn units_of(&self, package: &str, wanted: impl Fn(&UnitRecord) -> bool) -> Vec<usize> {
+    fn units_of(&self, package: &PackageRecord, wanted: impl Fn(&UnitRecord) -> bool) -> Vec<usize> {
         let units = self.manifest.units.iter().enumerate();
-        units.filter(|(_, unit)| unit.package == package && wanted(unit)).map(|(index, _)| index).collect()
+        units.filter(|(_, unit)| unit.is_of(package) && wanted(unit)).map(|(index, _)| index).collect()
     }
 }
 

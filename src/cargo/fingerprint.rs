@@ -45,7 +45,10 @@ pub struct Fingerprint {
 pub enum Local {
     /// The newest file of the package, to the nanosecond.
     Precalculated,
-    CheckDepInfo,
+    /// The files that the compiler read: by their times, or by what they hold.
+    CheckDepInfo {
+        by_content: bool,
+    },
     RerunIfChanged {
         paths: Vec<String>,
     },
@@ -59,6 +62,11 @@ pub enum Local {
 impl Fingerprint {
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
+    }
+
+    /// The number under which Cargo remembers the root source; 0 for what has none.
+    pub fn path(&self) -> u64 {
+        self.path
     }
 
     /// The fingerprint hashes of the units that this one was built from, as those units' hash files spell them.
@@ -105,7 +113,10 @@ impl Local {
         };
         match kind.as_str() {
             "Precalculated" => Self::Precalculated,
-            "CheckDepInfo" => Self::CheckDepInfo,
+            "CheckDepInfo" => Self::CheckDepInfo {
+                by_content: body.get("checksum").and_then(Value::as_bool) == Some(true)
+                    || body.get("fingerprint").and_then(Value::as_str) == Some("content"),
+            },
             "RerunIfChanged" => {
                 let paths = body.get("paths").and_then(Value::as_array).into_iter().flatten();
                 Self::RerunIfChanged { paths: paths.filter_map(Value::as_str).map(str::to_owned).collect() }
@@ -154,7 +165,7 @@ mod tests {
         assert_eq!(
             fingerprint.locals(),
             [
-                Local::CheckDepInfo,
+                Local::CheckDepInfo { by_content: false },
                 Local::Unknown,
                 Local::RerunIfChanged { paths: vec!["assets".into()] },
                 Local::RerunIfEnvChanged { name: "V".into(), value: None },

@@ -8,26 +8,25 @@ use super::depinfo::DepFile;
 use super::fingerprint::Local;
 use super::units::DiskUnit;
 
-/// In the order in which Cargo looks at them. `dir` is the package's folder, if its files can change; `build_root` the folder
-/// that the unit lies in.
-pub fn paths(unit: &DiskUnit, dir: Option<&Path>, build_root: &Path) -> Vec<String> {
+/// In the order in which Cargo looks at them. `dirs` are the folders in which the package can lie, none if its files never
+/// change; `build_root` is the folder that the unit lies in.
+pub fn paths(unit: &DiskUnit, dirs: &[PathBuf], build_root: &Path) -> Vec<String> {
     let mut paths: Vec<PathBuf> = Vec::new();
+    let mut add = |path: &str| {
+        if Path::new(path).is_absolute() {
+            paths.push(PathBuf::from(path));
+        } else {
+            paths.extend(dirs.iter().map(|dir| dir.join(path)));
+        }
+    };
     let dep_infos = unit.fingerprints.iter().filter_map(|fingerprint| fingerprint.dep_info.as_ref());
     for file in dep_infos.flat_map(|info| &info.files) {
         match file {
-            DepFile::InPackage(path) => paths.extend(dir.map(|dir| dir.join(path))),
-            DepFile::InBuildRoot(path) => paths.extend([build_root.join(path)]),
+            DepFile::InPackage(path) => add(path),
+            DepFile::InBuildRoot(path) => add(&build_root.join(path).to_string_lossy()),
         }
     }
-    for path in watched(unit) {
-        let path = PathBuf::from(path);
-        // A registry package's own files never change.
-        match dir {
-            Some(dir) => paths.extend([dir.join(path)]),
-            None if path.is_absolute() => paths.extend([path]),
-            None => {}
-        }
-    }
+    watched(unit).iter().for_each(|path| add(path));
     paths.iter().filter_map(|path| tidy(path).to_str().map(str::to_owned)).collect()
 }
 

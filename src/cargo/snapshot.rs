@@ -3,22 +3,24 @@
 //! Reading a target folder leaves traces; whoever goes by access times sets them back afterwards.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{BuildHasher, Hash};
+use std::hash::Hash;
 use std::path::{Path, PathBuf};
 
 use rustc_stable_hash::StableSipHasher128;
 
 use super::named;
 use super::units::{DiskUnit, Role, Survey};
+use super::whereabouts::Whereabouts;
 use crate::disk::{self, Kind, Meta};
 use crate::manifest::EnvRecord;
 use crate::moment::Moment;
 use crate::secrets::Secrets;
 use crate::snapshot::{PrintSnapshot, Snapshot, UnitSnapshot};
 
-/// `dirs` are the folders of packages whose files can change.
-pub fn take<S: BuildHasher>(surveys: &[Survey], dirs: &HashMap<String, PathBuf, S>) -> Snapshot {
+/// What the units of these surveys say.
+pub fn take(surveys: &[Survey], whereabouts: &Whereabouts) -> Snapshot {
     let secrets = Secrets::new(crate::state::environment().into_iter());
+    let places = whereabouts.locate(surveys, &|_, _| None);
     let mut units = Vec::new();
     for (root, survey) in surveys.iter().enumerate() {
         let built = built_something(survey);
@@ -32,7 +34,7 @@ pub fn take<S: BuildHasher>(surveys: &[Survey], dirs: &HashMap<String, PathBuf, 
             units.push(UnitSnapshot {
                 hollow: !built.contains(&at),
                 bytes: bytes[at],
-                ..unit_snapshot(root, survey, unit, dirs, &secrets)
+                ..unit_snapshot(root, survey, unit, &places[root][at].dirs, &secrets)
             });
         }
     }
@@ -53,13 +55,7 @@ fn built_something(survey: &Survey) -> BTreeSet<usize> {
     outputs.filter_map(unit).collect()
 }
 
-fn unit_snapshot<S: BuildHasher>(
-    root: usize,
-    survey: &Survey,
-    unit: &DiskUnit,
-    dirs: &HashMap<String, PathBuf, S>,
-    secrets: &Secrets,
-) -> UnitSnapshot {
+fn unit_snapshot(root: usize, survey: &Survey, unit: &DiskUnit, dirs: &[PathBuf], secrets: &Secrets) -> UnitSnapshot {
     let prints = unit.fingerprints.iter().map(|print| PrintSnapshot {
         target: print.name.clone(),
         hash: print.hash.clone(),
@@ -67,7 +63,7 @@ fn unit_snapshot<S: BuildHasher>(
     });
     let env: BTreeMap<String, EnvRecord> =
         unit.tracked_env().map(|(name, value)| (name.clone(), secrets.record(&name, value))).collect();
-    let files = named::paths(unit, dirs.get(&unit.place.package).map(PathBuf::as_path), &survey.root);
+    let files = named::paths(unit, dirs, &survey.root);
     UnitSnapshot {
         place: format!("{root}:{}", unit.fingerprint_dir()),
         profile: unit.place.profile.clone(),

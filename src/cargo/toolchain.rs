@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::Result;
 
 use super::config::{self, ConfigFile};
+use super::tools;
 use crate::problem::WrongInput;
 
 /// `rustc -vV` as run in `dir`, so that toolchain files and `RUSTUP_TOOLCHAIN` have their say.
@@ -40,21 +41,15 @@ pub fn linker(host: &str, configs: &[ConfigFile]) -> String {
     });
     let program = env::var_os(variable).or(configured);
     match program {
-        Some(program) => first_line(&program),
+        Some(program) => tools::identity(&[program.to_string_lossy().into_owned()]),
         None if host.ends_with("-msvc") => String::new(),
-        None => first_line(&OsString::from("cc")),
+        None => tools::identity(&["cc".to_owned()]),
     }
 }
 
 /// The first line that the C compiler says of itself; nothing where there is none.
 pub fn c_compiler() -> String {
-    first_line(&env::var_os("CC").unwrap_or_else(|| OsString::from("cc")))
-}
-
-fn first_line(program: &OsString) -> String {
-    let output = Command::new(program).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    text.lines().next().unwrap_or_default().trim().to_owned()
+    tools::identity(&tools::words(&env::var("CC").unwrap_or_else(|_| "cc".to_owned())))
 }
 
 /// `rustc -vV` of every toolchain that rustup has installed; none where there is no rustup.

@@ -1,7 +1,8 @@
 //! What a workspace says about itself: its folders, its packages, and the path dependencies that lie outside it.
 //!
 //! Asked of `cargo metadata --no-deps`, which resolves nothing: it works on a wiped machine without a network, and costs
-//! milliseconds. Path dependencies and patches outside are followed from manifest to manifest.
+//! milliseconds. Path dependencies and patches outside are followed from manifest to manifest. A folder keeps the spelling that
+//! Cargo gives it, because Cargo compares spellings; whether two are the same is asked of the file system.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, TargetKind};
 use fs_err as fs;
 use toml::{Table, Value};
 
+use super::config;
 use crate::digest::Digest;
 use crate::problem::WrongInput;
 
@@ -29,6 +31,8 @@ pub struct Package {
     pub name: String,
     pub version: String,
     pub dir: PathBuf,
+    /// The same folder without symlinks.
+    pub real: PathBuf,
     /// Root sources of its targets, build script excepted.
     pub sources: Vec<PathBuf>,
     /// Names of the packages that it depends on, from wherever they come.
@@ -61,16 +65,28 @@ impl Workspace {
                 (given, build)
             }
         };
-        let packages = with_path_dependencies(&metadata);
+        let mut packages = Packages::default();
+        packages.collect(&metadata);
+        packages.open.extend(patched_paths(&workspace_root));
+        let packages = packages.finish();
         Ok(Self { root: workspace_root, target, build, packages })
     }
 
-    /// Folders whose files are inputs: the workspace, and each path dependency outside it.
+    /// Takes in the packages in these folders, and what they depend on by path.
+    pub fn adopt(&mut self, dirs: impl IntoIterator<Item = PathBuf>) {
+        let known = std::mem::take(&mut self.packages);
+        let mut packages = Packages { open: dirs.into_iter().collect(), ..Packages::default() };
+        packages.seen = known.iter().map(|package| package.real.clone()).collect();
+        packages.found = known;
+        self.packages = packages.finish();
+    }
+
+    /// Folders whose files are inputs: the workspace, and each path dependency outside it, without symlinks.
     pub fn source_roots(&self) -> Vec<PathBuf> {
-        let mut roots = vec![self.root.clone()];
+        let mut roots = vec![real(&self.root)];
         for package in &self.packages {
-            if !roots.iter().any(|root| package.dir.starts_with(root)) {
-                roots.push(package.dir.clone());
+            if !roots.iter().any(|root| package.real.starts_with(root)) {
+                roots.push(package.real.clone());
             }
         }
         roots
@@ -88,6 +104,33 @@ impl Workspace {
         };
         let name = |path: &PathBuf| path.strip_prefix(&self.root).unwrap_or(path).display().to_string();
         manifests.iter().filter_map(|path| Some((name(path), digest(path)?))).collect()
+    }
+}
+
+/// A folder without symlinks, as far as it is there.
+pub fn real(dir: &Path) -> PathBuf {
+    let there = dir.ancestors().find_map(|above| Some((above, fs::canonicalize(above).ok()?)));
+    match there.map(|(above, real)| (dir.strip_prefix(above), real)) {
+        Some((Ok(rest), real)) if rest.as_os_str().is_empty() => real,
+        Some((Ok(rest), real)) => real.join(rest),
+        _ => dir.to_path_buf(),
+    }
+}
+
+impl Package {
+    /// Whether Cargo reaches it through a symlink that is not above the whole workspace.
+    pub fn is_linked(&self, workspace: &Path) -> bool {
+        match self.dir.strip_prefix(workspace) {
+            Ok(rest) => real(workspace).join(rest) != self.real && !rest.as_os_str().is_empty(),
+            Err(_) => self.dir != self.real,
+        }
+    }
+
+    /// Its root sources and build script below the folder without symlinks.
+    pub fn real_sources(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        let rebased =
+            |path: &PathBuf| path.strip_prefix(&self.dir).map_or_else(|_| path.clone(), |rest| self.real.join(rest));
+        self.sources.iter().map(rebased)
     }
 }
 
@@ -127,65 +170,64 @@ fn allowed_target(root: &Path, given: &Path, configured: &Path) -> Result<PathBu
     .into())
 }
 
-fn with_path_dependencies(metadata: &Metadata) -> Vec<Package> {
-    let mut packages = Vec::new();
-    let mut seen = BTreeSet::new();
-    let mut open = Vec::new();
-    collect(metadata, &mut packages, &mut seen, &mut open);
-    open.extend(patched_paths(metadata.workspace_root.as_std_path()));
-    while let Some(dir) = open.pop() {
-        let dir = fs::canonicalize(&dir).unwrap_or(dir);
-        if seen.contains(&dir) {
-            continue;
+/// Packages as they are found, from manifest to manifest.
+#[derive(Default)]
+struct Packages {
+    found: Vec<Package>,
+    /// Their folders without symlinks: the same one in another spelling is nothing new.
+    seen: BTreeSet<PathBuf>,
+    open: Vec<PathBuf>,
+}
+
+impl Packages {
+    fn finish(mut self) -> Vec<Package> {
+        let mut asked = BTreeSet::new();
+        while let Some(dir) = self.open.pop() {
+            let dir = config::lexical(&dir);
+            let real = real(&dir);
+            if self.seen.contains(&real) || !asked.insert(real) {
+                continue;
+            }
+            // If it cannot be read, Cargo will say what is wrong with it when it builds.
+            if let Ok(metadata) = metadata(&dir.join("Cargo.toml")) {
+                self.collect(&metadata);
+            }
         }
-        match metadata_of(&dir) {
-            Some(metadata) => collect(&metadata, &mut packages, &mut seen, &mut open),
-            // Cargo will say what is wrong with it when it builds.
-            None => continue,
-        }
-        seen.insert(dir);
+        self.found.sort_by(|a, b| a.dir.cmp(&b.dir));
+        self.found
     }
-    packages.sort_by(|a, b| a.dir.cmp(&b.dir));
-    packages
-}
 
-fn metadata_of(dir: &Path) -> Option<Metadata> {
-    metadata(&dir.join("Cargo.toml")).ok()
-}
-
-fn collect(metadata: &Metadata, packages: &mut Vec<Package>, seen: &mut BTreeSet<PathBuf>, open: &mut Vec<PathBuf>) {
-    for package in &metadata.packages {
-        let Some(dir) = package.manifest_path.as_std_path().parent().map(Path::to_path_buf) else {
-            continue;
-        };
-        if !seen.insert(dir.clone()) {
-            continue;
+    fn collect(&mut self, metadata: &Metadata) {
+        for package in &metadata.packages {
+            let Some(dir) = package.manifest_path.as_std_path().parent().map(Path::to_path_buf) else {
+                continue;
+            };
+            let real = real(&dir);
+            if !self.seen.insert(real.clone()) {
+                continue;
+            }
+            let paths = package.dependencies.iter().filter_map(|dep| dep.path.as_ref());
+            self.open.extend(paths.map(|path| path.as_std_path().to_path_buf()));
+            let is_script = |target: &&cargo_metadata::Target| target.kind.contains(&TargetKind::CustomBuild);
+            let targets = package.targets.iter().filter(|target| !is_script(target));
+            let by_path = |dep: &&cargo_metadata::Dependency| dep.path.is_some();
+            self.found.push(Package {
+                name: package.name.to_string(),
+                version: package.version.to_string(),
+                sources: targets.map(|target| target.src_path.as_std_path().to_path_buf()).collect(),
+                dependencies: package.dependencies.iter().map(|dep| dep.name.clone()).collect(),
+                path_dependencies: package.dependencies.iter().filter(by_path).map(|dep| dep.name.clone()).collect(),
+                build_script: package.targets.iter().find(is_script).map(|target| target.src_path.as_std_path().into()),
+                build_dependencies: package
+                    .dependencies
+                    .iter()
+                    .filter(|dep| by_path(dep) && dep.kind == DependencyKind::Build)
+                    .map(|dep| dep.name.clone())
+                    .collect(),
+                dir,
+                real,
+            });
         }
-        open.extend(
-            package
-                .dependencies
-                .iter()
-                .filter_map(|dep| dep.path.as_ref())
-                .map(|path| path.as_std_path().to_path_buf()),
-        );
-        let is_script = |target: &&cargo_metadata::Target| target.kind.contains(&TargetKind::CustomBuild);
-        let targets = package.targets.iter().filter(|target| !is_script(target));
-        let by_path = |dep: &&cargo_metadata::Dependency| dep.path.is_some();
-        packages.push(Package {
-            name: package.name.to_string(),
-            version: package.version.to_string(),
-            sources: targets.map(|target| target.src_path.as_std_path().to_path_buf()).collect(),
-            dependencies: package.dependencies.iter().map(|dep| dep.name.clone()).collect(),
-            path_dependencies: package.dependencies.iter().filter(by_path).map(|dep| dep.name.clone()).collect(),
-            build_script: package.targets.iter().find(is_script).map(|target| target.src_path.as_std_path().into()),
-            build_dependencies: package
-                .dependencies
-                .iter()
-                .filter(|dep| by_path(dep) && dep.kind == DependencyKind::Build)
-                .map(|dep| dep.name.clone())
-                .collect(),
-            dir,
-        });
     }
 }
 
@@ -195,8 +237,7 @@ fn patched_paths(root: &Path) -> Vec<PathBuf> {
     else {
         return Vec::new();
     };
-    let patches = table.get("patch").and_then(Value::as_table).into_iter().flat_map(|sources| sources.values());
-    let tables = patches.chain(table.get("replace")).filter_map(Value::as_table);
-    let paths = tables.flat_map(|packages| packages.values()).filter_map(|package| package.get("path")?.as_str());
-    paths.map(|path| root.join(path)).collect()
+    let replaced = table.get("replace").and_then(Value::as_table).into_iter().flat_map(|packages| packages.values());
+    let replaced = replaced.filter_map(|package| package.get("path")?.as_str().map(str::to_owned));
+    config::patches(table.get("patch")).into_iter().chain(replaced).map(|path| root.join(path)).collect()
 }

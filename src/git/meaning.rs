@@ -25,17 +25,22 @@ impl Repository {
         let mut parts = inner.components().filter_map(|part| part.as_os_str().to_str());
         let text = match (parts.next(), parts.next()) {
             (None, _) if is_folder => {
-                format!("{} {} {}", self.head_text(), self.index().unwrap_or_default(), self.tags().unwrap_or_default())
+                format!(
+                    "{} {} {}",
+                    self.head_text(),
+                    self.index().unwrap_or_default(),
+                    self.tag_list().unwrap_or_default()
+                )
             }
             // The top's own `.git` file, in a submodule or a linked work tree.
             (None | Some("HEAD"), None) => return None,
             (Some("index"), None) => self.index().ok()?,
             (Some("logs"), _) if !is_folder => last_commit(&fs::read(path).ok()?)?,
-            (Some("packed-refs"), None) => self.tags().ok()?,
+            (Some("packed-refs"), None) => self.tag_list().ok()?,
             (Some("FETCH_HEAD" | "ORIG_HEAD"), None) => self.head_text(),
             (Some("refs"), Some("remotes")) => String::new(),
-            (Some("refs"), Some("tags")) if is_folder => self.tags().ok()?,
-            (Some("refs"), _) if is_folder => format!("{} {}", self.head_text(), self.tags().unwrap_or_default()),
+            (Some("refs"), Some("tags")) if is_folder => self.tag_list().ok()?,
+            (Some("refs"), _) if is_folder => format!("{} {}", self.head_text(), self.tag_list().unwrap_or_default()),
             (Some("refs"), _) => return None,
             _ => String::new(),
         };
@@ -52,7 +57,7 @@ impl Repository {
     }
 
     /// Every tag with what it leads to.
-    fn tags(&self) -> Result<String> {
+    fn tag_list(&self) -> Result<String> {
         Ok(digest(&run(&self.top, ["for-each-ref", "--format=%(refname) %(objectname)", "refs/tags"])?))
     }
 

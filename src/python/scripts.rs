@@ -101,6 +101,7 @@ mod tests {
             name: name.to_owned(),
             version: String::new(),
             dir: path(name),
+            real: path(name),
             sources: Vec::new(),
             dependencies: Vec::new(),
             path_dependencies: Vec::new(),

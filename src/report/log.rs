@@ -177,6 +177,9 @@ pub fn key(parts: &KeyParts) -> Vec<String> {
     row("incremental", &hard.incremental);
     row("linker", &hard.linker);
     row("C compiler", &hard.c_compiler);
+    for (name, text) in &hard.tools {
+        row(name, text);
+    }
     for (option, value) in &hard.options {
         row(&format!("option {option}"), value);
     }

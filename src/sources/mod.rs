@@ -30,8 +30,10 @@ const READ_UP_TO: u64 = 64 << 10;
 /// Where to look.
 #[derive(Debug, Default)]
 pub struct Scope {
-    /// Workspaces, outside path dependencies and vendor folders.
+    /// Workspaces and outside path dependencies.
     pub roots: Vec<PathBuf>,
+    /// Vendored packages that no listing of git's names.
+    pub plain: Vec<PathBuf>,
     /// Target and build folders, and the Cargo home: what is in them is output.
     pub outputs: Vec<PathBuf>,
     /// Paths that units name.
@@ -95,6 +97,9 @@ pub fn scan(scope: &Scope, file_system: &FileSystem) -> Result<Sources> {
             None => walk_plain(&root, scope, Origin::Tracked, &mut candidates)?,
         }
     }
+    for dir in &scope.plain {
+        walk_plain(dir, scope, Origin::Tracked, &mut candidates)?;
+    }
     named::add(scope, &mut candidates, &mut sources)?;
     candidates.sort_by(|a, b| a.path.cmp(&b.path));
     candidates.dedup_by(|a, b| a.path == b.path);
@@ -116,7 +121,7 @@ pub fn scan(scope: &Scope, file_system: &FileSystem) -> Result<Sources> {
 /// Adds the folders that hold the inputs.
 pub fn add_folders(sources: &mut Sources, scope: &Scope, file_system: &FileSystem) {
     let mut roots: Vec<(String, Origin)> =
-        scope.roots.iter().map(|root| (paths::text(root), Origin::Tracked)).collect();
+        scope.roots.iter().chain(&scope.plain).map(|root| (paths::text(root), Origin::Tracked)).collect();
     roots.extend(sources.outside_folders.iter().map(|folder| (folder.clone(), Origin::Outside)));
     let (changed, own) = (&mut sources.changed, &mut sources.own_outside);
     record::with_folders(&mut sources.inputs, &roots, |path| {

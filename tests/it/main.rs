@@ -21,11 +21,15 @@ mod advice;
 mod arrival;
 #[cfg(target_os = "linux")]
 mod azurite;
+mod by_content;
 #[cfg(target_os = "linux")]
 mod cache_service;
 mod cache_service_faults;
 mod choice;
 mod commands;
+#[cfg(unix)]
+mod configs;
+mod described;
 mod doctor;
 #[cfg(unix)]
 mod evidence;
@@ -45,6 +49,8 @@ mod kills;
 #[cfg(target_os = "linux")]
 mod late;
 mod layouts;
+#[cfg(target_os = "linux")]
+mod libraries;
 mod liveness;
 mod mtime;
 mod oracle;
@@ -60,3 +66,6 @@ mod scenarios;
 mod shim;
 mod stamping;
 mod tidy;
+mod vendored;
+#[cfg(unix)]
+mod whereabouts;

@@ -98,12 +98,11 @@ pub(super) fn restore(
 
 fn standing<'a>(state: &State, facts: &Facts, surveys: &'a [Survey]) -> Vec<Standing<'a>> {
     let intact = intact(state, surveys);
-    let dirs = facts.package_dirs();
+    let places = facts.whereabouts().locate(surveys, &|_, _| None);
     let mut standing = Vec::new();
     for (root, survey) in surveys.iter().enumerate() {
-        for unit in &survey.units {
-            let dir = dirs.get(&unit.place.package).map(PathBuf::as_path);
-            let named = named::paths(unit, dir, &survey.root).into_iter().collect();
+        for (unit, place) in survey.units.iter().zip(&places[root]) {
+            let named = named::paths(unit, &place.dirs, &survey.root).into_iter().collect();
             let is_intact = intact.contains(&(root, unit.place.clone()));
             standing.push(Standing { root, unit, named, is_intact });
         }

@@ -64,7 +64,7 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
     let (roll, roll_note) = github::key_roll(&inputs.key_roll, &environment(), token);
     let key_roll = roll.as_ref().map(|roll| roll.text.clone()).unwrap_or_default();
     let inputs = Inputs { key_roll, ..inputs };
-    let facts = Facts::gather(&inputs)?;
+    let mut facts = Facts::gather(&inputs)?;
     isolation::check(inputs.isolation, &facts)?;
     let (store, no_store) = store::open(&inputs.store, BUDGET);
     let roots = facts.roots();
@@ -89,7 +89,7 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
     }
     let home = home::restore(&facts, store.as_ref(), &mut outcome);
     let so_far = outcome.clone();
-    let brought = match bring(&facts, &roots, store.as_ref(), &inputs, &mut outcome) {
+    let brought = match bring(&mut facts, &roots, store.as_ref(), &inputs, &mut outcome) {
         Ok(brought) => brought,
         // Cargo finds nothing, and whatever it builds from here on is the job's own: it can be saved.
         Err(error) if is_cold(&roots) => {
@@ -150,7 +150,7 @@ impl Brought {
 /// Brings the target, and gives the sources their times. The order is what makes it safe to be killed at any point: what is
 /// unpacked stands beside its place until no source is older than it should be and no doubted unit is left.
 fn bring(
-    facts: &Facts,
+    facts: &mut Facts,
     roots: &[Root],
     store: &dyn Store,
     inputs: &Inputs,
@@ -170,6 +170,9 @@ fn bring(
         arrival::arrive(facts, roots, store, &file_system, outcome)
     };
     drop(surveys);
+    if let Some(restored) = &arrival.restored {
+        facts.adopt_recorded(&restored.manifest);
+    }
     let standing = arrival.standing(roots);
     let stamping::Inputs { mut stamped, heads } =
         stamping::stamp(facts, &standing, &file_system, inputs.mtime, &mut arrival, outcome)?;
@@ -234,7 +237,7 @@ fn snapshot(facts: &Facts, roots: &[Root], file_system: &FileSystem) -> Result<S
             }
         }
     }
-    Ok(crate::cargo::snapshot::take(&surveys, &facts.package_dirs()))
+    Ok(crate::cargo::snapshot::take(&surveys, &facts.whereabouts()))
 }
 
 /// What the store will not do for this job, in words.

@@ -203,9 +203,9 @@ fn unseen_changes(facts: &Facts, manifest: &Manifest, repositories: &[Repository
     let runs = manifest.units.iter().enumerate().filter_map(|(at, unit)| Some((at, unit.run.as_ref()?)));
     let runs: Vec<_> = runs.collect();
     let files: BTreeSet<PathBuf> =
-        runs.iter().flat_map(|(_, run)| run.libraries.iter().map(|fact| PathBuf::from(&fact.file))).collect();
+        runs.iter().flat_map(|(_, run)| run.libraries.iter().map(|fact| crate::paths::path(&fact.file))).collect();
     let now: HashMap<String, String> =
-        libraries::identify(&files).into_iter().map(|fact| (fact.file.clone(), version_of(&fact))).collect();
+        libraries::identify(&files, None).into_iter().map(|fact| (fact.file.clone(), version_of(&fact))).collect();
     for (at, run) in &runs {
         for fact in &run.libraries {
             let (old, new) = (version_of(fact), now.get(&fact.file).cloned().unwrap_or_default());
@@ -214,12 +214,20 @@ fn unseen_changes(facts: &Facts, manifest: &Manifest, repositories: &[Repository
             }
         }
     }
+    let mut described: HashMap<&String, Option<String>> = HashMap::new();
     let heads: Vec<&String> = repositories.iter().filter_map(|repository| repository.head.as_ref()).collect();
     if let Some(new) = heads.first() {
         let embedding = runs.iter().filter_map(|(at, run)| Some((*at, run.commit.as_ref()?)));
         let moved = embedding.filter(|(_, commit)| !heads.contains(commit));
         doubts.extend(moved.map(|(at, old)| (at, Doubt::HeadChanged { old: old.clone(), new: (*new).clone() })));
     }
+    doubts.extend(runs.iter().filter_map(|(at, run)| {
+        let then = run.described.as_ref()?;
+        let repository = repositories.iter().find(|repository| crate::paths::text(&repository.top) == then.top);
+        let now = described.entry(&then.top).or_insert_with(|| repository.and_then(Repository::described));
+        let (old, new) = (then.text.clone(), now.clone().unwrap_or_default());
+        (old != new || old.is_empty()).then(|| (*at, Doubt::HeadChanged { old, new }))
+    }));
     let (old, new) = (&manifest.parts.soft.interpreters, &facts.parts.soft.interpreters);
     let watching = runs.iter().filter_map(|(at, run)| Some((*at, run.interpreter.as_deref()?)));
     // An alias is named after its interpreter: another one is another text, and Cargo compares that.

@@ -7,7 +7,7 @@ use fs_err as fs;
 
 use super::inputs_seen::Seen;
 use super::screen::Screened;
-use super::{Job, KnownUnits, known_units, run_facts, unchanged, unseen};
+use super::{Job, KnownUnits, described, known_units, linked, run_facts, unchanged, unseen};
 use crate::cargo::fingerprint::Local;
 use crate::cargo::macros;
 use crate::cargo::units::{self, Role};
@@ -74,6 +74,8 @@ pub(super) fn manifest(
         unit.unseen = unseen;
     }
     run_facts::add(job, live, &sources, &mut manifest);
+    linked::add(job, live, &mut manifest);
+    described::add(job, live, &sources.repositories, &mut manifest);
     manifest.inputs = sources.inputs.into_values().collect();
     manifest.env = env_records(job, live, secrets);
     manifest
@@ -93,10 +95,15 @@ fn unit_record(
         Some(parsed) => parsed.locals().contains(&Local::Precalculated),
         None => before.is_some_and(UnitRecord::is_precalculated),
     };
+    let is_by_content = |fingerprint: &units::DiskFingerprint| match &fingerprint.fingerprint {
+        Some(parsed) => parsed.locals().contains(&Local::CheckDepInfo { by_content: true }),
+        None => before.is_some_and(UnitRecord::is_by_content),
+    };
     let fingerprints = unit.fingerprints.iter().map(|fingerprint| FingerprintRecord {
         name: fingerprint.name.clone(),
         hash: fingerprint.hash.clone(),
         precalculated: is_precalculated(fingerprint),
+        by_content: is_by_content(fingerprint),
     });
     UnitRecord {
         root: job.units[at].0,
@@ -104,6 +111,7 @@ fn unit_record(
         profile: unit.place.profile.clone(),
         package: unit.place.package.clone(),
         id: unit.place.id.clone(),
+        lies: job.place(at).lies.clone(),
         fingerprints: fingerprints.collect(),
         reference: unit.reference,
         inputs: Vec::new(),
@@ -116,7 +124,7 @@ fn unit_record(
 }
 
 fn packages(job: &Job<'_>) -> Vec<PackageRecord> {
-    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let text = crate::paths::text;
     let mut records = Vec::new();
     for (workspace, locked) in job.facts.workspaces.iter().zip(&job.facts.locked) {
         let mut readers = macros::readers(workspace, locked, &job.facts.vendored, &job.facts.cargo_home);
@@ -131,18 +139,20 @@ fn packages(job: &Job<'_>) -> Vec<PackageRecord> {
         }
         records.extend(workspace.packages.iter().map(|package| PackageRecord {
             name: package.name.clone(),
-            dir: text(&package.dir),
+            dir: text(&package.real),
             kind: PackageKind::Path,
-            sources: package.sources.iter().map(|path| text(path)).collect(),
+            sources: package.real_sources().map(|path| text(&path)).collect(),
             reading_macros: readers.get(&package.name).into_iter().flatten().cloned().collect(),
+            linked: package.is_linked(&workspace.root),
         }));
     }
     records.extend(job.facts.vendored.iter().map(|package| PackageRecord {
         name: package.name.clone(),
-        dir: text(&package.dir),
+        dir: text(&package.real),
         kind: PackageKind::Vendored,
         sources: Vec::new(),
         reading_macros: Vec::new(),
+        linked: false,
     }));
     records.sort_by(|a, b| a.dir.cmp(&b.dir));
     records.dedup();

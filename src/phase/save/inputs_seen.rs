@@ -1,7 +1,6 @@
 //! What the live units read: resolves the paths that they name, and looks at the sources as they are now.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use anyhow::Result;
 
@@ -19,14 +18,12 @@ pub(super) struct Seen {
 }
 
 pub(super) fn look(job: &Job<'_>, live: &[usize], file_system: &FileSystem) -> Result<Seen> {
-    let dirs = job.facts.package_dirs();
     let known = known_units(job);
     let named: Vec<BTreeSet<String>> = live
         .iter()
         .map(|&at| {
             let unit = job.unit(at);
-            let dir = dirs.get(&unit.place.package).map(PathBuf::as_path);
-            let named = named::paths(unit, dir, &job.surveys[job.units[at].0].root);
+            let named = named::paths(unit, &job.place(at).dirs, &job.surveys[job.units[at].0].root);
             let mut paths: BTreeSet<String> = named.into_iter().collect();
             paths.extend(remembered_paths(job, at, &known));
             paths

@@ -25,13 +25,12 @@ struct Span {
 /// Runs of the project's own build scripts in this job.
 fn spans(job: &Job<'_>, live: &[usize]) -> Vec<Span> {
     let known = known_units(job);
-    let dirs = job.facts.package_dirs();
     let runs = live.iter().copied().filter(|&at| job.unit(at).is_run() && unchanged(job, at, &known).is_none());
     let spans = runs.filter_map(|at| {
         let unit = job.unit(at);
         let from = unit.started?;
         let to = from.plus(std::time::Duration::from_secs_f64(unit.seconds.max(0.0)));
-        Some(Span { at, dir: paths::text(dirs.get(&unit.place.package)?), from, to })
+        Some(Span { at, dir: paths::text(job.place(at).dirs.first()?), from, to })
     });
     spans.collect()
 }

@@ -4,12 +4,15 @@
 
 mod account;
 mod collect;
+mod described;
 mod home;
 mod inputs_seen;
+mod linked;
 mod made;
 mod run_facts;
 mod screen;
 mod unseen;
+mod whereabouts;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -23,6 +26,7 @@ use crate::cargo::layout::UnitPlace;
 use crate::cargo::liveness::{self, Evidence};
 use crate::cargo::units::{self, DiskUnit, Survey};
 use crate::cargo::weights;
+use crate::cargo::whereabouts::Place;
 use crate::decision::{News, SaveDecision, SkipReason};
 use crate::delta::{self, DeltaKind, DeltaPlan, Previous};
 use crate::digest::FieldHasher;
@@ -64,6 +68,8 @@ struct Job<'a> {
     surveys: Vec<Survey>,
     /// Index into `surveys` and the unit, for every unit on disk.
     units: Vec<(usize, usize)>,
+    /// Where their packages lie, survey by survey.
+    places: Vec<Vec<Place>>,
     store: &'a dyn Store,
     same: OnceLock<BTreeSet<usize>>,
 }
@@ -72,6 +78,11 @@ impl Job<'_> {
     fn unit(&self, at: usize) -> &DiskUnit {
         let (root, unit) = self.units[at];
         &self.surveys[root].units[unit]
+    }
+
+    fn place(&self, at: usize) -> &Place {
+        let (root, unit) = self.units[at];
+        &self.places[root][unit]
     }
 
     fn previous(&self) -> Option<&Restored> {
@@ -114,7 +125,9 @@ fn save(state: &State, result: JobResult, outcome: &mut SaveOutcome) -> Result<(
     let units =
         surveys.iter().enumerate().flat_map(|(root, survey)| (0..survey.units.len()).map(move |unit| (root, unit)));
     let units = units.collect();
-    let job = Job { facts, roots, state, surveys, units, store: store.as_ref(), same: OnceLock::new() };
+    let mut job =
+        Job { facts, roots, state, surveys, units, places: Vec::new(), store: store.as_ref(), same: OnceLock::new() };
+    whereabouts::find(&mut job);
     outcome.inspection = Beginning::of(state).inspect(&job.facts, &job.surveys);
     outcome.weights = weights::weigh(&job.surveys);
     outcome.history = account::history(&job, &outcome.inspection);
@@ -138,7 +151,9 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
     let ages = ages(job, &all, &edges, inputs, result);
     let screened = screen::screen(job, &ages, &edges, &secrets)?;
     outcome.secret_units = screened.units.iter().map(|&at| title(job.unit(at))).collect();
-    let live: Vec<usize> = (0..all.len()).filter(|at| ages[*at].is_some() && !screened.units.contains(at)).collect();
+    let blind = whereabouts::blind(job, &all, &edges, outcome);
+    let goes = |at: &usize| screened.units.contains(at) || blind.contains(at);
+    let live: Vec<usize> = (0..all.len()).filter(|at| ages[*at].is_some() && !goes(at)).collect();
 
     let known = known_units(job);
     let compiled: Vec<usize> = live.iter().copied().filter(|&at| was_compiled(job, at, &known)).collect();
@@ -252,8 +267,10 @@ fn record_dir(unit: &UnitRecord) -> String {
 
 /// The record of a unit that the job did not build again.
 fn unchanged<'a>(job: &Job<'_>, at: usize, known: &KnownUnits<'a>) -> Option<&'a UnitRecord> {
-    let (root, _) = job.units[at];
-    let unit = job.unit(at);
+    unchanged_in(job, job.units[at].0, job.unit(at), known)
+}
+
+fn unchanged_in<'a>(job: &Job<'_>, root: usize, unit: &DiskUnit, known: &KnownUnits<'a>) -> Option<&'a UnitRecord> {
     let record = known.get(&(root, &unit.place)).copied()?;
     (record.reference.minus(job.state.shift) == unit.reference).then_some(record)
 }

@@ -1,7 +1,7 @@
 //! What each build script's run depends on unseen, and what it left outside the target. One that did not run again is as it was.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fs_err as fs;
 use memchr::memmem;
@@ -9,7 +9,6 @@ use memchr::memmem;
 use super::{Job, known_units, made, unchanged};
 use crate::cargo::units::{self, DiskUnit};
 use crate::disk::{self, Kind};
-use crate::libraries;
 use crate::manifest::{Manifest, RunFacts};
 use crate::sources::Sources;
 
@@ -18,7 +17,6 @@ const ABBREVIATED: usize = 7;
 
 pub(super) fn add(job: &Job<'_>, live: &[usize], sources: &Sources, manifest: &mut Manifest) {
     let known = known_units(job);
-    let own: Vec<PathBuf> = job.roots.iter().map(|root| PathBuf::from(&root.path)).collect();
     let commits = commits(job, sources);
     let index: BTreeMap<&str, usize> =
         sources.inputs.keys().enumerate().map(|(at, path)| (path.as_str(), at)).collect();
@@ -36,13 +34,12 @@ pub(super) fn add(job: &Job<'_>, live: &[usize], sources: &Sources, manifest: &m
         }
         let root = &job.surveys[record.root].root;
         let output = fs::read(root.join(units::run_output(&unit.place))).unwrap_or_default();
-        let libraries = libraries::identify(&libraries::linked_files(&String::from_utf8_lossy(&output), &own));
         let holds = |commit: &&String| {
             let head = &commit.as_bytes()[..ABBREVIATED];
             memmem::find(&output, head).is_some() || folder_holds(root, unit, head)
         };
         let commit = commits.iter().find(holds).cloned();
-        record.run = Some(RunFacts { commit, made, libraries, interpreter: watched_interpreter(unit) });
+        record.run = Some(RunFacts { commit, made, interpreter: watched_interpreter(unit), ..RunFacts::default() });
     }
 }
 

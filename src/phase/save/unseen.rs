@@ -48,7 +48,7 @@ pub(super) fn find(
         }
         // Cargo never looks at the times of these.
         let vendored = manifest.packages.iter().filter(|package| package.kind == PackageKind::Vendored);
-        for package in vendored.filter(|package| package.name == unit.package) {
+        for package in vendored.filter(|package| unit.is_of(package)) {
             unseen.extend(below(view, &package.dir).filter(|path| !view.was_built_from(path, reader)));
             unseen.extend(view.stamped_below(&package.dir).filter(|path| !view.was_seen_gone(path, reader)));
         }
@@ -72,7 +72,7 @@ fn saw<'a>(job: &'a Job<'_>) -> BTreeMap<&'a str, (&'a ContentId, Moment)> {
 }
 
 fn own_packages<'a>(manifest: &'a Manifest, unit: &'a UnitRecord) -> impl Iterator<Item = &'a PackageRecord> {
-    manifest.packages.iter().filter(|package| package.kind == PackageKind::Path && package.name == unit.package)
+    manifest.packages.iter().filter(|package| package.kind == PackageKind::Path && unit.is_of(package))
 }
 
 /// The deepest package that a path belongs to.

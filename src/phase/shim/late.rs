@@ -215,8 +215,10 @@ fn named_by_others(local: &LocalManifest, surveys: &[Survey]) -> Option<BTreeSet
             if unit.fingerprints.iter().any(|fingerprint| fingerprint.fingerprint.is_none()) {
                 return None;
             }
-            let package = manifest.packages.iter().find(|package| package.name == unit.place.package);
-            paths.extend(named::paths(unit, package.map(|package| Path::new(&package.dir)), &survey.root));
+            // Where it lies is not worth asking: every package of its name counts.
+            let packages = manifest.packages.iter().filter(|package| package.name == unit.place.package);
+            let dirs: Vec<PathBuf> = packages.map(|package| crate::paths::path(&package.dir)).collect();
+            paths.extend(named::paths(unit, &dirs, &survey.root));
         }
     }
     Some(paths)

@@ -1,0 +1,277 @@
+//! The programs that a build runs beside the Rust toolchain, and what pins them: the first line that each says of itself.
+//!
+//! Asked with a time limit, and without what changes from call to call: a program that hangs must not hang a job, and one that
+//! prints the time must not make every run a cold one. How it can be wrong: a program that only a build script knows of, or that
+//! says the same after it was replaced.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use rayon::prelude::*;
+use toml::Value;
+
+use super::config::ConfigFile;
+use crate::libraries::{self, Asked};
+
+/// How long one program may take to say what it is.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Programs that run the one that is named after them.
+const WRAPPERS: [&str; 8] = ["ccache", "sccache", "distcc", "icecc", "cachepot", "buildcache", "env", "nice"];
+/// Variables of the `cc` crate and of CMake that name a program, alone, with a target behind or `HOST_`/`TARGET_` before.
+const NAMED: [&str; 5] = ["CC", "CXX", "AR", "RANLIB", "LD"];
+const ARCHITECTURES: [&str; 15] = [
+    "x86_64",
+    "i586",
+    "i686",
+    "aarch64",
+    "arm",
+    "thumb",
+    "riscv",
+    "powerpc",
+    "s390x",
+    "mips",
+    "loongarch",
+    "sparc",
+    "wasm",
+    "m68k",
+    "hexagon",
+];
+
+/// Every program that somebody names, or that is taken where nobody does: name of the setting → what the program says.
+pub fn identities(configs: &[ConfigFile], environment: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut commands: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for name in ["c++", "ar", "ld"] {
+        commands.insert(name.to_owned(), vec![name.to_owned()]);
+    }
+    for (name, value) in environment.iter().filter(|(name, value)| names_a_program(name) && !value.is_empty()) {
+        commands.insert(name.clone(), words(value));
+    }
+    for (file, triple, table) in targets(configs) {
+        for (name, program) in table.iter().filter(|(name, _)| *name == "linker" || *name == "ar") {
+            let Some(program) = program.as_str() else { continue };
+            let path =
+                if program.contains('/') { file.base.join(program).display().to_string() } else { program.to_owned() };
+            commands.insert(format!("target.{triple}.{name}"), vec![path]);
+        }
+    }
+    for flag in flags(configs, environment).iter().flatten() {
+        let value =
+            |names: &[&str]| names.iter().find_map(|name| flag.split_once(name)).map(|(_, value)| value.to_owned());
+        if let Some(linker) = value(&["-fuse-ld="]) {
+            let programs = [format!("ld.{linker}"), linker];
+            commands.extend(programs.map(|program| (format!("-fuse-ld={program}"), vec![program])));
+        }
+        if let Some(linker) = flag.strip_prefix("-C").unwrap_or(flag).strip_prefix("linker=") {
+            commands.insert("-Clinker".to_owned(), vec![linker.to_owned()]);
+        }
+    }
+    let said = commands.into_par_iter().map(|(name, words)| (name, identity(&words)));
+    let mut said: BTreeMap<String, String> = said.filter(|(_, text)| !text.is_empty()).collect();
+    said.extend(flagged_libraries(configs, environment));
+    said
+}
+
+/// Libraries that flags name reach every unit, and so do those that a configuration puts in the place of a build script.
+fn flagged_libraries(configs: &[ConfigFile], environment: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut asked = Asked::default();
+    let mut bases: BTreeSet<_> = configs.iter().filter(|file| file.applies).map(|file| file.base.clone()).collect();
+    bases.extend(std::env::current_dir());
+    for flags in flags(configs, environment) {
+        asked.flags(&flags);
+    }
+    let overrides = targets(configs).into_iter().flat_map(|(_, _, table)| table.values().filter_map(Value::as_table));
+    for table in overrides {
+        list(table.get("rustc-link-lib")).iter().for_each(|name| asked.library(name));
+        list(table.get("rustc-link-search")).iter().for_each(|dir| asked.folder(dir));
+        asked.flags(&list(table.get("rustc-flags")));
+        asked.link_args(list(table.get("rustc-link-arg")).iter().map(String::as_str));
+    }
+    let files = asked.files(&[], &bases.into_iter().collect::<Vec<_>>(), &[]);
+    let facts = libraries::identify(&files, None).into_iter();
+    let text =
+        |fact: &crate::manifest::LibraryFact| format!("{} {}", fact.owner.as_deref().unwrap_or_default(), fact.version);
+    facts.map(|fact| (format!("library {}", fact.file), text(&fact).trim().to_owned())).collect()
+}
+
+/// `[target.<triple>]` tables of the files that apply.
+fn targets(configs: &[ConfigFile]) -> Vec<(&ConfigFile, &String, &toml::Table)> {
+    let files = configs.iter().filter(|file| file.applies).filter_map(|file| Some((file, file.table.as_ref()?)));
+    let tables = files.flat_map(|(file, table)| {
+        let targets = table.get("target").and_then(Value::as_table).into_iter().flatten();
+        let targets = targets.filter_map(|(triple, value)| Some((triple, value.as_table()?)));
+        targets.map(move |(triple, table)| (file, triple, table))
+    });
+    tables.collect()
+}
+
+/// Every list of compiler flags that may reach a unit, word by word.
+fn flags(configs: &[ConfigFile], environment: &BTreeMap<String, String>) -> Vec<Vec<String>> {
+    let mut all = Vec::new();
+    for (name, value) in environment {
+        if name == "CARGO_ENCODED_RUSTFLAGS" {
+            all.push(value.split('\u{1f}').map(str::to_owned).collect());
+        } else if name == "RUSTFLAGS" || name.starts_with("CARGO_") && name.ends_with("_RUSTFLAGS") {
+            all.push(value.split_whitespace().map(str::to_owned).collect());
+        }
+    }
+    let sections = configs.iter().filter(|file| file.applies).filter_map(|file| file.table.as_ref());
+    all.extend(
+        sections.flat_map(|table| ["build", "host"].map(|name| list(table.get(name).and_then(|t| t.get("rustflags"))))),
+    );
+    all.extend(targets(configs).into_iter().map(|(_, _, table)| list(table.get("rustflags"))));
+    all.retain(|flags: &Vec<String>| !flags.is_empty());
+    all
+}
+
+/// A list, or a text that is one.
+fn list(value: Option<&Value>) -> Vec<String> {
+    match value {
+        Some(Value::String(text)) => text.split_whitespace().map(str::to_owned).collect(),
+        Some(Value::Array(values)) => values.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn names_a_program(name: &str) -> bool {
+    let is_target = |text: &str| ARCHITECTURES.iter().any(|start| text.starts_with(start));
+    if name.starts_with("CARGO_TARGET_") && (name.ends_with("_LINKER") || name.ends_with("_AR")) {
+        return true;
+    }
+    let bare = name.strip_prefix("HOST_").or_else(|| name.strip_prefix("TARGET_")).unwrap_or(name);
+    NAMED.contains(&bare) || bare.split_once('_').is_some_and(|(tool, rest)| NAMED.contains(&tool) && is_target(rest))
+}
+
+/// A command as variables hold it: the path of a program, or words.
+pub fn words(command: &str) -> Vec<String> {
+    if Path::new(command).is_file() {
+        return vec![command.to_owned()];
+    }
+    command.split_whitespace().map(str::to_owned).collect()
+}
+
+/// The first line that a command says of itself, its wrappers left out; nothing if there is no such program.
+pub fn identity(words: &[String]) -> String {
+    let is_wrapper = |word: &String| {
+        let name = Path::new(word).file_stem().and_then(OsStr::to_str).unwrap_or(word);
+        WRAPPERS.contains(&name) || word.contains('=') && !word.starts_with('-')
+    };
+    // A wrapper alone is asked itself.
+    let start = words.iter().position(|word| !is_wrapper(word)).unwrap_or(0);
+    let Some((program, arguments)) = words.get(start..).and_then(<[String]>::split_first) else { return String::new() };
+    // Flags choose what a driver is; a file or an output name would make it work.
+    let flags = arguments.iter().filter(|word| word.starts_with('-') && *word != "-c" && *word != "-o");
+    let mut command = Command::new(program);
+    command.args(flags).arg("--version");
+    let said = ask(command, PATIENCE).unwrap_or_default();
+    stable(said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default())
+}
+
+/// What a program prints, as far as it does so in time.
+fn ask(mut command: Command, patience: Duration) -> Option<String> {
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).env("LC_ALL", "C").spawn().ok()?;
+    let mut out = child.stdout.take()?;
+    let (sender, receiver) = mpsc::channel();
+    // Not waited for: a grandchild can hold the pipe open for ever.
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = out.by_ref().take(1 << 16).read_to_end(&mut bytes);
+        let _ = sender.send(bytes);
+    });
+    let answer = receiver.recv_timeout(patience).ok();
+    end(&mut child, answer.is_some());
+    Some(String::from_utf8_lossy(&answer?).into_owned())
+}
+
+fn end(child: &mut Child, answered: bool) {
+    let until = Instant::now() + Duration::from_secs(1);
+    while answered && Instant::now() < until {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    // One that is gone already is what was wanted.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// A line without what a clock puts into it.
+fn stable(line: &str) -> String {
+    let is_clock = |word: &str| {
+        let parts: Vec<&str> = word.trim_matches(|char: char| !char.is_ascii_digit()).split(':').collect();
+        parts.len() > 1
+            && parts.iter().all(|part| !part.is_empty() && part.len() <= 2 && part.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let has_clock = words.iter().any(|word| is_clock(word) || word.contains('T') && word.split('T').any(is_clock));
+    let of_calendar = |word: &str| {
+        let word = word.trim_matches(|char: char| !char.is_ascii_alphanumeric());
+        word.bytes().all(|byte| byte.is_ascii_digit())
+            || word.contains(':')
+            || word.split(['-', '/']).count() == 3
+            || [
+                "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul",
+                "Aug", "Sep", "Oct", "Nov", "Dec", "UTC", "GMT", "CET", "CEST", "AM", "PM",
+            ]
+            .contains(&word)
+    };
+    // Seconds since 1970 or a process id in brackets are nobody's version.
+    let is_stamp = |word: &str| {
+        word.bytes().filter(u8::is_ascii_digit).count() >= 10 && word.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+    };
+    let kept = words.into_iter().filter(|word| !(has_clock && of_calendar(word)) && !is_stamp(word));
+    kept.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_in_what_a_program_says_does_not_count() {
+        assert_eq!(stable("cc (Debian 12.2.0-14+deb12u1) 12.2.0"), "cc (Debian 12.2.0-14+deb12u1) 12.2.0");
+        assert_eq!(stable("gcc (GCC) 14.0.0 20240101 (experimental)"), "gcc (GCC) 14.0.0 20240101 (experimental)");
+        assert_eq!(stable("cc 1.0 at Thu Nov 26 19:11:54 UTC 2026"), "cc 1.0 at");
+        assert_eq!(stable("cc 1.0 [2026-11-26 19:11:54]"), "cc 1.0");
+        assert_eq!(stable("cc 1.0 1795721495.57"), "cc 1.0");
+    }
+
+    #[test]
+    fn programs_are_named_by_these_variables() {
+        for name in ["CC", "CXX_aarch64_unknown_linux_gnu", "TARGET_CC", "HOST_AR", "AR_x86_64-unknown-linux-musl"] {
+            assert!(names_a_program(name), "{name}");
+        }
+        assert!(names_a_program("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER"));
+        for name in ["CC_TEST_REPORTER_ID", "LD_LIBRARY_PATH", "CCACHE_DIR", "ARCH", "CC_ENABLE_DEBUG_OUTPUT"] {
+            assert!(!names_a_program(name), "{name}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_program_that_hangs_is_given_up() {
+        let began = Instant::now();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo 1; sleep 100 & sleep 100"]);
+        assert_eq!(ask(command, Duration::from_millis(200)), None);
+        assert!(began.elapsed() < Duration::from_secs(20));
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo one"]);
+        assert_eq!(ask(command, PATIENCE).as_deref(), Some("one\n"));
+    }
+
+    #[test]
+    fn a_wrapper_is_not_the_compiler() {
+        let of = |text: &str| identity(&words(text));
+        assert!(!of("cc").is_empty());
+        assert_eq!(of("ccache cc"), of("cc"));
+        assert_eq!(of("env CCACHE_DIR=/x cc -m64"), of("cc"));
+        assert_eq!(of("no-such-program-here"), "");
+    }
+}

@@ -1,0 +1,143 @@
+//! Libraries that are replaced between two runs, however they are named.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::{World, words};
+
+/// Builds `lib<name>` whose `value()` is this, as an archive or as a shared library.
+fn library(world: &World, file: &str, value: u32) {
+    let dir = world.dir.join("libs");
+    fs::create_dir_all(&dir).unwrap();
+    let source = dir.join("odd.c");
+    fs::write(&source, format!("int value(void) {{ return {value}; }}\n")).unwrap();
+    let object = dir.join("odd.o");
+    run(Command::new("cc").args(["-fPIC", "-c"]).arg(&source).arg("-o").arg(&object));
+    let path = dir.join(file);
+    let _ = fs::remove_file(&path);
+    if Path::new(file).extension().is_some_and(|end| end == "a") {
+        run(Command::new("ar").arg("crs").arg(&path).arg(&object));
+    } else {
+        fs::copy(&object, &path).unwrap();
+    }
+}
+
+fn run(command: &mut Command) {
+    assert!(command.status().unwrap().success());
+}
+
+/// A program that prints what the library says. `script` prints what Cargo is told, `attribute` stands before `extern`.
+fn world(script: Option<&str>, attribute: &str) -> World {
+    let mut world = World::new("work", |dir| {
+        let libs = dir.join("libs").display().to_string();
+        let mut files = vec![
+            (
+                "work/Cargo.toml",
+                "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n".to_owned(),
+            ),
+            (
+                "work/src/main.rs",
+                format!(
+                    "{attribute}\nextern \"C\" {{ fn value() -> i32; }}\nfn main() {{ println!(\"{{}}\", unsafe {{ value() }}); }}\n"
+                ),
+            ),
+            ("work/.gitignore", "/target\n".to_owned()),
+        ];
+        if let Some(script) = script {
+            let script = script.replace("LIBS", &libs);
+            let text = format!(
+                "fn main() {{ println!(\"cargo:rerun-if-changed=build.rs\"); print!({:?}); }}\n",
+                format!("{script}\n")
+            );
+            files.push(("work/build.rs", text));
+        }
+        files.into_iter().map(|(path, text)| (path.to_owned(), text)).collect()
+    });
+    world.command = words("build");
+    world
+}
+
+fn follows(world: &World, file: &str) {
+    library(world, file, 1);
+    world.first_run();
+    assert_eq!(world.output().trim(), "1");
+    let warm = world.warm_run();
+    assert!(warm.compiled.is_empty(), "{:?}", warm.compiled);
+    world.save();
+    library(world, file, 2);
+    let compiled = world.warm_run().compiled;
+    assert!(compiled.contains("app 0.1.0 bin app"), "{compiled:?}");
+    assert_eq!(world.output().trim(), "2");
+    // It was replaced before the build that used it: the next run compiles nothing.
+    world.save();
+    assert!(world.warm_run().compiled.is_empty());
+    // And once more, after the build and before the save.
+    library(world, file, 3);
+    world.save();
+    let compiled = world.warm_run().compiled;
+    assert!(compiled.contains("app 0.1.0 bin app"), "{compiled:?}");
+    assert_eq!(world.output().trim(), "3");
+}
+
+#[test]
+fn a_library_with_modifiers_is_replaced() {
+    let script = "cargo:rustc-link-search=native=LIBS\ncargo::rustc-link-lib=static:+whole-archive,-bundle=odd";
+    follows(&world(Some(&script.replace("cargo::", "cargo:")), ""), "libodd.a");
+}
+
+#[test]
+fn a_library_by_its_file_name_is_replaced() {
+    let script = "cargo:rustc-link-search=LIBS\ncargo:rustc-link-lib=static:+verbatim=odd.archive.a";
+    follows(&world(Some(script), ""), "odd.archive.a");
+}
+
+#[test]
+fn a_library_in_flags_is_replaced() {
+    follows(&world(Some("cargo:rustc-flags=-L LIBS -l static=odd"), ""), "libodd.a");
+}
+
+#[test]
+fn an_object_in_a_linker_argument_is_replaced() {
+    follows(&world(Some("cargo:rustc-link-arg-bins=LIBS/odd-object.o"), ""), "odd-object.o");
+}
+
+#[test]
+fn a_library_behind_a_linker_argument_for_one_program_is_replaced() {
+    let script = "cargo:rustc-link-arg-bin=app=-LLIBS\ncargo:rustc-link-arg-bin=app=-Wl,--push-state,-lodd,--pop-state";
+    follows(&world(Some(script), ""), "libodd.a");
+}
+
+#[test]
+fn a_renamed_library_is_replaced() {
+    let script = "cargo:rustc-link-search=LIBS\ncargo:rustc-link-lib=static=name:odd";
+    follows(&world(Some(script), "#[link(name = \"name\", kind = \"static\")]"), "libodd.a");
+}
+
+#[test]
+fn a_library_that_an_attribute_names_is_replaced() {
+    let mut world = world(None, "#[link(name = \"odd\", kind = \"static\")]");
+    world.change(&[("work/src/lib.rs", "//! nothing\n")]);
+    let libs = world.dir.join("libs").display().to_string();
+    // Where it lies is said by another package's script.
+    world.change(&[
+        (
+            "work/Cargo.toml",
+            "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[dependencies]\nwhere-it-is = { path = \"where\" }\n[workspace]\n",
+        ),
+        (
+            "work/where/Cargo.toml",
+            "[package]\nname = \"where-it-is\"\nversion = \"0.1.0\"\nedition = \"2021\"\nlinks = \"odd\"\n",
+        ),
+        ("work/where/src/lib.rs", "//! nothing\n"),
+        (
+            "work/where/build.rs",
+            &format!("fn main() {{ println!(\"cargo:rerun-if-changed=build.rs\\ncargo:rustc-link-search={libs}\"); }}\n"),
+        ),
+    ]);
+    let lock =
+        Command::new("cargo").arg("generate-lockfile").current_dir(world.origin().join("work")).status().unwrap();
+    assert!(lock.success());
+    world.commit("locked");
+    follows(&world, "libodd.a");
+}
