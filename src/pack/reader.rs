@@ -19,6 +19,7 @@ use crate::digest::Digest;
 use crate::disk::{self, Kind, Meta};
 use crate::manifest::{Content, FileEntry, Manifest};
 use crate::moment::Moment;
+use crate::paths;
 use crate::store::Store;
 
 /// A stored pack whose index has been read and checked.
@@ -153,7 +154,7 @@ fn finish(
             }
             Content::HardLink { .. } => Err(io::Error::other("the file it is another name of is missing")),
             Content::Symlink { to } if !failed.contains_key(at) => remove_file(&paths[*at])
-                .and_then(|()| disk::symlink(to, &paths[*at]))
+                .and_then(|()| disk::symlink(paths::path(to), &paths[*at]))
                 .and_then(|()| disk::set_mtime(&paths[*at], Kind::Symlink, entry.mtime.minus(shift))),
             Content::Symlink { .. } | Content::File { .. } | Content::Folder { .. } => Ok(()),
         };
@@ -275,13 +276,15 @@ impl Folders {
 
 /// Where an entry goes, with the folders above it made.
 fn place(root: &Path, entry: &FileEntry, folders: &mut Folders) -> Result<PathBuf> {
-    let relative = Path::new(&entry.path);
+    let relative = paths::path(&entry.path);
+    // A backslash is a separator on Windows and a character elsewhere.
+    let forbidden: &[char] = if cfg!(windows) { &['\\', '\0'] } else { &['\0'] };
     let plain = !entry.path.is_empty()
-        && !entry.path.contains(['\\', '\0'])
+        && !entry.path.contains(forbidden)
         && relative.components().all(|part| matches!(part, Component::Normal(_)))
         && !entry.path.split('/').any(|part| part.is_empty() || part == "." || part == "..");
     ensure!(plain, "the path `{}` leads out of its folder", entry.path.escape_debug());
-    let path = root.join(relative);
+    let path = root.join(&relative);
     folders
         .make(root, if let Content::Folder { .. } = entry.content { &path } else { path.parent().unwrap_or(root) })?;
     Ok(path)

@@ -64,7 +64,7 @@ fn forget_reading(surveys: &[Survey]) {
             file.meta.kind == Kind::File && units.contains(dir)
         });
         for file in read {
-            let path = survey.root.join(&file.path);
+            let path = survey.on_disk(file);
             if Meta::of(&path).is_ok_and(|now| now.atime != file.meta.atime) {
                 // Somebody else's file: then it only looks used.
                 let _ = filetime::set_file_atime(&path, file.meta.atime.to_file_time());

@@ -53,4 +53,7 @@ mod scenarios;
 #[cfg(target_os = "linux")]
 mod shim;
 mod stamping;
+#[cfg(unix)]
+mod target_files;
 mod tidy;
+mod unhashed;

@@ -14,6 +14,7 @@ use crate::key::{Fit, Key, KeyFields, PartChange};
 use crate::manifest::{Content, Manifest, Parent, Root};
 use crate::outcome::{RestoreOutcome, Start};
 use crate::pack::{self, Pack};
+use crate::paths;
 use crate::problem::{Warning, Warnings};
 use crate::rebuild::Doubt;
 use crate::state::Restored;
@@ -181,7 +182,7 @@ fn drop_incomplete(
     let mut lost: BTreeSet<usize> = failed.keys().copied().collect();
     for (at, file) in manifest.files.iter().enumerate() {
         if file.unit.is_some_and(|unit| doubts.contains_key(&unit)) && lost.insert(at) {
-            let path = roots[file.root].join(&file.path);
+            let path = roots[file.root].join(paths::path(&file.path));
             // A folder stays if something is left in it.
             let _ =
                 if let Content::Folder { .. } = file.content { fs::remove_dir(&path) } else { fs::remove_file(&path) };

@@ -6,6 +6,7 @@ mod account;
 mod collect;
 mod home;
 mod inputs_seen;
+mod kept_files;
 mod screen;
 
 use std::collections::{BTreeSet, HashMap};
@@ -159,7 +160,7 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
     manifest.locked = job.facts.locked_names();
     manifest.settings = job.facts.settings();
     manifest.pruned = pruned(job, &live);
-    let entries = collect::files(job, &live, &screened);
+    let entries = kept_files::files(job, &live, &screened);
     let (files, paths): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
     if let Some(run) = outcome.history.last_mut() {
         run.commit = manifest.heads.values().next().cloned();

@@ -21,7 +21,14 @@ pub(super) struct Screened {
     /// Units, by index.
     pub(super) units: BTreeSet<usize>,
     /// Single files that nobody depends on.
-    pub(super) files: BTreeSet<PathBuf>,
+    files: BTreeSet<PathBuf>,
+}
+
+impl Screened {
+    /// Whether this file may not be stored although nobody's unit is left out for it.
+    pub(super) fn holds(&self, path: &Path) -> bool {
+        self.files.contains(path)
+    }
 }
 
 pub(super) fn screen(
@@ -44,7 +51,7 @@ pub(super) fn screen(
             let wanted = !matches!(file.role, Role::Drop) && unit.is_none_or(|unit| ages[unit].is_some());
             let known = stored.contains(&(root, file.path.as_str()));
             if wanted && !known {
-                suspects.push((survey.root.join(&file.path), unit));
+                suspects.push((survey.on_disk(file), unit));
             }
         }
     }
