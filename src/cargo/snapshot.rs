@@ -14,11 +14,11 @@ use crate::disk::{self, Kind, Meta};
 use crate::manifest::EnvRecord;
 use crate::moment::Moment;
 use crate::secrets::Secrets;
-use crate::snapshot::{PrintSnapshot, Snapshot, UnitSnapshot};
+use crate::snapshot::{Fields, PrintSnapshot, Snapshot, UnitSnapshot};
 
 /// `dirs` are the folders of packages whose files can change.
 pub fn take<S: BuildHasher>(surveys: &[Survey], dirs: &HashMap<String, PathBuf, S>) -> Snapshot {
-    let secrets = Secrets::new(crate::state::environment().into_iter());
+    let secrets = Secrets::of_environment();
     let mut units = Vec::new();
     for (root, survey) in surveys.iter().enumerate() {
         let built = built_something(survey);
@@ -63,7 +63,11 @@ fn unit_snapshot<S: BuildHasher>(
     let prints = unit.fingerprints.iter().map(|print| PrintSnapshot {
         target: print.name.clone(),
         hash: print.hash.clone(),
-        fields: print.fingerprint.as_ref().map(super::fingerprint::Fingerprint::fields),
+        fields: print.fingerprint.as_ref().map(|print| {
+            let fields = print.fields();
+            let rustflags = fields.rustflags.iter().map(|flag| secrets.flag(flag)).collect();
+            Fields { rustflags, ..fields }
+        }),
     });
     let env: BTreeMap<String, EnvRecord> =
         unit.tracked_env().map(|(name, value)| (name.clone(), secrets.record(&name, value))).collect();

@@ -50,6 +50,8 @@ mod python;
 mod rendering;
 mod reports;
 mod scenarios;
+#[cfg(unix)]
+mod secrets;
 #[cfg(target_os = "linux")]
 mod shim;
 mod stamping;

@@ -36,7 +36,7 @@ pub(super) fn files(job: &Job<'_>, live: &[usize], screened: &Screened) -> Vec<(
                 Role::Drop => continue,
                 Role::Doc | Role::Incremental | Role::Folder | Role::Keep => None,
             };
-            if file.meta.kind != Kind::Other && !screened.holds(&survey.on_disk(file)) {
+            if file.meta.kind != Kind::Other && !screened.holds(root, file) {
                 kept.push((file, unit));
             }
         }
