@@ -90,6 +90,7 @@ mod platform {
         (meta.mode() & 0o777, Some((meta.dev(), meta.ino())), meta.nlink(), Some((meta.uid(), meta.gid())))
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "other platforms do not say")]
     pub(super) fn changed(meta: &std::fs::Metadata) -> Option<Moment> {
         Some(Moment(meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec())))
     }
@@ -99,9 +100,14 @@ mod platform {
         fs_err::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o777))
     }
 
+    pub(super) fn make_private(dir: &Path) -> std::io::Result<()> {
+        use std::os::unix::fs::DirBuilderExt;
+        std::fs::DirBuilder::new().mode(0o700).create(dir)
+    }
+
     /// Makes a symlink whose text is this.
-    pub fn symlink(text: &Path, path: &Path) -> std::io::Result<()> {
-        fs_err::os::unix::fs::symlink(text, path)
+    pub fn symlink(text: impl AsRef<Path>, path: &Path) -> std::io::Result<()> {
+        fs_err::os::unix::fs::symlink(text.as_ref(), path)
     }
 
     /// Takes a file's lock for as long as it is open. Where there are no locks, nothing is taken.
@@ -136,6 +142,10 @@ mod platform {
         (mode, None, 1, None)
     }
 
+    pub(super) fn make_private(dir: &Path) -> std::io::Result<()> {
+        fs_err::create_dir(dir)
+    }
+
     /// There are none to set.
     pub fn set_mode(_path: &Path, _mode: u32) -> std::io::Result<()> {
         Ok(())
@@ -149,7 +159,8 @@ mod platform {
     }
 
     /// Makes a symlink whose text is this.
-    pub fn symlink(text: &Path, path: &Path) -> std::io::Result<()> {
+    pub fn symlink(text: impl AsRef<Path>, path: &Path) -> std::io::Result<()> {
+        let text = text.as_ref();
         let target = path.parent().map_or_else(|| text.into(), |parent| parent.join(text));
         if target.is_dir() {
             std::os::windows::fs::symlink_dir(text, path)
@@ -321,10 +332,30 @@ pub fn digest(path: &Path) -> io::Result<Digest> {
     Ok(Digest::from_sha256(&hasher.finalize()))
 }
 
+/// Makes a folder that only its owner can look into, below folders made as usual; one that is there stays as it is.
+///
+/// What this program writes holds the names and ways of a build, and what a build puts into its target folder is anybody's
+/// guess: files have the mode that temporary files have (0600), folders made for them 0700. Who reads a stored pack besides is
+/// decided elsewhere: by whoever may read the cache of a repository (every workflow run that the service lets at it, those of
+/// pull requests from forks included), by a bucket's policy, by the mode of a store folder that was there before, and by
+/// everybody who can run as this user. On Windows the folder above decides.
+pub fn make_private(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = dir.parent() {
+        fs::create_dir_all(above)?;
+    }
+    match platform::make_private(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
 /// Writes a file so that readers see the old content or the new one, never a part.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = path.parent().unwrap_or_else(|| Path::new("."));
-    fs::create_dir_all(dir)?;
+    make_private(dir)?;
     let file = tempfile::Builder::new().prefix(".rekindle-").tempfile_in(dir)?;
     fs::write(file.path(), bytes)?;
     file.persist(path).map_err(|failure| failure.error)?;

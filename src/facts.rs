@@ -17,6 +17,7 @@ use crate::inputs::Inputs;
 use crate::key::{HardParts, KeyParts, NameParts, PackKind, SoftParts, WorkspaceParts};
 use crate::manifest::{Manifest, PackageKind, Root};
 use crate::python::find::Interpreters;
+use crate::secrets::Secrets;
 use crate::sources::Scope;
 
 /// The workspaces of a job and what surrounds them.
@@ -234,5 +235,8 @@ fn flags() -> BTreeMap<String, String> {
                 | "RUSTC_WORKSPACE_WRAPPER"
         ) || name.starts_with("CARGO_TARGET_") && (name.ends_with("_RUSTFLAGS") || name.ends_with("_LINKER"))
     };
-    crate::state::environment().into_iter().filter(|(name, _)| counts(name)).collect()
+    // Flags reach the key, the report and everything that is stored.
+    let secrets = Secrets::of_environment();
+    let flags = crate::state::environment().into_iter().filter(|(name, _)| counts(name));
+    flags.map(|(name, value)| (name, secrets.flag(&value))).collect()
 }

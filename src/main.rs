@@ -10,6 +10,7 @@ use rekindle::cli::{
     Cli, Command, DoctorArgs, ExplainArgs, FindingsFormat, KeyArgs, MtimeArgs, PythonArgs, RestoreArgs, SaveArgs,
     TryArgs,
 };
+use rekindle::disk;
 use rekindle::git::TimeOf;
 use rekindle::github::GithubToken;
 use rekindle::inputs::{RawInputs, SaveWishes, Strictness, Summary, default_state};
@@ -17,6 +18,7 @@ use rekindle::outcome::IsolationOutcome;
 use rekindle::phase::{self, try_it::TryInputs};
 use rekindle::problem::{Warning, Warnings, WrongInput};
 use rekindle::report::{self, findings, log, outputs, summary, table};
+use rekindle::secrets::Secrets;
 use rekindle::workflow;
 
 fn main() -> ExitCode {
@@ -81,9 +83,11 @@ fn save(args: SaveArgs) -> Result<ExitCode> {
     match phase::save::run(&path, wishes, job_result.into()) {
         Ok((state, outcome)) => {
             print(&log::save(&outcome))?;
-            fs_err::write(path.with_extension("report.json"), report::json::job(&state.outcome, &outcome)?)?;
+            let secrets = Secrets::of_environment();
+            let report = secrets.mask(&report::json::job(&state.outcome, &outcome)?);
+            disk::write_atomically(&path.with_extension("report.json"), report.as_bytes())?;
             if state.inputs.summary == Summary::Written {
-                workflow::summary(&summary::markdown(&state.inputs.job, &state.outcome, &outcome))?;
+                workflow::summary(&secrets.mask(&summary::markdown(&state.inputs.job, &state.outcome, &outcome)))?;
             }
             conclude(state.inputs.strict, &outcome.warnings)
         }
@@ -200,8 +204,9 @@ fn cargo(arguments: Vec<OsString>, as_cargo: bool) -> ExitCode {
 
 fn print<T: AsRef<str>>(lines: &[T]) -> Result<ExitCode> {
     let mut out = std::io::stdout().lock();
+    let secrets = Secrets::of_environment();
     for line in lines {
-        writeln!(out, "{}", line.as_ref())?;
+        writeln!(out, "{}", secrets.mask(line.as_ref()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

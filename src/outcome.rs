@@ -135,7 +135,10 @@ pub struct SaveOutcome {
     pub advice: Vec<Advice>,
     pub dropped: usize,
     pub live: usize,
+    /// Left out because of a secret in them, with what was built from them.
     pub secret_units: Vec<String>,
+    /// The same of files that no unit is known to have made.
+    pub secret_files: Vec<String>,
     /// The job did not succeed, so what it left alone grew no older.
     pub ageless: bool,
     pub target: Saved,

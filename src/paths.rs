@@ -53,9 +53,9 @@ mod platform {
             for char in chunk.valid().chars() {
                 // One that is there in earnest is written as its bytes, or it would come back as one.
                 if is_byte(char) {
-                    escape(char.encode_utf8(&mut [0; 4]).as_bytes(), &mut text)
+                    escape(char.encode_utf8(&mut [0; 4]).as_bytes(), &mut text);
                 } else {
-                    text.push(char)
+                    text.push(char);
                 }
             }
             escape(chunk.invalid(), &mut text);

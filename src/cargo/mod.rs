@@ -16,6 +16,7 @@ pub mod liveness;
 pub mod lockfile;
 pub mod macros;
 pub mod named;
+mod owner;
 pub mod settings;
 pub mod snapshot;
 pub mod toolchain;

@@ -15,11 +15,11 @@ use crate::disk::{self, Kind, Meta};
 use crate::manifest::EnvRecord;
 use crate::moment::Moment;
 use crate::secrets::Secrets;
-use crate::snapshot::{PrintSnapshot, Snapshot, UnitSnapshot};
+use crate::snapshot::{Fields, PrintSnapshot, Snapshot, UnitSnapshot};
 
 /// What the units of these surveys say.
 pub fn take(surveys: &[Survey], whereabouts: &Whereabouts) -> Snapshot {
-    let secrets = Secrets::new(crate::state::environment().into_iter());
+    let secrets = Secrets::of_environment();
     let places = whereabouts.locate(surveys, &|_, _| None);
     let mut units = Vec::new();
     for (root, survey) in surveys.iter().enumerate() {
@@ -59,7 +59,11 @@ fn unit_snapshot(root: usize, survey: &Survey, unit: &DiskUnit, dirs: &[PathBuf]
     let prints = unit.fingerprints.iter().map(|print| PrintSnapshot {
         target: print.name.clone(),
         hash: print.hash.clone(),
-        fields: print.fingerprint.as_ref().map(super::fingerprint::Fingerprint::fields),
+        fields: print.fingerprint.as_ref().map(|print| {
+            let fields = print.fields();
+            let rustflags = fields.rustflags.iter().map(|flag| secrets.flag(flag)).collect();
+            Fields { rustflags, ..fields }
+        }),
     });
     let env: BTreeMap<String, EnvRecord> =
         unit.tracked_env().map(|(name, value)| (name.clone(), secrets.record(&name, value))).collect();

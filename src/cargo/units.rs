@@ -3,7 +3,7 @@
 //! Built from one walk. Access times come from that walk, before anything is opened. A unit whose files cannot be read is
 //! still a unit: its bytes are compared, and nothing is concluded from them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,9 +12,11 @@ use fs_err as fs;
 use super::depinfo::{self, DepInfo};
 use super::fingerprint::{Fingerprint, Local};
 use super::layout::{Belongs, Profiles, UnitPlace};
-use crate::disk::{self, Found, Kind, Meta};
+use super::owner::Owners;
+use crate::disk::{self, Found, Meta};
 use crate::manifest::Layout;
 use crate::moment::Moment;
+use crate::paths;
 
 /// Everything below one target or build folder.
 #[derive(Debug, Default)]
@@ -22,16 +24,21 @@ pub struct Survey {
     pub root: PathBuf,
     pub files: Vec<DiskFile>,
     pub units: Vec<DiskUnit>,
-    /// Names that are not UTF-8.
-    pub unreadable: Vec<PathBuf>,
 }
 
 #[derive(Debug)]
 pub struct DiskFile {
-    /// Relative to the root, `/` between the parts.
+    /// Relative to the root, `/` between the parts, as `paths::text` writes it.
     pub path: String,
     pub meta: Meta,
     pub role: Role,
+}
+
+impl Survey {
+    /// Where a file lies.
+    pub fn on_disk(&self, file: &DiskFile) -> PathBuf {
+        self.root.join(paths::path(&file.path))
+    }
 }
 
 /// What a save does with a file.
@@ -42,6 +49,8 @@ pub enum Role {
     Incremental,
     /// Kept while a documentation unit is.
     Doc,
+    /// Kept, whatever becomes of what is in it.
+    Folder,
     Keep,
     Drop,
 }
@@ -137,19 +146,30 @@ fn join(profile: &str, rest: &str) -> String {
     if profile.is_empty() { rest.to_owned() } else { format!("{profile}/{rest}") }
 }
 
+/// A relative path as it is written in manifests and archives. A backslash is a separator on Windows and a character elsewhere.
+fn archived(path: &Path) -> String {
+    let text = paths::text(path);
+    if cfg!(windows) { text.replace('\\', "/") } else { text }
+}
+
 /// Looks at everything below `root`, except below `apart` (a build folder inside a target folder is a root of its own).
 pub fn survey(root: &Path, apart: &[PathBuf], profiles_elsewhere: &Profiles) -> io::Result<Survey> {
     let own = root.join(".rekindle");
     let enter = |dir: &Path| dir != own && !apart.iter().any(|other| other == dir);
     let mut survey = Survey { root: root.to_path_buf(), ..Survey::default() };
     let mut found = Vec::new();
-    for Found { path, meta } in disk::walk(root, &enter)? {
+    // What cannot be listed is one folder without content, and no reason to see nothing at all.
+    let readable = |dir: &Path| enter(dir) && fs::read_dir(dir).is_ok();
+    let walked = match disk::walk(root, &enter) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => disk::walk(root, &readable),
+        walked => walked,
+    };
+    for Found { path, meta } in walked? {
         if apart.contains(&path) {
             continue;
         }
-        match path.strip_prefix(root).ok().and_then(Path::to_str) {
-            Some(relative) => found.push((relative.replace('\\', "/"), meta)),
-            None => survey.unreadable.push(path),
+        if let Ok(relative) = path.strip_prefix(root) {
+            found.push((archived(relative), meta));
         }
     }
     let mut profiles = Profiles::find(found.iter().map(|(path, _)| path.as_str()));
@@ -159,75 +179,11 @@ pub fn survey(root: &Path, apart: &[PathBuf], profiles_elsewhere: &Profiles) -> 
     let places: BTreeSet<&UnitPlace> = belongs.iter().filter_map(Belongs::place).collect();
     survey.units = places.iter().map(|place| read_unit(root, place, &metas)).collect();
 
-    let index = Index::new(&survey.units, &found, &belongs);
+    let owners = Owners::new(root, &survey.units, &found, &belongs);
     let roles: Vec<Role> =
-        found.iter().zip(&belongs).map(|((path, meta), belongs)| index.role(path, meta, belongs)).collect();
+        found.iter().zip(&belongs).map(|((path, meta), belongs)| owners.role(path, meta, belongs)).collect();
     survey.files = found.into_iter().zip(roles).map(|((path, meta), role)| DiskFile { path, meta, role }).collect();
     Ok(survey)
-}
-
-/// What it takes to say whose a file is.
-struct Index {
-    places: HashMap<UnitPlace, usize>,
-    ids: HashMap<(String, String), usize>,
-    /// Units by profile and target, for outputs that carry no id.
-    outputs: HashMap<(String, String), usize>,
-    /// Identities of files that belong to units: another name of one is no file of its own.
-    unit_files: HashSet<(u64, u64)>,
-    /// Paths beside which Cargo wrote a `.d` file: finished artifacts.
-    uplifted: HashSet<String>,
-}
-
-impl Index {
-    fn new(units: &[DiskUnit], found: &[(String, Meta)], belongs: &[Belongs]) -> Self {
-        let mut outputs: HashMap<(String, String), usize> = HashMap::new();
-        for (at, unit) in units.iter().enumerate() {
-            for name in unit.fingerprints.iter().map(|fingerprint| &fingerprint.name) {
-                // A test of the same target leaves no unhashed file.
-                let is_test = ["test-", "run-", "doc-"].iter().any(|start| name.starts_with(start));
-                let place = outputs.entry((unit.place.profile.clone(), target_name(name)));
-                place.and_modify(|known| *known = if is_test { *known } else { at }).or_insert(at);
-            }
-        }
-        let owned =
-            |belongs: &Belongs| matches!(belongs, Belongs::Unit(_) | Belongs::UnitId { .. } | Belongs::Unhashed { .. });
-        let files = found.iter().zip(belongs).filter(|((_, meta), belongs)| owned(belongs) && meta.kind == Kind::File);
-        let place = |unit: &DiskUnit| unit.place.clone();
-        let id = |unit: &DiskUnit| (unit.place.profile.clone(), unit.place.id.clone());
-        Self {
-            places: units.iter().enumerate().map(|(at, unit)| (place(unit), at)).collect(),
-            ids: units.iter().enumerate().map(|(at, unit)| (id(unit), at)).collect(),
-            outputs,
-            unit_files: files.filter_map(|((_, meta), _)| meta.identity).collect(),
-            uplifted: found.iter().filter_map(|(path, _)| path.strip_suffix(".d").map(str::to_owned)).collect(),
-        }
-    }
-
-    fn role(&self, path: &str, meta: &Meta, belongs: &Belongs) -> Role {
-        let unit = |at: Option<&usize>, otherwise: Role| at.map_or(otherwise, |&at| Role::Unit(at));
-        match belongs {
-            Belongs::Unit(place) => unit(self.places.get(place), Role::Keep),
-            Belongs::UnitId { profile, id } => unit(self.ids.get(&(profile.clone(), id.clone())), Role::Drop),
-            Belongs::Unhashed { profile, target } => {
-                unit(self.outputs.get(&(profile.clone(), target.clone())), Role::Keep)
-            }
-            Belongs::Uplift if meta.kind == Kind::File && self.is_uplifted(path, meta) => Role::Drop,
-            Belongs::Uplift | Belongs::Loose => Role::Keep,
-            Belongs::Incremental => Role::Incremental,
-            Belongs::Doc => Role::Doc,
-            Belongs::Disposable => Role::Drop,
-        }
-    }
-
-    /// Whether Cargo links this file anew from what it built.
-    fn is_uplifted(&self, path: &str, meta: &Meta) -> bool {
-        let stem = path.rsplit_once('.').map_or(path, |(stem, _)| stem);
-        let library = stem.rsplit_once("/lib").map(|(dir, name)| format!("{dir}/{name}"));
-        let is_listed = [path, stem].iter().any(|name| self.uplifted.contains(*name))
-            || library.is_some_and(|name| self.uplifted.contains(&name));
-        let is_link = meta.links > 1 && meta.identity.is_some_and(|identity| self.unit_files.contains(&identity));
-        Path::new(path).extension().is_some_and(|end| end == "d") || is_listed || is_link
-    }
 }
 
 /// Surveys every root of a job. A root inside another is looked at on its own, and a target folder whose profiles are in a
@@ -257,7 +213,7 @@ fn read_unit(root: &Path, place: &UnitPlace, metas: &BTreeMap<&str, &Meta>) -> D
         .filter_map(|(path, _)| path.strip_prefix(&prefix))
         .collect();
     let meta = |name: &str| metas.get(format!("{prefix}{name}").as_str()).copied();
-    let read = |name: &str| fs::read(root.join(&dir).join(name)).ok();
+    let read = |name: &str| fs::read(root.join(paths::path(&format!("{prefix}{name}")))).ok();
 
     let mut fingerprints = Vec::new();
     let mut accessed = Moment::EPOCH;
@@ -311,20 +267,6 @@ fn is_hash_file(name: &str) -> bool {
         && Path::new(name).extension().is_none_or(|end| end != "json")
         && name != "invoked.timestamp"
         && !name.contains('/')
-}
-
-/// `test-lib-my-crate` → `my_crate`.
-fn target_name(fingerprint: &str) -> String {
-    let mut name = fingerprint;
-    for start in ["test-", "run-", "doc-"] {
-        name = name.strip_prefix(start).unwrap_or(name);
-    }
-    for start in ["integration-test-", "build-script-", "lib-", "bin-", "bench-", "example-"] {
-        if let Some(rest) = name.strip_prefix(start) {
-            return rest.replace('-', "_");
-        }
-    }
-    name.replace('-', "_")
 }
 
 /// For every unit, the units that it was built from: the indices of those whose hash it names. `None` stands for a name that

@@ -35,7 +35,7 @@ pub fn weigh(surveys: &[Survey]) -> Weights {
                         linked.push((survey, file));
                     }
                 }
-                Role::Doc | Role::Keep | Role::Drop => {}
+                Role::Doc | Role::Folder | Role::Keep | Role::Drop => {}
             }
         }
     }
@@ -43,7 +43,7 @@ pub fn weigh(surveys: &[Survey]) -> Weights {
     linked.truncate(OPENED);
     let found: Vec<(u64, u64)> = linked
         .par_iter()
-        .filter_map(|(survey, file)| Some((file.meta.size, debug_bytes(&survey.root.join(&file.path))?)))
+        .filter_map(|(survey, file)| Some((file.meta.size, debug_bytes(&survey.on_disk(file))?)))
         .collect();
     weights.executables = found.iter().map(|(size, _)| size).sum();
     weights.debuginfo = found.iter().map(|(size, debug)| debug.min(size)).sum();

@@ -307,7 +307,7 @@ fn place(root: &Path, entry: &FileEntry, folders: &mut Folders) -> Result<PathBu
         && relative.components().all(|part| matches!(part, Component::Normal(_)))
         && !entry.path.split('/').any(|part| part.is_empty() || part == "." || part == ".." || odd(part));
     ensure!(plain, "the path `{}` leads out of its folder", entry.path.escape_debug());
-    let path = root.join(relative);
+    let path = root.join(&relative);
     folders
         .make(root, if let Content::Folder { .. } = entry.content { &path } else { path.parent().unwrap_or(root) })?;
     Ok(path)

@@ -1,33 +1,43 @@
-//! Tar headers in pax form: nanosecond times and long paths. They make a pack an ordinary archive; nothing here reads them.
+//! Tar headers in pax form: nanosecond times, long paths and odd names. They make a pack an ordinary archive; nothing here reads
+//! them. Names are written as the bytes that they are on disk.
 
 use std::io;
 
 use tar::{EntryType, Header};
 
 use crate::manifest::{Content, FileEntry, Manifest};
+use crate::paths;
 
 const BLOCK: u64 = 512;
+/// A name of this length fits into a header.
+const SHORT: usize = 100;
 
 /// What stands before an entry's bytes in the archive.
 pub(super) fn header(manifest: &Manifest, entry: &FileEntry) -> io::Result<Vec<u8>> {
-    let name = archive_name(manifest, entry);
+    let name = bytes(&archive_name(manifest, entry));
     let mut records = Vec::new();
-    pax_record(&mut records, "mtime", &entry.mtime.to_string());
+    pax_record(&mut records, "mtime", entry.mtime.to_string().as_bytes());
     let (kind, mode, link) = match &entry.content {
         Content::File { mode, .. } => (EntryType::Regular, *mode, None),
         Content::Folder { mode } => (EntryType::Directory, *mode, None),
-        Content::Symlink { to } => (EntryType::Symlink, 0o777, Some(to.clone())),
-        Content::HardLink { to } => (EntryType::Link, 0o644, Some(archive_name(manifest, &manifest.files[*to]))),
+        Content::Symlink { to } => (EntryType::Symlink, 0o777, Some(bytes(to))),
+        Content::HardLink { to } => {
+            (EntryType::Link, 0o644, Some(bytes(&archive_name(manifest, &manifest.files[*to]))))
+        }
     };
     let mut header = plain(kind, mode, entry.size(), entry.mtime.0.div_euclid(1_000_000_000));
-    if header.set_path(&name).is_err() || !name.is_ascii() {
+    if name.len() <= SHORT && is_plain(&name) {
+        header.as_old_mut().name[..name.len()].copy_from_slice(&name);
+    } else {
         pax_record(&mut records, "path", &name);
         header.set_path("long")?;
     }
-    if let Some(link) = link
-        && header.set_link_name_literal(&link).is_err()
-    {
-        pax_record(&mut records, "linkpath", &link);
+    if let Some(link) = link {
+        if link.len() <= SHORT && is_plain(&link) {
+            header.as_old_mut().linkname[..link.len()].copy_from_slice(&link);
+        } else {
+            pax_record(&mut records, "linkpath", &link);
+        }
     }
     header.set_cksum();
 
@@ -62,12 +72,24 @@ fn archive_name(manifest: &Manifest, entry: &FileEntry) -> String {
     format!("{}/{}", manifest.roots[entry.root].label, entry.path)
 }
 
+/// A name as it is on disk.
+fn bytes(name: &str) -> Vec<u8> {
+    paths::path(name).into_os_string().into_encoded_bytes()
+}
+
+/// Whether every tool reads it alike.
+fn is_plain(name: &[u8]) -> bool {
+    name.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ')
+}
+
 /// `"<length of the whole record> key=value\n"`.
-fn pax_record(records: &mut Vec<u8>, key: &str, value: &str) {
+fn pax_record(records: &mut Vec<u8>, key: &str, value: &[u8]) {
     let rest = key.len() + value.len() + 3;
     let mut len = rest + 1;
     while len != rest + len.to_string().len() {
         len = rest + len.to_string().len();
     }
-    records.extend(format!("{len} {key}={value}\n").into_bytes());
+    records.extend(format!("{len} {key}=").into_bytes());
+    records.extend(value);
+    records.push(b'\n');
 }

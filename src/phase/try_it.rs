@@ -253,7 +253,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
             Kind::File => {
                 fs::copy(&found.path, place)?;
             }
-            Kind::Symlink => disk::symlink(&fs::read_link(&found.path)?, &place)?,
+            Kind::Symlink => disk::symlink(fs::read_link(&found.path)?, &place)?,
             Kind::Other => {}
         }
     }

@@ -122,6 +122,7 @@ pub fn save(outcome: &SaveOutcome) -> Vec<String> {
         dropped,
         live,
         secret_units,
+        secret_files,
         ageless,
         target,
         home,
@@ -138,6 +139,10 @@ pub fn save(outcome: &SaveOutcome) -> Vec<String> {
     lines.extend(cut(
         "left out, because it holds a secret of the environment (pass it at run time instead of at build time)",
         secret_units.clone(),
+    ));
+    lines.extend(cut(
+        "left out, because it holds a secret of the environment; nobody is known to have made it",
+        secret_files.iter().map(|file| format!("`{file}`")).collect(),
     ));
     if *ageless {
         lines.push("the job did not succeed, so what it did not use grew no older".to_owned());

@@ -50,7 +50,7 @@ pub fn markdown(job: &str, restore: &RestoreOutcome, save: &SaveOutcome) -> Stri
         4,
         section(
             "Left out, because they hold a secret of the environment (pass it at run time)",
-            save.secret_units.iter().cloned(),
+            save.secret_units.iter().cloned().chain(save.secret_files.iter().map(|file| format!("file `{file}`"))),
         ),
     );
     page.add(5, section("Sources that differ from the restored state", restore.stamping.differing.iter().cloned()));

@@ -64,7 +64,7 @@ impl Store for DirStore {
     }
 
     fn put(&self, key: &str, pack: &PackFile) -> Result<Put> {
-        fs::create_dir_all(&self.dir)?;
+        disk::make_private(&self.dir)?;
         let newest = self.entries()?.first().map(|(time, _)| *time).unwrap_or_default();
         let staged = tempfile::Builder::new()
             .prefix(".incoming-")

@@ -62,10 +62,15 @@ mod python;
 mod rendering;
 mod reports;
 mod scenarios;
+#[cfg(unix)]
+mod secrets;
 #[cfg(target_os = "linux")]
 mod shim;
 mod stamping;
+#[cfg(unix)]
+mod target_files;
 mod tidy;
+mod unhashed;
 mod vendored;
 #[cfg(unix)]
 mod whereabouts;

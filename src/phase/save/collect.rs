@@ -1,21 +1,15 @@
-//! Puts the manifest together: units with what they read and were built from, packages, inputs, variables, and files.
+//! Puts the manifest together: units with what they read and were built from, packages, inputs and variables.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
-
-use fs_err as fs;
+use std::path::Path;
 
 use super::inputs_seen::Seen;
-use super::screen::Screened;
 use super::{Job, KnownUnits, described, known_units, linked, run_facts, unchanged, unseen};
 use crate::cargo::fingerprint::Local;
 use crate::cargo::macros;
-use crate::cargo::units::{self, Role};
-use crate::digest::Digest;
-use crate::disk::{self, FileSystem, Kind};
-use crate::manifest::{
-    Content, EnvRecord, FileEntry, FingerprintRecord, Location, Manifest, PackageKind, PackageRecord, UnitRecord,
-};
+use crate::cargo::units;
+use crate::disk::FileSystem;
+use crate::manifest::{EnvRecord, FingerprintRecord, Manifest, PackageKind, PackageRecord, UnitRecord};
 use crate::paths::{self, is_under};
 use crate::record;
 use crate::secrets::Secrets;
@@ -169,93 +163,4 @@ fn env_records(job: &Job<'_>, live: &[usize], secrets: &Secrets) -> BTreeMap<Str
         }
     }
     records
-}
-
-/// Every file that is kept, with where it lies on disk; places in packs are filled in later.
-pub(super) fn files(job: &Job<'_>, live: &[usize], screened: &Screened) -> Vec<(FileEntry, PathBuf)> {
-    let place: HashMap<(usize, usize), usize> =
-        live.iter().enumerate().map(|(new, &old)| (job.units[old], new)).collect();
-    let keeps_doc = live.iter().any(|&at| job.unit(at).is_doc());
-    let keeps_incremental = job.state.parts.hard.options.get("incremental").is_some_and(|wish| wish == "on");
-    let mut entries: Vec<(FileEntry, PathBuf)> = Vec::new();
-    let mut first_names: HashMap<(u64, u64), usize> = HashMap::new();
-    for (root, survey) in job.surveys.iter().enumerate() {
-        for file in &survey.files {
-            let unit = match file.role {
-                Role::Unit(at) => match place.get(&(root, at)) {
-                    Some(&new) => Some(new),
-                    None => continue,
-                },
-                Role::Doc if !keeps_doc => continue,
-                Role::Incremental if !keeps_incremental => continue,
-                Role::Drop => continue,
-                Role::Doc | Role::Incremental | Role::Keep => None,
-            };
-            let path = survey.root.join(&file.path);
-            if screened.files.contains(&path) {
-                continue;
-            }
-            let Some(content) = content(&path, &file.meta, &mut first_names, entries.len()) else {
-                continue;
-            };
-            entries.push((FileEntry { root, path: file.path.clone(), mtime: file.meta.mtime, unit, content }, path));
-        }
-    }
-    without_empty_shells(entries)
-}
-
-fn content(path: &Path, meta: &disk::Meta, first_names: &mut HashMap<(u64, u64), usize>, at: usize) -> Option<Content> {
-    match meta.kind {
-        Kind::Folder => Some(Content::Folder { mode: meta.mode }),
-        Kind::Symlink => Some(Content::Symlink { to: fs::read_link(path).ok()?.to_str()?.to_owned() }),
-        Kind::Other => None,
-        Kind::File => {
-            if let (Some(identity), true) = (meta.identity, meta.links > 1) {
-                if let Some(&to) = first_names.get(&identity) {
-                    return Some(Content::HardLink { to });
-                }
-                first_names.insert(identity, at);
-            }
-            let nowhere = Location { pack: 0, frame: 0, offset: 0 };
-            Some(Content::File { size: meta.size, mode: meta.mode, sha256: Digest::of(b""), at: nowhere })
-        }
-    }
-}
-
-/// Leaves out folders that belong to nobody and hold nothing that is kept, such as those of dropped units' profiles.
-fn without_empty_shells(entries: Vec<(FileEntry, PathBuf)>) -> Vec<(FileEntry, PathBuf)> {
-    let mut needed: BTreeSet<(usize, String)> = BTreeSet::new();
-    for (entry, _) in
-        entries.iter().filter(|(entry, _)| entry.unit.is_some() || !matches!(entry.content, Content::Folder { .. }))
-    {
-        let mut path = entry.path.as_str();
-        while let Some((dir, _)) = path.rsplit_once('/') {
-            if !needed.insert((entry.root, dir.to_owned())) {
-                break;
-            }
-            path = dir;
-        }
-    }
-    let kept: Vec<bool> = entries
-        .iter()
-        .map(|(entry, _)| {
-            let shell = entry.unit.is_none() && matches!(entry.content, Content::Folder { .. });
-            !shell || needed.contains(&(entry.root, entry.path.clone()))
-        })
-        .collect();
-    let mut new_place = vec![0; entries.len()];
-    let mut next = 0;
-    for (at, kept) in kept.iter().enumerate() {
-        new_place[at] = next;
-        next += usize::from(*kept);
-    }
-    let entries = entries.into_iter().zip(kept).filter(|(_, kept)| *kept).map(|(entry, _)| entry);
-    entries
-        .map(|(mut entry, path)| {
-            if let Content::HardLink { to } = &mut entry.content {
-                *to = new_place[*to];
-            }
-            (entry, path)
-        })
-        .collect()
 }

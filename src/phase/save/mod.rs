@@ -7,6 +7,7 @@ mod collect;
 mod described;
 mod home;
 mod inputs_seen;
+mod kept_files;
 mod linked;
 mod made;
 mod run_facts;
@@ -20,7 +21,6 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use fs_err as fs;
 
 use crate::cargo::layout::UnitPlace;
 use crate::cargo::liveness::{self, Evidence};
@@ -30,7 +30,7 @@ use crate::cargo::whereabouts::Place;
 use crate::decision::{News, SaveDecision, SkipReason};
 use crate::delta::{self, DeltaKind, DeltaPlan, Previous};
 use crate::digest::FieldHasher;
-use crate::disk::FileSystem;
+use crate::disk::{self, FileSystem};
 use crate::evidence::Beginning;
 use crate::facts::Facts;
 use crate::inputs::{Inputs, SaveWishes};
@@ -39,6 +39,8 @@ use crate::manifest::{FileEntry, Manifest, Parent, Root, UnitRecord};
 use crate::moment::Moment;
 use crate::outcome::{SaveOutcome, Saved};
 use crate::pack::{self, Pack, Source, Written};
+use crate::paths;
+use crate::problem::Warning;
 use crate::recorded;
 use crate::secrets::Secrets;
 use crate::state::{JobMark, LocalManifest, Restored, State};
@@ -145,12 +147,19 @@ fn save(state: &State, result: JobResult, outcome: &mut SaveOutcome) -> Result<(
 }
 
 fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut SaveOutcome) -> Result<Saved> {
-    let secrets = Secrets::new(crate::state::environment().into_iter());
+    let secrets = screen::secrets(&job.surveys);
     let all: Vec<&DiskUnit> = (0..job.units.len()).map(|at| job.unit(at)).collect();
     let edges = units::edges(&all);
     let ages = ages(job, &all, &edges, inputs, result);
-    let screened = screen::screen(job, &ages, &edges, &secrets)?;
-    outcome.secret_units = screened.units.iter().map(|&at| title(job.unit(at))).collect();
+    let screened = screen::screen(job, &ages, &edges, &secrets);
+    outcome.secret_units = screened.secret.iter().map(|&at| title(job.unit(at))).collect();
+    outcome.secret_files = screened.files_by_name(&secrets);
+    if let Some(file) = screened.unreadable.first() {
+        let (count, file) = (screened.unreadable.len(), paths::shown(&secrets.redact(file)));
+        let text =
+            format!("{count} files cannot be read and are left out with what was built from them, `{file}` first");
+        outcome.warnings.push(Warning::new(text));
+    }
     let blind = whereabouts::blind(job, &all, &edges, outcome);
     let goes = |at: &usize| screened.units.contains(at) || blind.contains(at);
     let live: Vec<usize> = (0..all.len()).filter(|at| ages[*at].is_some() && !goes(at)).collect();
@@ -178,7 +187,7 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
     manifest.locked = job.facts.locked_names();
     manifest.settings = job.facts.settings();
     manifest.pruned = pruned(job, &live);
-    let entries = collect::files(job, &live, &screened);
+    let entries = kept_files::files(job, &live, &screened);
     let (files, paths): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
     if let Some(run) = outcome.history.last_mut() {
         run.commit = manifest.heads.values().next().cloned();
@@ -369,7 +378,7 @@ fn write_and_put(
     sources: Vec<Source>,
 ) -> Result<(Option<Saved>, Written)> {
     let dir = inputs.state.parent().context("the state file lies in no folder")?;
-    fs::create_dir_all(dir)?;
+    disk::make_private(dir)?;
     let file = tempfile::Builder::new().prefix("pack-").tempfile_in(dir)?;
     let mut out = std::io::BufWriter::new(file.as_file());
     let written = pack::write(&mut out, manifest, sources)?;

@@ -1,70 +1,188 @@
 //! Keeps secrets out of packs: a unit that holds one is left out with everything that was built from it.
 //!
-//! Only bytes that would be stored anew are searched; what a parent holds was searched when it was stored.
+//! Only bytes that would be stored anew are searched; what a parent holds was searched when it was stored. A file that belongs
+//! to no unit is left out alone, together with the runs of build scripts that can have written it: where one is fresh, what it
+//! made is there. How it can be wrong: by the clock it can have been another run, which costs a run of a script too many.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::Duration;
 
-use anyhow::Result;
 use fs_err as fs;
 use rayon::prelude::*;
 
 use super::Job;
-use crate::cargo::units::Role;
+use crate::cargo::units::{self, DiskFile, DiskUnit, Role, Survey};
 use crate::disk::Kind;
-use crate::secrets::Secrets;
+use crate::manifest::EnvRecord;
+use crate::moment::Moment;
+use crate::paths;
+use crate::secrets::{Secrets, is_secret_name};
 
 /// What may not be stored.
 #[derive(Debug, Default)]
 pub(super) struct Screened {
     /// Units, by index.
     pub(super) units: BTreeSet<usize>,
-    /// Single files that nobody depends on.
-    pub(super) files: BTreeSet<PathBuf>,
+    /// Those of them that hold a secret, or were built from one that does.
+    pub(super) secret: BTreeSet<usize>,
+    /// Files that nobody can have missed: their paths.
+    left_alone: BTreeSet<String>,
+    /// Files that cannot be read, and so not stored.
+    pub(super) unreadable: BTreeSet<String>,
+    files: BTreeSet<(usize, String)>,
 }
 
-pub(super) fn screen(
-    job: &Job<'_>,
-    ages: &[Option<u32>],
-    edges: &[Vec<Option<usize>>],
-    secrets: &Secrets,
-) -> Result<Screened> {
-    let mut screened = Screened::default();
-    if secrets.is_empty() {
-        return Ok(screened);
+impl Screened {
+    /// Whether this file may not be stored, whatever becomes of its unit.
+    pub(super) fn holds(&self, root: usize, file: &DiskFile) -> bool {
+        !self.files.is_empty() && self.files.contains(&(root, file.path.clone()))
     }
+
+    /// Files that were left out and that no unit is missed for, for people.
+    pub(super) fn files_by_name(&self, secrets: &Secrets) -> Vec<String> {
+        self.left_alone.difference(&self.unreadable).map(|path| paths::shown(&secrets.redact(path))).collect()
+    }
+}
+
+/// The secrets of a job: those of this step, and those that a build wrote down as the values of variables with such names.
+pub(super) fn secrets(surveys: &[Survey]) -> Secrets {
+    let units = surveys.iter().flat_map(|survey| survey.units.iter().map(move |unit| (survey, unit)));
+    let on_disk = units.flat_map(|(survey, unit)| {
+        let tracked = unit.tracked_env().filter_map(|(name, value)| Some((name, value?)));
+        tracked.chain(given_on(survey, unit)).collect::<Vec<_>>()
+    });
+    Secrets::new(crate::state::environment().into_iter().chain(on_disk))
+}
+
+/// Variables that a build script set for the compiler.
+fn given_on(survey: &Survey, unit: &DiskUnit) -> Vec<(String, String)> {
+    if !unit.is_run() {
+        return Vec::new();
+    }
+    let output = fs::read(survey.root.join(paths::path(&units::run_output(&unit.place)))).unwrap_or_default();
+    let output = String::from_utf8_lossy(&output);
+    let pair = |line: &str| {
+        let rest = line.strip_prefix("cargo::").or_else(|| line.strip_prefix("cargo:"))?.strip_prefix("rustc-env=")?;
+        rest.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
+    };
+    output.lines().filter_map(pair).collect()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Clean,
+    Holds,
+    Unreadable,
+}
+
+pub(super) fn screen(job: &Job<'_>, ages: &[Option<u32>], edges: &[Vec<Option<usize>>], secrets: &Secrets) -> Screened {
+    let mut screened = Screened::default();
     let stored = stored_files(job);
     let unit_index: HashMap<(usize, usize), usize> =
         job.units.iter().enumerate().map(|(at, place)| (*place, at)).collect();
-    let mut suspects: Vec<(PathBuf, Option<usize>)> = Vec::new();
+    let mut suspects: Vec<(usize, &DiskFile, Option<usize>)> = Vec::new();
     for (root, survey) in job.surveys.iter().enumerate() {
-        for file in survey.files.iter().filter(|file| file.meta.kind == Kind::File) {
+        for file in survey.files.iter().filter(|file| file.meta.kind != Kind::Other) {
             let unit = if let Role::Unit(at) = file.role { unit_index.get(&(root, at)).copied() } else { None };
             let wanted = !matches!(file.role, Role::Drop) && unit.is_none_or(|unit| ages[unit].is_some());
-            let known = stored.contains(&(root, file.path.as_str()));
-            if wanted && !known {
-                suspects.push((survey.root.join(&file.path), unit));
+            if wanted && !stored.contains(&(root, file.path.as_str())) {
+                suspects.push((root, file, unit));
             }
         }
     }
-    let searched: io::Result<Vec<bool>> = suspects.par_iter().map(|(path, _)| holds_secret(path, secrets)).collect();
-    for ((path, unit), _) in suspects.iter().zip(searched?).filter(|(_, holds)| *holds) {
-        match unit {
-            // Cargo does without the JSON, which holds the values of tracked variables in clear.
-            Some(unit) if !is_fingerprint_json(path) => {
-                screened.units.insert(*unit);
-            }
-            _ => {
-                screened.files.insert(path.clone());
-            }
+    let verdicts: Vec<Verdict> =
+        suspects.par_iter().map(|(root, file, _)| verdict(&job.surveys[*root], file, secrets)).collect();
+    let with = |verdict: Verdict| suspects.iter().zip(&verdicts).filter(move |(_, own)| **own == verdict);
+    for (&(root, file, unit), _) in with(Verdict::Holds) {
+        leave_out(job, root, file, unit, &mut screened);
+    }
+    for (&(root, unit), &at) in &unit_index {
+        if ages[at].is_some() {
+            by_name(&job.surveys[root], root, unit, at, secrets, &mut screened);
         }
     }
     add_dependents(&mut screened.units, edges);
-    Ok(screened)
+    screened.units.retain(|at| ages[*at].is_some());
+    screened.secret.clone_from(&screened.units);
+    for (&(root, file, unit), _) in with(Verdict::Unreadable) {
+        screened.unreadable.insert(file.path.clone());
+        leave_out(job, root, file, unit, &mut screened);
+    }
+    add_dependents(&mut screened.units, edges);
+    screened
+}
+
+/// Without one of its files a unit is not what Cargo takes it for; the JSON that holds the values of tracked variables in clear
+/// is for people.
+fn leave_out(job: &Job<'_>, root: usize, file: &DiskFile, unit: Option<usize>, screened: &mut Screened) {
+    match (unit, &file.role) {
+        (Some(unit), _) if !is_fingerprint_json(job.unit(unit), &file.path) => {
+            screened.units.insert(unit);
+        }
+        (Some(_), _) => {
+            screened.files.insert((root, file.path.clone()));
+        }
+        (None, Role::Doc) => {
+            screened.units.extend((0..job.units.len()).filter(|&at| job.unit(at).is_doc()));
+            screened.files.insert((root, file.path.clone()));
+        }
+        // Half of what the compiler remembers of a crate is worse than nothing.
+        (None, Role::Incremental) => {
+            let crate_dir = incremental_dir(&file.path);
+            let files = job.surveys[root].files.iter().map(|file| &file.path);
+            let same = files.filter(|path| incremental_dir(path) == crate_dir).map(|path| (root, path.clone()));
+            screened.files.extend(same);
+        }
+        (None, _) => {
+            screened.files.insert((root, file.path.clone()));
+            let makers: Vec<usize> = (0..job.units.len()).filter(|&at| can_have_made(job, at, file)).collect();
+            if makers.is_empty() {
+                screened.left_alone.insert(file.path.clone());
+            }
+            screened.units.extend(makers);
+        }
+    }
+}
+
+/// `debug/incremental/app-2x3y/s-1/x.o` → `debug/incremental/app-2x3y`.
+fn incremental_dir(path: &str) -> Option<&str> {
+    let (start, mark) = path.match_indices("incremental/").next()?;
+    let rest = &path[start + mark.len()..];
+    Some(&path[..start + mark.len() + rest.find('/').unwrap_or(rest.len())])
+}
+
+/// Whether a build script ran when this file was written, or when it was last changed in any way.
+fn can_have_made(job: &Job<'_>, at: usize, file: &DiskFile) -> bool {
+    let unit = job.unit(at);
+    let Some(started) = unit.started.filter(|_| unit.is_run()) else { return false };
+    let ended = started.plus(Duration::from_secs_f64(unit.seconds));
+    let ran = |at: Moment| started <= at && at <= ended;
+    ran(file.meta.mtime) || file.meta.ctime.is_some_and(ran)
+}
+
+/// What stands beside the name of a secret is one, however short.
+fn by_name(survey: &Survey, root: usize, unit: usize, at: usize, secrets: &Secrets, screened: &mut Screened) {
+    let unit = &survey.units[unit];
+    let hidden = |name: &str, value: &Option<String>| secrets.record(name, value.clone()) == EnvRecord::Set;
+    let compiler = unit.fingerprints.iter().filter_map(|print| print.dep_info.as_ref()).flat_map(|info| &info.env);
+    let given = given_on(survey, unit);
+    if compiler.into_iter().any(|(name, value)| hidden(name, value))
+        || given.iter().any(|(name, value)| is_secret_name(name) && !value.is_empty())
+    {
+        screened.units.insert(at);
+    }
+    if unit.tracked_env().any(|(name, value)| hidden(&name, &value)) {
+        let dir = unit.fingerprint_dir();
+        screened.files.extend(unit.fingerprints.iter().map(|print| (root, format!("{dir}/{}.json", print.name))));
+    }
 }
 
 fn add_dependents(units: &mut BTreeSet<usize>, edges: &[Vec<Option<usize>>]) {
+    if units.is_empty() {
+        return;
+    }
     loop {
         let more: Vec<usize> = (0..edges.len())
             .filter(|at| !units.contains(at) && edges[*at].iter().flatten().any(|dep| units.contains(dep)))
@@ -83,10 +201,29 @@ fn stored_files<'a>(job: &'a Job<'_>) -> HashSet<(usize, &'a str)> {
     files.map(|file| (file.root, file.path.as_str())).collect()
 }
 
-fn is_fingerprint_json(path: &Path) -> bool {
-    let in_fingerprint =
-        path.components().any(|part| part.as_os_str() == ".fingerprint" || part.as_os_str() == "fingerprint");
-    in_fingerprint && path.extension().is_some_and(|extension| extension == "json")
+fn is_fingerprint_json(unit: &DiskUnit, path: &str) -> bool {
+    let name = path.strip_prefix(&unit.fingerprint_dir()).and_then(|rest| rest.strip_prefix('/'));
+    let print = name.and_then(|name| name.strip_suffix(".json"));
+    print.is_some_and(|print| unit.fingerprints.iter().any(|known| known.name == print))
+}
+
+fn verdict(survey: &Survey, file: &DiskFile, secrets: &Secrets) -> Verdict {
+    let path = survey.on_disk(file);
+    if secrets.are_in(file.path.as_bytes()) {
+        return Verdict::Holds;
+    }
+    let holds = match file.meta.kind {
+        Kind::File if secrets.is_empty() => fs::File::open(&path).map(|_| false),
+        Kind::File => holds_secret(&path, secrets),
+        Kind::Symlink => fs::read_link(&path).map(|to| secrets.are_in(paths::text(&to).as_bytes())),
+        Kind::Folder => fs::read_dir(&path).map(|_| false),
+        Kind::Other => Ok(false),
+    };
+    match holds {
+        Ok(false) => Verdict::Clean,
+        Ok(true) => Verdict::Holds,
+        Err(_) => Verdict::Unreadable,
+    }
 }
 
 fn holds_secret(path: &Path, secrets: &Secrets) -> io::Result<bool> {
