@@ -33,6 +33,9 @@ pub enum Doubt {
     HeadChanged { old: String, new: String },
     /// It asked a Python interpreter, and another one is there now.
     InterpreterChanged { old: String, new: String },
+    /// A proc macro that it uses may have read this file, which is another one now, or gone. `observed` if the file is known to
+    /// have been read in the job that compiled it.
+    MacroInput { path: String, reader: String, observed: bool },
 }
 
 impl Doubt {
@@ -73,6 +76,10 @@ impl fmt::Display for Doubt {
                 let show = |name: &str| if name.is_empty() { "none".to_owned() } else { name.to_owned() };
                 write!(f, "the Python interpreter that it asked changed: {} → {}", show(old), show(new))
             }
+            Self::MacroInput { path, reader, observed } => {
+                let read = if *observed { ", which was read in the job that compiled it," } else { "" };
+                write!(f, "it uses `{reader}`, a proc macro that may read files, and `{path}`{read} changed")
+            }
             Self::HeadChanged { old, new } => write!(f, "it embeds the commit, which changed: {old} → {new}"),
         }
     }
@@ -84,8 +91,6 @@ impl fmt::Display for Doubt {
 pub enum Touch {
     /// The package's build script names no inputs, and Cargo does not notice that a file of the package went away.
     FileSetChanged { package: String, path: String },
-    /// A proc macro that reads files may have read this one.
-    MacroInput { package: String, path: String, reader: String },
     /// The saved times lie in the future and the package cannot be shifted with the rest.
     ClockSkew { package: String },
 }
@@ -95,9 +100,6 @@ impl fmt::Display for Touch {
         match self {
             Self::FileSetChanged { package, path } => {
                 write!(f, "`{package}` has a build script without `rerun-if`, and `{path}` went away")
-            }
-            Self::MacroInput { package, path, reader } => {
-                write!(f, "`{package}` uses `{reader}`, a proc macro that reads files, and `{path}` changed")
             }
             Self::ClockSkew { package } => write!(f, "the saved times of `{package}` lie in the future (clock skew)"),
         }

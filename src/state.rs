@@ -15,6 +15,7 @@ use crate::inputs::Inputs;
 use crate::key::{FORMAT, KeyParts};
 use crate::manifest::{Manifest, Parent};
 use crate::moment::Moment;
+use crate::observed::Watch;
 use crate::outcome::RestoreOutcome;
 use crate::record::Stamped;
 use crate::snapshot::Snapshot;
@@ -32,6 +33,9 @@ pub struct State {
     pub stamped: Stamped,
     /// Access times were set to zero and can be believed.
     pub access_times: bool,
+    /// What it takes to tell which sources nobody read.
+    #[serde(default)]
+    pub watch: Option<Watch>,
     /// Entries that would have fitted and could not be used. A new one must not bear the name of one of them.
     pub passed_over: BTreeSet<String>,
     /// Units that were on disk although no manifest speaks for them, by place.

@@ -40,6 +40,8 @@ mod keys;
 mod late;
 mod layouts;
 mod liveness;
+#[cfg(target_os = "linux")]
+mod macros;
 mod mtime;
 mod oracle;
 mod packs;

@@ -7,6 +7,7 @@ mod home;
 mod isolation;
 mod kept;
 mod stamping;
+mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use crate::key::FORMAT;
 use crate::late::LateList;
 use crate::manifest::Root;
 use crate::moment::Moment;
+use crate::observed::Watch;
 use crate::outcome::{RestoreOutcome, Start};
 use crate::rebuild::Doubt;
 use crate::snapshot::Snapshot;
@@ -47,6 +49,7 @@ struct Arrival {
     /// Units on disk that no manifest speaks for.
     unknown: BTreeSet<(usize, crate::cargo::layout::UnitPlace)>,
     newest: Moment,
+    watch: Option<Watch>,
 }
 
 /// Everything that is asked of a store has to be over by then.
@@ -120,6 +123,7 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
         shift: arrival.shift,
         stamped,
         access_times: file_system.reads_leave_traces,
+        watch: arrival.watch,
         passed_over: arrival.passed_over,
         unknown_units: arrival.unknown.iter().map(|(root, place)| unit_name(*root, place)).collect(),
         restored: arrival.restored,

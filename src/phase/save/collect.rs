@@ -8,17 +8,13 @@ use memchr::memmem;
 
 use super::inputs_seen::Seen;
 use super::screen::Screened;
-use super::{Job, KnownUnits, known_units, unchanged};
+use super::{Job, KnownUnits, known_units, macro_facts, packages, unchanged};
 use crate::cargo::fingerprint::Local;
-use crate::cargo::macros;
 use crate::cargo::units::{self, DiskUnit, Role};
 use crate::digest::Digest;
 use crate::disk::{self, Kind};
 use crate::libraries;
-use crate::manifest::{
-    Content, EnvRecord, FileEntry, FingerprintRecord, Location, Manifest, PackageKind, PackageRecord, RunFacts,
-    UnitRecord,
-};
+use crate::manifest::{Content, EnvRecord, FileEntry, FingerprintRecord, Location, Manifest, RunFacts, UnitRecord};
 use crate::moment::Moment;
 use crate::paths::is_under;
 use crate::record;
@@ -44,7 +40,7 @@ pub(super) fn manifest(
         .iter()
         .filter_map(|repository| Some((repository.top.to_str()?.to_owned(), repository.head.clone()?)));
     manifest.heads = heads.collect();
-    manifest.packages = packages(job);
+    manifest.packages = packages::records(job);
 
     let newest = newest_output(job);
     let place: HashMap<usize, usize> = live.iter().enumerate().map(|(new, &old)| (old, new)).collect();
@@ -68,6 +64,7 @@ pub(super) fn manifest(
     }
     manifest.inputs = sources.inputs.into_values().collect();
     add_run_facts(job, live, &mut manifest);
+    macro_facts::add(job, live, &mut manifest);
     manifest.env = env_records(job, live, secrets);
     manifest
 }
@@ -109,41 +106,8 @@ fn unit_record(
         seconds: unit.seconds,
         idle: ages[at].unwrap_or(0),
         run: None,
+        macros: None,
     }
-}
-
-fn packages(job: &Job<'_>) -> Vec<PackageRecord> {
-    let text = |path: &Path| path.to_string_lossy().into_owned();
-    let mut records = Vec::new();
-    for (workspace, locked) in job.facts.workspaces.iter().zip(&job.facts.locked) {
-        let mut readers = macros::readers(workspace, locked, &job.facts.vendored, &job.facts.cargo_home);
-        let names: BTreeSet<&str> = locked.packages.iter().map(|package| package.name.as_str()).collect();
-        // What was found while its sources were there stays true while the lock file still names it.
-        for old in job.previous().iter().flat_map(|restored| &restored.manifest.packages) {
-            let still = old.reading_macros.iter().filter(|name| names.contains(name.as_str())).cloned();
-            let still: Vec<String> = still.collect();
-            if !still.is_empty() {
-                readers.entry(old.name.clone()).or_default().extend(still);
-            }
-        }
-        records.extend(workspace.packages.iter().map(|package| PackageRecord {
-            name: package.name.clone(),
-            dir: text(&package.dir),
-            kind: PackageKind::Path,
-            sources: package.sources.iter().map(|path| text(path)).collect(),
-            reading_macros: readers.get(&package.name).into_iter().flatten().cloned().collect(),
-        }));
-    }
-    records.extend(job.facts.vendored.iter().map(|package| PackageRecord {
-        name: package.name.clone(),
-        dir: text(&package.dir),
-        kind: PackageKind::Vendored,
-        sources: Vec::new(),
-        reading_macros: Vec::new(),
-    }));
-    records.sort_by(|a, b| a.dir.cmp(&b.dir));
-    records.dedup();
-    records
 }
 
 /// What each build script's run depends on unseen. One that did not run again is as it was.

@@ -6,6 +6,8 @@ mod account;
 mod collect;
 mod home;
 mod inputs_seen;
+mod macro_facts;
+mod packages;
 mod screen;
 
 use std::collections::{BTreeSet, HashMap};
@@ -17,6 +19,7 @@ use fs_err as fs;
 
 use crate::cargo::layout::UnitPlace;
 use crate::cargo::liveness::{self, Evidence};
+use crate::cargo::macros;
 use crate::cargo::units::{self, DiskUnit, Survey};
 use crate::cargo::weights;
 use crate::decision::{News, SaveDecision, SkipReason};
@@ -28,6 +31,7 @@ use crate::facts::Facts;
 use crate::inputs::{Inputs, SaveWishes};
 use crate::key::Key;
 use crate::manifest::{FileEntry, Manifest, Parent, Root, UnitRecord};
+use crate::observed::Untouched;
 use crate::outcome::{SaveOutcome, Saved};
 use crate::pack::{self, Pack, Source, Written};
 use crate::secrets::Secrets;
@@ -59,6 +63,8 @@ struct Job<'a> {
     /// Index into `surveys` and the unit, for every unit on disk.
     units: Vec<(usize, usize)>,
     store: &'a dyn Store,
+    /// None where nobody can tell.
+    unread: Option<Untouched>,
 }
 
 impl Job<'_> {
@@ -87,18 +93,21 @@ pub fn run(path: &Path, wishes: SaveWishes, result: JobResult) -> Result<(State,
 
 fn save(state: &State, result: JobResult, outcome: &mut SaveOutcome) -> Result<()> {
     let inputs = &state.inputs;
+    // First of all: every later step reads files.
+    let unread = state.watch.as_ref().map(|watch| watch.untouched(state.stamped.keys()));
     let facts = Facts::without_interpreters(inputs)?;
     let budget = if result == JobResult::Cancelled { BUDGET_WHEN_CANCELLED } else { BUDGET };
     let (store, no_store) = store::open(&inputs.store, budget);
     outcome.warnings.extend(no_store);
     let roots = facts.roots();
     let paths: Vec<PathBuf> = roots.iter().map(|root| PathBuf::from(&root.path)).collect();
-    // First of all: every later step reads files.
+    // Next: access times of units.
     let surveys = units::survey_all(&paths)?;
     let units =
         surveys.iter().enumerate().flat_map(|(root, survey)| (0..survey.units.len()).map(move |unit| (root, unit)));
     let units = units.collect();
-    let job = Job { facts, roots, state, surveys, units, store: store.as_ref() };
+    let unread = unread.filter(|_| !macros::are_wrapped(&facts.configs));
+    let job = Job { facts, roots, state, surveys, units, store: store.as_ref(), unread };
     outcome.inspection = Beginning::of(state).inspect(&job.facts, &job.surveys);
     outcome.weights = weights::weigh(&job.surveys);
     outcome.history = account::history(&job, &outcome.inspection);
