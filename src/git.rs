@@ -2,10 +2,12 @@
 //!
 //! An id is taken from the index only where git vouches that the bytes on disk are the blob's bytes: clean by stat, not flagged
 //! as "assume unchanged" or "skip worktree", and no filter, line-ending or encoding attribute in between. For everything else
-//! the caller hashes the bytes. Nothing here changes a repository except the index refresh.
+//! the caller hashes the bytes. Nothing here changes a repository except the index refresh, and `index`, which
+//! writes down status-change times.
 
 mod described;
 mod history;
+mod index;
 mod lying;
 mod meaning;
 
@@ -21,6 +23,7 @@ use crate::digest::{BlobAlgorithm, ContentId};
 use crate::paths;
 
 pub use history::{CommitTimes, TimeOf};
+pub use index::Index;
 
 /// A work tree and what is true of it as a whole.
 #[derive(Clone, Debug)]

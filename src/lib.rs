@@ -12,15 +12,18 @@
 //! # Reading order
 //!
 //! Values, which do no input or output: [`key`] (what a state depends on), [`manifest`] (what a pack says about itself),
-//! [`stamp`] (which source gets which time: the heart of the promise), [`sight`] (what a unit can be shown to have seen), [`rebuild`] (why a unit is not trusted), [`record`]
+//! [`stamp`] (which source gets which time: the heart of the promise), [`sight`] (what a unit can be shown to have seen),
+//! [`rebuild`] (why a unit is not trusted), [`macro_inputs`] (what a proc macro may have read), [`traces`] (what in a source
+//! suggests that), [`record`]
 //! (what a save writes down), [`delta`] (what is stored anew), [`decision`] (whether to save), [`outcome`] (what happened),
 //! [`finding`] (what `doctor` can find, and what there is to say about it).
 //!
 //! Edges, each of which meets one outside thing: [`disk`], [`git`], [`cargo`], [`pack`], [`store`], [`sources`] (inputs on
 //! disk), [`libraries`] (system packages), [`python`] (interpreters, and what gives a build's throw-away environment a path that
 //! stays), [`facts`] (everything a key needs), [`state`] (from `restore` to `save`), [`doctor`] (the files that say how a
-//! checkout is built), [`shim`] (where the `cargo` shim lives), [`late`] (inputs that come after the restore), [`ledger`] (what a kept machine has held), [`recorded`]
-//! (which units on disk a manifest speaks for), [`process`].
+//! checkout is built), [`shim`] (where the `cargo` shim lives), [`late`] (inputs that come after the restore), [`ledger`] (what a
+//! kept machine has held), [`recorded`] (which units on disk a manifest speaks for), [`observed`] (which files nobody read),
+//! [`process`].
 //!
 //! Phases, one per command: [`phase`]. Words: [`report`]. Imports go one way, `main → phase → edges → values`, and a test
 //! holds them to it.
@@ -55,9 +58,11 @@ pub mod key;
 pub mod late;
 pub mod ledger;
 pub mod libraries;
+pub mod macro_inputs;
 pub mod manifest;
 pub mod moment;
 pub mod net;
+pub mod observed;
 pub mod outcome;
 pub mod pack;
 pub mod paths;
@@ -78,5 +83,6 @@ pub mod sources;
 pub mod stamp;
 pub mod state;
 pub mod store;
+pub mod traces;
 pub mod words;
 pub mod workflow;

@@ -29,6 +29,9 @@ pub struct Manifest {
     pub inputs: Vec<Input>,
     pub units: Vec<UnitRecord>,
     pub packages: Vec<PackageRecord>,
+    /// What nobody read in the jobs that units were compiled in.
+    #[serde(default)]
+    pub unread: Vec<Unread>,
     /// Environment variables that units track, with what they were.
     pub env: BTreeMap<String, EnvRecord>,
     /// Locked packages, as `name version`, members included.
@@ -168,6 +171,58 @@ pub struct UnitRecord {
     pub idle: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunFacts>,
+    /// None where nobody has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub macros: Option<MacroFacts>,
+}
+
+/// What a unit has to do with proc macros, which read files without telling Cargo.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MacroFacts {
+    /// It is a proc macro.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_macro: bool,
+    /// What its own sources show; made where a proc macro is built from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scan: Option<Scan>,
+    /// Proc macros that may read files, among those that its sources can use.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub readers: Vec<String>,
+    /// Which set of `Manifest::unread` was seen when it was compiled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread: Option<usize>,
+}
+
+/// Whether sources show that the code can read files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scan {
+    Clean,
+    /// The first trace.
+    Shows(String),
+}
+
+/// Inputs that were there when a job began and that nobody read in it, as pairs of a first index and a number.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Unread(Vec<(usize, usize)>);
+
+impl Unread {
+    pub fn of(indices: &BTreeSet<usize>) -> Self {
+        let mut spans: Vec<(usize, usize)> = Vec::new();
+        for &at in indices {
+            match spans.last_mut() {
+                Some((first, len)) if *first + *len == at => *len += 1,
+                _ => spans.push((at, 1)),
+            }
+        }
+        Self(spans)
+    }
+
+    pub fn holds(&self, at: usize) -> bool {
+        self.0.iter().any(|(first, len)| at.checked_sub(*first).is_some_and(|step| step < *len))
+    }
 }
 
 /// Where the package that a unit was built from lies.
@@ -252,8 +307,6 @@ pub struct PackageRecord {
     pub kind: PackageKind,
     /// Root sources of its targets, build script excepted.
     pub sources: Vec<String>,
-    /// File-reading proc macros that it depends on.
-    pub reading_macros: Vec<String>,
     /// Cargo reaches it through a symlink, and does not see its files when it looks for the newest.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub linked: bool,
@@ -314,6 +367,7 @@ impl Manifest {
             inputs: Vec::new(),
             units: Vec::new(),
             packages: Vec::new(),
+            unread: Vec::new(),
             env: BTreeMap::new(),
             settings: BTreeMap::new(),
             locked: BTreeSet::new(),
@@ -385,6 +439,11 @@ impl UnitRecord {
             Lies::Fetched => false,
             Lies::In(dir) => *dir == package.dir,
         }
+    }
+
+    /// Whether it can use a proc macro that may read files.
+    pub fn uses_reading_macros(&self) -> bool {
+        self.macros.as_ref().is_some_and(|macros| !macros.readers.is_empty())
     }
 
     pub fn is_by_content(&self) -> bool {

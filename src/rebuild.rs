@@ -35,14 +35,15 @@ pub enum Doubt {
     VendoredChanged { path: String },
     /// Its package lies behind a symlink, where Cargo does not look for files that changed.
     ChangedBehindLink { path: String },
-    /// A proc macro that reads files may have read this one, and Cargo does not go by times here.
-    MacroInput { path: String, reader: String },
     /// A library that it links, or that its build script does, was replaced.
     LibraryChanged { file: String, old: String, new: String },
     /// Its build script wrote the commit down.
     HeadChanged { old: String, new: String },
     /// It asked a Python interpreter, and another one is there now.
     InterpreterChanged { old: String, new: String },
+    /// A proc macro that it uses may have read this file, which is another one now, or gone. `observed` if the file is known to
+    /// have been read in the job that compiled it.
+    MacroInput { path: String, reader: String, observed: bool },
 }
 
 impl Doubt {
@@ -86,13 +87,14 @@ impl fmt::Display for Doubt {
             Self::ChangedBehindLink { path } => {
                 write!(f, "`{path}` changed, and Cargo does not look for it behind a symlink")
             }
-            Self::MacroInput { path, reader } => {
-                write!(f, "it uses `{reader}`, a proc macro that reads files, and `{path}` changed")
-            }
             Self::LibraryChanged { file, old, new } => write!(f, "the library `{file}` changed: {old} → {new}"),
             Self::InterpreterChanged { old, new } => {
                 let show = |name: &str| if name.is_empty() { "none".to_owned() } else { name.to_owned() };
                 write!(f, "the Python interpreter that it asked changed: {} → {}", show(old), show(new))
+            }
+            Self::MacroInput { path, reader, observed } => {
+                let read = if *observed { ", which was read in the job that compiled it," } else { "" };
+                write!(f, "it uses `{reader}`, a proc macro that may read files, and `{path}`{read} changed")
             }
             Self::HeadChanged { old, new } => write!(f, "it embeds the commit, which changed: {old} → {new}"),
         }
@@ -105,8 +107,6 @@ impl fmt::Display for Doubt {
 pub enum Touch {
     /// The package's build script names no inputs, and Cargo does not notice that a file of the package went away.
     FileSetChanged { package: String, path: String },
-    /// A proc macro that reads files may have read this one.
-    MacroInput { package: String, path: String, reader: String },
     /// The saved times lie in the future and the package cannot be shifted with the rest.
     ClockSkew { package: String },
 }
@@ -116,9 +116,6 @@ impl fmt::Display for Touch {
         match self {
             Self::FileSetChanged { package, path } => {
                 write!(f, "`{package}` has a build script without `rerun-if`, and `{path}` went away")
-            }
-            Self::MacroInput { package, path, reader } => {
-                write!(f, "`{package}` uses `{reader}`, a proc macro that reads files, and `{path}` changed")
             }
             Self::ClockSkew { package } => write!(f, "the saved times of `{package}` lie in the future (clock skew)"),
         }

@@ -40,13 +40,12 @@ pub fn litter(
         let owners = packages.iter().filter(|package| is_under(path, &package.dir));
         let owner = owners.max_by_key(|package| package.dir.len());
         let watched = folders_above(path).filter_map(|dir| watchers.get(dir).copied()).max();
+        // Such units may have read every file of their package, and what belongs to none.
+        let reads_all = |unit: &UnitRecord| unit.is_precalculated() || unit.uses_reading_macros();
         let of_package = match (input.origin, owner) {
             (Origin::Outside, _) => None,
-            (_, Some(owner)) if owner.reading_macros.is_empty() => {
-                newest(&|unit| unit.is_of(owner) && unit.is_precalculated())
-            }
-            (_, Some(owner)) => newest(&|unit| unit.is_of(owner)),
-            (_, None) => newest(&|_| true),
+            (_, Some(owner)) => newest(&|unit| unit.is_of(owner) && reads_all(unit)),
+            (_, None) => newest(&UnitRecord::uses_reading_macros),
         };
         let built = match (watched.max(of_package), owner) {
             (Some(built), _) => Some(built),

@@ -108,9 +108,10 @@ impl View<'_> {
         let Some(now) = self.inputs.get(path) else { return true };
         match reader {
             Reader::Built(reference) => self.is_constant(path) || self.is_settled(path, reference),
-            // One that was newer even then was not what the reader saw.
+            // What is constant was judged by the restore. One that was newer even then was not what the reader saw.
             Reader::Kept { reference, saw } => {
-                saw.get(path).is_some_and(|(id, mtime)| **id == now.id && *mtime <= reference)
+                let is_it = saw.get(path).is_some_and(|(id, mtime)| **id == now.id && *mtime <= reference);
+                is_it || self.is_constant(path)
             }
         }
     }

@@ -8,9 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
+use crate::macro_inputs::{self, Changes};
 use crate::manifest::{Input, InputKind, Manifest, Origin, PackageKind, PackageRecord, UnitRecord};
 use crate::moment::Moment;
-use crate::paths::{file_name, is_under, join, parent};
+use crate::paths::{file_name, is_under, join};
 use crate::rebuild::{Doubt, Touch};
 
 /// What is on disk now, as far as stamping needs to know it.
@@ -247,47 +248,12 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// A proc macro that reads files leaves no trace of which: any change that no dep-info accounts for may be one.
+    /// A proc macro that reads files leaves no trace of which.
     fn macro_inputs(&mut self) {
-        let differing: Vec<&str> = self.changed.iter().chain(&self.added).chain(&self.gone).copied().collect();
-        let unlisted: Vec<&str> = differing.into_iter().filter(|path| self.could_be_macro_input(path)).collect();
-        let manifests = self.added.iter().filter(|path| file_name(path) == "Cargo.toml");
-        let new_packages: Vec<&str> = manifests.filter_map(|path| parent(path)).collect();
-        for package in &self.manifest.packages {
-            let Some(reader) = package.reading_macros.first() else {
-                continue;
-            };
-            let suspect = unlisted.iter().find(|path| match self.owner(path) {
-                Some(owner) => owner.dir == package.dir,
-                None => !new_packages.iter().any(|dir| is_under(path, dir)),
-            });
-            let Some(path) = suspect else { continue };
-            let mut touched = false;
-            for source in package.sources.iter().filter(|source| self.present.inputs.contains_key(*source)) {
-                let before = self.plan.times.insert(source.clone(), self.present.new_time);
-                touched |= before != Some(self.present.new_time);
-            }
-            // A time tells Cargo nothing of a unit whose sources it compares by what they hold.
-            for unit in self.units_of(package, UnitRecord::is_by_content) {
-                self.doubt(unit, Doubt::MacroInput { path: (*path).to_owned(), reader: reader.clone() });
-            }
-            if touched {
-                let (package, path, reader) = (package.name.clone(), (*path).to_owned(), reader.clone());
-                self.plan.touches.push(Touch::MacroInput { package, path, reader });
-            }
+        let changes = Changes { changed: &self.changed, added: &self.added, gone: &self.gone };
+        for (unit, doubt) in macro_inputs::doubts(self.manifest, &self.present.inputs, changes) {
+            self.doubt(unit, doubt);
         }
-    }
-
-    fn could_be_macro_input(&self, path: &str) -> bool {
-        let kind = self.present.inputs.get(path).or_else(|| self.recorded.get(path).copied()).map(|input| input.kind);
-        let outside = self.recorded.get(path).is_some_and(|input| input.origin == Origin::Outside);
-        // Cargo itself accounts for the lock file to the last package, and for what a workspace's manifest hands down; what
-        // drives the CI service is no input of a build.
-        let accounted = matches!((file_name(path), self.owner(path)), ("Cargo.lock", _) | ("Cargo.toml", None))
-            || path.split(['/', '\\']).any(|part| part == ".github");
-        let listed =
-            self.readers.get(path).is_some_and(|units| units.iter().any(|&unit| !self.manifest.units[unit].is_run()));
-        kind != Some(InputKind::Folder) && !outside && !accounted && !listed
     }
 
     /// Cargo looks at a vendored package only when something else made it dirty.

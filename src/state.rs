@@ -15,6 +15,7 @@ use crate::inputs::Inputs;
 use crate::key::{FORMAT, KeyParts};
 use crate::manifest::{Manifest, Parent};
 use crate::moment::Moment;
+use crate::observed::Watch;
 use crate::outcome::RestoreOutcome;
 use crate::recorded::Changed;
 use crate::sight::Stamped;
@@ -39,6 +40,9 @@ pub struct State {
     pub heads: Vec<String>,
     /// Access times were set to zero and can be believed.
     pub access_times: bool,
+    /// What it takes to tell which sources nobody read.
+    #[serde(default)]
+    pub watch: Option<Watch>,
     /// Entries that would have fitted and could not be used. A new one must not bear the name of one of them.
     pub passed_over: BTreeSet<String>,
     /// Units that were on disk although no manifest speaks for them, by place.

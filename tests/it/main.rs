@@ -52,6 +52,8 @@ mod layouts;
 #[cfg(target_os = "linux")]
 mod libraries;
 mod liveness;
+#[cfg(target_os = "linux")]
+mod macros;
 mod mtime;
 mod oracle;
 mod packs;

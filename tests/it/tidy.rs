@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-const VALUES: [&str; 19] = [
+const VALUES: [&str; 21] = [
     "advice",
     "cause",
     "decision",
@@ -17,6 +17,7 @@ const VALUES: [&str; 19] = [
     "inspect",
     "inspection",
     "key",
+    "macro_inputs",
     "manifest",
     "moment",
     "outcome",
@@ -26,6 +27,7 @@ const VALUES: [&str; 19] = [
     "record",
     "snapshot",
     "stamp",
+    "traces",
     "words",
 ];
 /// A file with more lines has a second subject.

@@ -133,11 +133,13 @@ fn late(state: &State, manifest: &Manifest, standing: &[Standing<'_>], found: &S
         above || built.range(below.as_str()..).next().is_some_and(|named| is_under(named, path))
     };
     // Such a unit may have read every file of its package.
-    let reads_all = |one: &&Standing<'_>| {
-        let package = manifest.packages.iter().find(|package| package.name == one.unit.place.package);
-        one.unit.locals().any(|local| local == Local::Precalculated)
-            || package.is_none_or(|package| !package.reading_macros.is_empty())
+    let uses_macros = |one: &Standing<'_>| {
+        let of_package = manifest.units.iter().filter(|unit| unit.package == one.unit.place.package);
+        let mut of_package = of_package.peekable();
+        of_package.peek().is_none() || of_package.any(crate::manifest::UnitRecord::uses_reading_macros)
     };
+    let reads_all =
+        |one: &&Standing<'_>| one.unit.locals().any(|local| local == Local::Precalculated) || uses_macros(one);
     let built_so = standing.iter().filter(|one| !one.is_intact).filter(reads_all);
     let packages: BTreeSet<&str> = built_so.map(|one| one.unit.place.package.as_str()).collect();
     let of_built_package = |path: &str| {

@@ -9,6 +9,7 @@ mod home;
 mod isolation;
 mod kept;
 mod stamping;
+mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ use crate::key::FORMAT;
 use crate::late::LateList;
 use crate::manifest::Root;
 use crate::moment::Moment;
+use crate::observed::Watch;
 use crate::outcome::{Cold, RestoreOutcome, Start};
 use crate::pack;
 use crate::rebuild::Doubt;
@@ -54,6 +56,7 @@ struct Arrival {
     newest: Moment,
     /// What was unpacked, and is not in its place yet.
     staged: Option<pack::Staged>,
+    watch: Option<Watch>,
 }
 
 /// Everything that is asked of a store has to be over by then.
@@ -116,6 +119,7 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
         stamped,
         heads,
         access_times,
+        watch: arrival.watch,
         passed_over: arrival.passed_over,
         unknown_units: arrival.unknown.iter().map(|(root, place)| unit_name(*root, place)).collect(),
         restored: arrival.restored,

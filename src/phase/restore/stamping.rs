@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use rayon::prelude::*;
 
-use super::{Arrival, unit_name};
+use super::{Arrival, unit_name, watching};
 use crate::cargo::invalidate::invalidate;
 use crate::cargo::layout::UnitPlace;
 use crate::disk::{self, FileSystem, Kind, Meta};
@@ -125,6 +125,8 @@ pub(super) fn stamp(
             outcome.warnings.fault("git's index was not refreshed", &error);
         }
     }
+    // After git's last look at the files.
+    arrival.watch = watching::begin(facts, roots, manifest_of(arrival), &found, outcome);
     let failures = set_times(&with_companions(inside_git, &found), &found);
     if !failures.is_empty() && !cold {
         distrust_readers(manifest_of(arrival), &failures, roots, outcome);
@@ -174,8 +176,7 @@ fn touched_sources(manifest: Option<&Manifest>, touches: &[Touch]) -> BTreeMap<S
     let mut reasons = BTreeMap::new();
     let packages = manifest.map(|manifest| manifest.packages.as_slice()).unwrap_or_default();
     for touch in touches {
-        let (Touch::FileSetChanged { package, .. } | Touch::MacroInput { package, .. } | Touch::ClockSkew { package }) =
-            touch;
+        let (Touch::FileSetChanged { package, .. } | Touch::ClockSkew { package }) = touch;
         for record in packages.iter().filter(|record| record.name == *package) {
             let manifest = format!("{}/Cargo.toml", record.dir);
             for path in record.sources.iter().cloned().chain([manifest]) {

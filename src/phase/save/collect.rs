@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use super::inputs_seen::Seen;
-use super::{Job, KnownUnits, described, known_units, linked, run_facts, unchanged, unseen};
+use super::{Job, KnownUnits, described, known_units, linked, macro_facts, packages, run_facts, unchanged, unseen};
 use crate::cargo::fingerprint::Local;
-use crate::cargo::macros;
 use crate::cargo::units;
 use crate::disk::FileSystem;
-use crate::manifest::{EnvRecord, FingerprintRecord, Manifest, PackageKind, PackageRecord, UnitRecord};
+use crate::manifest::{EnvRecord, FingerprintRecord, Manifest, UnitRecord};
 use crate::paths::{self, is_under};
 use crate::record;
 use crate::secrets::Secrets;
@@ -32,11 +31,12 @@ pub(super) fn manifest(
         .iter()
         .filter_map(|repository| Some((repository.top.to_str()?.to_owned(), repository.head.clone()?)));
     manifest.heads = heads.collect();
-    manifest.packages = packages(job);
+    manifest.packages = packages::records(job);
 
     let place: HashMap<usize, usize> = live.iter().enumerate().map(|(new, &old)| (old, new)).collect();
     let known = known_units(job);
     manifest.units = live.iter().map(|&at| unit_record(job, at, ages, &edges[at], &place, &known)).collect();
+    macro_facts::add(job, live, &mut manifest);
     let litter = {
         let read: Vec<(&UnitRecord, &BTreeSet<String>)> = manifest.units.iter().zip(&named).collect();
         record::litter(&sources.beside(&job.state.stamped), &manifest.packages, &read)
@@ -71,6 +71,7 @@ pub(super) fn manifest(
     linked::add(job, live, &mut manifest);
     described::add(job, live, &sources.repositories, &mut manifest);
     manifest.inputs = sources.inputs.into_values().collect();
+    macro_facts::add_unread(job, live, &mut manifest);
     manifest.env = env_records(job, live, secrets);
     manifest
 }
@@ -114,43 +115,8 @@ fn unit_record(
         seconds: unit.seconds,
         idle: ages[at].unwrap_or(0),
         run: None,
+        macros: None,
     }
-}
-
-fn packages(job: &Job<'_>) -> Vec<PackageRecord> {
-    let text = crate::paths::text;
-    let mut records = Vec::new();
-    for (workspace, locked) in job.facts.workspaces.iter().zip(&job.facts.locked) {
-        let mut readers = macros::readers(workspace, locked, &job.facts.vendored, &job.facts.cargo_home);
-        let names: BTreeSet<&str> = locked.packages.iter().map(|package| package.name.as_str()).collect();
-        // What was found while its sources were there stays true while the lock file still names it.
-        for old in job.previous().iter().flat_map(|restored| &restored.manifest.packages) {
-            let still = old.reading_macros.iter().filter(|name| names.contains(name.as_str())).cloned();
-            let still: Vec<String> = still.collect();
-            if !still.is_empty() {
-                readers.entry(old.name.clone()).or_default().extend(still);
-            }
-        }
-        records.extend(workspace.packages.iter().map(|package| PackageRecord {
-            name: package.name.clone(),
-            dir: text(&package.real),
-            kind: PackageKind::Path,
-            sources: package.real_sources().map(|path| text(&path)).collect(),
-            reading_macros: readers.get(&package.name).into_iter().flatten().cloned().collect(),
-            linked: package.is_linked(&workspace.root),
-        }));
-    }
-    records.extend(job.facts.vendored.iter().map(|package| PackageRecord {
-        name: package.name.clone(),
-        dir: text(&package.real),
-        kind: PackageKind::Vendored,
-        sources: Vec::new(),
-        reading_macros: Vec::new(),
-        linked: false,
-    }));
-    records.sort_by(|a, b| a.dir.cmp(&b.dir));
-    records.dedup();
-    records
 }
 
 fn env_records(job: &Job<'_>, live: &[usize], secrets: &Secrets) -> BTreeMap<String, EnvRecord> {

@@ -9,7 +9,9 @@ mod home;
 mod inputs_seen;
 mod kept_files;
 mod linked;
+mod macro_facts;
 mod made;
+mod packages;
 mod run_facts;
 mod screen;
 mod unseen;
@@ -24,6 +26,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::cargo::layout::UnitPlace;
 use crate::cargo::liveness::{self, Evidence};
+use crate::cargo::macros;
 use crate::cargo::units::{self, DiskUnit, Survey};
 use crate::cargo::weights;
 use crate::cargo::whereabouts::Place;
@@ -37,6 +40,7 @@ use crate::inputs::{Inputs, SaveWishes};
 use crate::key::Key;
 use crate::manifest::{FileEntry, Manifest, Parent, Root, UnitRecord};
 use crate::moment::Moment;
+use crate::observed::Untouched;
 use crate::outcome::{SaveOutcome, Saved};
 use crate::pack::{self, Pack, Source, Written};
 use crate::paths;
@@ -74,6 +78,8 @@ struct Job<'a> {
     places: Vec<Vec<Place>>,
     store: &'a dyn Store,
     same: OnceLock<BTreeSet<usize>>,
+    /// None where nobody can tell.
+    unread: Option<Untouched>,
 }
 
 impl Job<'_> {
@@ -116,19 +122,23 @@ pub fn run(path: &Path, wishes: SaveWishes, result: JobResult) -> Result<(State,
 
 fn save(state: &State, result: JobResult, outcome: &mut SaveOutcome) -> Result<()> {
     let inputs = &state.inputs;
+    // First of all: every later step reads files.
+    let unread = state.watch.as_ref().map(|watch| watch.untouched(state.stamped.keys()));
     let facts = Facts::without_interpreters(inputs)?;
     let budget = if result == JobResult::Cancelled { BUDGET_WHEN_CANCELLED } else { BUDGET };
     let (store, no_store) = store::open(&inputs.store, budget);
     outcome.warnings.extend(no_store);
     let roots = facts.roots();
     let paths: Vec<PathBuf> = roots.iter().map(|root| PathBuf::from(&root.path)).collect();
-    // First of all: every later step reads files.
+    // Next: access times of units.
     let surveys = units::survey_all(&paths)?;
     let units =
         surveys.iter().enumerate().flat_map(|(root, survey)| (0..survey.units.len()).map(move |unit| (root, unit)));
     let units = units.collect();
+    let unread = unread.filter(|_| !macros::are_wrapped(&facts.configs));
+    let places = Vec::new();
     let mut job =
-        Job { facts, roots, state, surveys, units, places: Vec::new(), store: store.as_ref(), same: OnceLock::new() };
+        Job { facts, roots, state, surveys, units, places, store: store.as_ref(), same: OnceLock::new(), unread };
     whereabouts::find(&mut job);
     outcome.inspection = Beginning::of(state).inspect(&job.facts, &job.surveys);
     outcome.weights = weights::weigh(&job.surveys);

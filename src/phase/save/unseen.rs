@@ -30,7 +30,8 @@ pub(super) fn find(
     // In the order in which a manifest lists them.
     let saw = saw(job);
     let of_unit = |(at, (unit, named)): (usize, (&UnitRecord, &BTreeSet<String>))| {
-        let reader = match unchanged(job, live[at], &known) {
+        let known_record = unchanged(job, live[at], &known);
+        let reader = match known_record {
             Some(_) => Reader::Kept { reference: unit.reference, saw: &saw },
             // Documentation is dated by its end.
             None => Reader::Built(job.unit(live[at]).started.unwrap_or(unit.reference).min(unit.reference)),
@@ -45,6 +46,12 @@ pub(super) fn find(
                 let before = view.stamped_below(&package.dir).filter(|path| owner(manifest, path) == Some(package));
                 unseen.extend(before.filter(|path| !view.was_seen_gone(path, reader)));
             }
+        }
+        if unit.uses_reading_macros() {
+            unseen.extend(
+                macro_inputs(job, live[at], manifest, view, unit, known_record)
+                    .filter(|path| !view.was_built_from(path, reader) || !view.was_seen_gone(path, reader)),
+            );
         }
         // Cargo never looks at the times of these.
         let vendored = manifest.packages.iter().filter(|package| package.kind == PackageKind::Vendored);
@@ -63,6 +70,39 @@ pub(super) fn find(
         unseen.into_iter().take(MENTIONED).map(str::to_owned).collect()
     };
     manifest.units.iter().zip(named).enumerate().map(of_unit).collect()
+}
+
+/// Files that a macro of a unit's may have read: all of its package and of no package, but for those that nobody read.
+fn macro_inputs<'a>(
+    job: &'a Job<'_>,
+    at: usize,
+    manifest: &'a Manifest,
+    view: &'a View<'_>,
+    unit: &'a UnitRecord,
+    before: Option<&'a UnitRecord>,
+) -> impl Iterator<Item = &'a str> {
+    let began = job.unit(at).started;
+    let unread_now =
+        job.unread.as_ref().filter(|unread| before.is_none() && began.is_some_and(|began| began > unread.since));
+    let restored = job.previous().map(|restored| &restored.manifest);
+    let set = before.and_then(|before| restored?.unread.get(before.macros.as_ref()?.unread?));
+    let unread_then: BTreeSet<&str> = restored
+        .zip(set)
+        .into_iter()
+        .flat_map(|(restored, set)| {
+            let inputs = restored.inputs.iter().enumerate().filter(|(at, _)| set.holds(*at));
+            inputs.map(|(_, input)| input.path.as_str())
+        })
+        .collect();
+    let here = view.inputs.values().filter(|input| input.kind != InputKind::Folder).map(|input| input.path.as_str());
+    let gone = view.stamped.keys().map(String::as_str).filter(|path| !view.inputs.contains_key(*path));
+    here.chain(gone).filter(move |path| {
+        // Nothing happened to most of them.
+        let is_suspect = !view.is_constant(path) && owner(manifest, path).is_none_or(|owner| unit.is_of(owner));
+        let is_innocent = view.inputs.contains_key(*path)
+            && (unread_now.is_some_and(|unread| unread.paths.contains(*path)) || unread_then.contains(path));
+        is_suspect && !is_innocent
+    })
 }
 
 /// What the restored state was built from, and since when, as this disk has it.
