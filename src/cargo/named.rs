@@ -26,7 +26,9 @@ pub fn paths(unit: &DiskUnit, dirs: &[PathBuf], build_root: &Path) -> Vec<String
             DepFile::InBuildRoot(path) => add(&build_root.join(path).to_string_lossy()),
         }
     }
-    watched(unit).iter().for_each(|path| add(path));
+    for path in watched(unit) {
+        add(&path);
+    }
     paths.iter().filter_map(|path| tidy(path).to_str().map(str::to_owned)).collect()
 }
 

@@ -22,7 +22,7 @@ use crate::libraries::{self, Asked};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Programs that run the one that is named after them.
 const WRAPPERS: [&str; 8] = ["ccache", "sccache", "distcc", "icecc", "cachepot", "buildcache", "env", "nice"];
-/// Variables of the `cc` crate and of CMake that name a program, alone, with a target behind or `HOST_`/`TARGET_` before.
+/// Variables of the `cc` crate and its like that name a program, alone, with a target behind or `HOST_`/`TARGET_` before.
 const NAMED: [&str; 5] = ["CC", "CXX", "AR", "RANLIB", "LD"];
 const ARCHITECTURES: [&str; 15] = [
     "x86_64",
@@ -86,8 +86,12 @@ fn flagged_libraries(configs: &[ConfigFile], environment: &BTreeMap<String, Stri
     }
     let overrides = targets(configs).into_iter().flat_map(|(_, _, table)| table.values().filter_map(Value::as_table));
     for table in overrides {
-        list(table.get("rustc-link-lib")).iter().for_each(|name| asked.library(name));
-        list(table.get("rustc-link-search")).iter().for_each(|dir| asked.folder(dir));
+        for name in list(table.get("rustc-link-lib")) {
+            asked.library(&name);
+        }
+        for dir in list(table.get("rustc-link-search")) {
+            asked.folder(&dir);
+        }
         asked.flags(&list(table.get("rustc-flags")));
         asked.link_args(list(table.get("rustc-link-arg")).iter().map(String::as_str));
     }
@@ -225,7 +229,7 @@ fn stable(line: &str) -> String {
     let is_stamp = |word: &str| {
         word.bytes().filter(u8::is_ascii_digit).count() >= 10 && word.bytes().all(|b| b.is_ascii_digit() || b == b'.')
     };
-    let kept = words.into_iter().filter(|word| !(has_clock && of_calendar(word)) && !is_stamp(word));
+    let kept = words.into_iter().filter(|word| !(is_stamp(word) || has_clock && of_calendar(word)));
     kept.collect::<Vec<_>>().join(" ")
 }
 

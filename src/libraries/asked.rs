@@ -235,7 +235,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let put = |name: &str| {
             let path = dir.path().join(name);
-            std::fs::write(&path, name).unwrap();
+            fs_err::write(&path, name).unwrap();
             path
         };
         let files = [
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn a_library_that_would_come_first_is_among_them() {
         let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        std::fs::write(second.path().join("libx.a"), "x").unwrap();
+        fs_err::write(second.path().join("libx.a"), "x").unwrap();
         let folders = [first.path().to_path_buf(), second.path().to_path_buf()];
         let mut asked = Asked::default();
         asked.library("static=x");

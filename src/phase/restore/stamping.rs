@@ -227,7 +227,7 @@ fn unseen_changes(facts: &Facts, manifest: &Manifest, repositories: &[Repository
         let repository = repositories.iter().find(|repository| crate::paths::text(&repository.top) == then.top);
         let now = described.entry(&then.top).or_insert_with(|| repository.and_then(Repository::described));
         let (old, new) = (then.text.clone(), now.clone().unwrap_or_default());
-        (old != new || old.is_empty()).then(|| (*at, Doubt::HeadChanged { old, new }))
+        (old != new || old.is_empty()).then_some((*at, Doubt::HeadChanged { old, new }))
     }));
     let (old, new) = (&manifest.parts.soft.interpreters, &facts.parts.soft.interpreters);
     let watching = runs.iter().filter_map(|(at, run)| Some((*at, run.interpreter.as_deref()?)));

@@ -1,7 +1,7 @@
 //! The libraries that units link: by what a build script printed, or by an attribute in a local package's own sources.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
@@ -60,7 +60,7 @@ fn of_sources(job: &Job<'_>, at: usize) -> Asked {
     let files: BTreeSet<&String> = infos
         .flat_map(|info| &info.files)
         .filter_map(|file| match file {
-            DepFile::InPackage(path) if path.ends_with(".rs") => Some(path),
+            DepFile::InPackage(path) if Path::new(path).extension().is_some_and(|end| end == "rs") => Some(path),
             DepFile::InPackage(_) | DepFile::InBuildRoot(_) => None,
         })
         .collect();
