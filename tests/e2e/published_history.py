@@ -18,8 +18,8 @@ import tempfile
 from pathlib import Path
 
 FIRST_DATE = 1_700_000_000
-# What publishing adds.
-ADDED = (".cargo_vcs_info.json", "Cargo.toml.orig", ".cargo-ok", ".cargo-checksum.json", "PKG-INFO")
+# What publishing adds; and what is written here.
+ADDED = (".cargo_vcs_info.json", "Cargo.toml.orig", ".cargo-ok", ".cargo-checksum.json", "PKG-INFO", ".gitignore")
 
 
 def run(*words: str, cwd: Path, env: dict[str, str] | None = None) -> str:
@@ -58,7 +58,7 @@ def source_distribution(project: str, version: str, temp: Path) -> Path:
     """The unpacked source distribution of a version, as pip fetches it."""
     to = temp / version
     run(
-        *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"),
+        *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", project),
         *("--disable-pip-version-check", "--dest", str(to), f"{project}=={version}"),
         cwd=temp,
     )
@@ -73,10 +73,10 @@ def replace(folder: Path, source: Path, keep: tuple[str, ...] = ()) -> None:
     """Gives a folder the content of another one. Unchanged files stay as they are for git."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():
-        if old.name != ".git" and old.name not in keep:
+        if old.name not in (".git", *keep):
             shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
     for new in source.iterdir():
-        if new.name in ADDED or new.name in keep or (new.name == ".gitignore" and source.parent != folder):
+        if new.name in ADDED or new.name in keep:
             continue
         to = folder / new.name
         shutil.copytree(new, to, symlinks=True) if new.is_dir() else shutil.copy2(new, to)
@@ -129,7 +129,7 @@ def main() -> None:
             fetch = source_distribution if arguments.sdist else package
             ((name, versions),) = histories.items()
             for number, version in enumerate(versions):
-                # A package names no lock file of its own to the compiler of a library, a project does.
+                # A crate's lock file goes on from version to version, a project brings its own.
                 replace(repository, fetch(name, version, temp), () if arguments.sdist else ("Cargo.lock",))
                 commit(repository, f"{name} {version}", number)
             return
