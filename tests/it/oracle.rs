@@ -348,10 +348,6 @@ fn rule_adds(name_status: &str) -> BTreeSet<&'static str> {
             "a/src/chosen.txt" | "a/macro_input.txt" => {
                 packages.insert("a");
             }
-            // Neither choice is named by its own path until the link leads to it.
-            path if path.starts_with("a/choices/") => {
-                packages.insert("a");
-            }
             "a/Cargo.toml" => {
                 packages.insert("a");
             }
