@@ -110,9 +110,9 @@ impl<'a> Judge<'a> {
         let reader = facts.map_or(Some("unknown"), |facts| facts.readers.first().map(String::as_str))?;
         let path = self.candidates.iter().find_map(|(path, owner)| {
             let suspect = match owner {
-                Some(owner) if own(owner) => !self.is_seen_by_cargo(path, unit),
+                Some(owner) if own(owner) => !self.is_listed(path, unit) && !self.is_newest_of(path, unit),
                 Some(owner) => self.was_read_by_somebody_else(path, owner, facts),
-                None => !self.is_seen_by_cargo(path, unit),
+                None => !self.is_listed(path, unit),
             };
             (suspect && !self.is_innocent(path, facts)).then_some(*path)
         })?;
@@ -120,10 +120,14 @@ impl<'a> Judge<'a> {
         Some(Doubt::MacroInput { path: path.to_owned(), reader: reader.to_owned(), observed })
     }
 
-    /// Its own dep-info lists it, or it is documentation, which is as old as the newest file of its package.
-    fn is_seen_by_cargo(&self, path: &str, unit: &UnitRecord) -> bool {
-        let listed = self.place.get(path).is_some_and(|at| unit.inputs.binary_search(at).is_ok());
-        listed || (unit.is_precalculated() && !self.changes.gone.contains(path))
+    /// Its own dep-info lists it.
+    fn is_listed(&self, path: &str, unit: &UnitRecord) -> bool {
+        self.place.get(path).is_some_and(|at| unit.inputs.binary_search(at).is_ok())
+    }
+
+    /// It is documentation, which is as old as the newest file of its package.
+    fn is_newest_of(&self, path: &str, unit: &UnitRecord) -> bool {
+        unit.is_precalculated() && !self.changes.gone.contains(path)
     }
 
     /// A file of another package that was read, and by none who would say so: a macro of this one may have.

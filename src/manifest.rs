@@ -349,6 +349,8 @@ pub struct RunRecord {
 pub enum ManifestError {
     #[error("format {found} is newer than this Rekindle understands ({FORMAT})")]
     NewerFormat { found: u32 },
+    #[error("`{name}` is not the name of a folder")]
+    BadName { name: String },
     #[error("`{what}` points at entry {index}, which does not exist")]
     BadIndex { what: &'static str, index: usize },
 }
@@ -398,6 +400,12 @@ impl Manifest {
         }
         for unit in &self.units {
             within("unit root", unit.root, self.roots.len())?;
+            // Folders are made of these, and removed by them.
+            let names = unit.profile.split('/').chain([unit.package.as_str(), unit.id.as_str()]);
+            let is_odd = |name: &&str| *name == ".." || *name == "." || name.contains(['/', '\\', '\0']);
+            if let Some(name) = names.into_iter().find(is_odd) {
+                return Err(ManifestError::BadName { name: name.escape_debug().to_string() });
+            }
             unit.inputs.iter().try_for_each(|&input| within("unit input", input, self.inputs.len()))?;
             unit.deps.iter().try_for_each(|&dep| within("unit dependency", dep, self.units.len()))?;
             let made = unit.run.iter().flat_map(|run| &run.made);

@@ -107,7 +107,7 @@ mod tests {
     fn only_what_was_neither_read_nor_changed_is_untouched() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-        let names = ["left", "read", "through-a-link", "rewritten", "put-back", "replaced"].map(|name| path(name));
+        let names = ["left", "read", "through-a-link", "rewritten", "put-back", "replaced"].map(path);
         for name in &names {
             fs::write(name, "x").unwrap();
         }

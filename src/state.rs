@@ -27,6 +27,8 @@ pub struct State {
     /// The job, as its target knows it.
     #[serde(default)]
     pub mark: JobMark,
+    #[serde(default)]
+    pub run: Run,
     pub parts: KeyParts,
     pub started: Moment,
     /// What the target held when the job began, as far as a manifest speaks for it.
@@ -106,6 +108,18 @@ impl State {
     pub fn forget(path: &Path) {
         // One that cannot be removed cannot be written either, and that is an error.
         let _ = fs::remove_file(path);
+    }
+}
+
+/// Which run of which job this is, as far as a runner says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Run(Vec<String>);
+
+impl Run {
+    pub fn of_environment() -> Self {
+        let names = ["GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_JOB"];
+        Self(names.iter().map(|name| std::env::var(name).unwrap_or_default()).collect())
     }
 }
 

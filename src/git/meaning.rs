@@ -32,8 +32,6 @@ impl Repository {
                     self.tag_list().unwrap_or_default()
                 )
             }
-            // The top's own `.git` file, in a submodule or a linked work tree.
-            (None | Some("HEAD"), None) => return None,
             (Some("index"), None) => self.index().ok()?,
             (Some("logs"), _) if !is_folder => last_commit(&fs::read(path).ok()?)?,
             (Some("packed-refs"), None) => self.tag_list().ok()?,
@@ -41,7 +39,8 @@ impl Repository {
             (Some("refs"), Some("remotes")) => String::new(),
             (Some("refs"), Some("tags")) if is_folder => self.tag_list().ok()?,
             (Some("refs"), _) if is_folder => format!("{} {}", self.head_text(), self.tag_list().unwrap_or_default()),
-            (Some("refs"), _) => return None,
+            // The top's own `.git` file, in a submodule or a linked work tree, and what is its own bytes.
+            (None | Some("HEAD"), None) | (Some("refs"), _) => return None,
             _ => String::new(),
         };
         Some(ContentId::of_meaning(&text))

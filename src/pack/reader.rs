@@ -176,7 +176,7 @@ fn finish(manifest: &Manifest, places: &[Option<PathBuf>], shift: Duration, mut 
                 _ => Err(io::Error::other("the file it is another name of is missing")),
             },
             Content::Symlink { to } if !is_lost => remove_file(path)
-                .and_then(|()| disk::symlink(&paths::path(to), path))
+                .and_then(|()| disk::symlink(paths::path(to), path))
                 .and_then(|()| disk::set_mtime(path, Kind::Symlink, entry.mtime.minus(shift))),
             Content::Symlink { .. } | Content::File { .. } | Content::Folder { .. } => Ok(()),
         };

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-const VALUES: [&str; 21] = [
+const VALUES: [&str; 22] = [
     "advice",
     "cause",
     "decision",
@@ -25,6 +25,7 @@ const VALUES: [&str; 21] = [
     "problem",
     "rebuild",
     "record",
+    "sight",
     "snapshot",
     "stamp",
     "traces",

@@ -17,6 +17,7 @@ use crate::cargo::{named, traces};
 use crate::digest::ContentId;
 use crate::disk::FileSystem;
 use crate::facts::Facts;
+use crate::git::Repository;
 use crate::inputs::{Inputs, Stamp};
 use crate::ledger::Ledger;
 use crate::manifest::{Manifest, Root};
@@ -26,14 +27,21 @@ use crate::paths::is_under;
 use crate::recorded::{place_of, same_files};
 use crate::sight::{Reader, Sight};
 use crate::sources::{self, Sources};
-use crate::state::{JobMark, Restored, State};
+use crate::state::{JobMark, Restored, Run, State};
 
 /// What the first `restore` of this job left, if there was one and its target is still there.
 pub(super) fn earlier(inputs: &Inputs, facts: &Facts, roots: &[Root]) -> Option<State> {
     let state = State::load(&inputs.state).ok()?;
     let is_its_target = JobMark::read(Path::new(&roots[0].path)).is_some_and(|mark| mark == state.mark);
     let is_same = state.parts.hard == facts.parts.hard && state.inputs.workspaces == inputs.workspaces;
-    (is_its_target && is_same).then_some(state)
+    // A job that was killed before its save leaves the same behind; the next one is another run, or of another commit.
+    let is_same_run = state.run == Run::of_environment() && heads(facts).iter().all(|head| state.heads.contains(head));
+    (is_its_target && is_same && is_same_run).then_some(state)
+}
+
+fn heads(facts: &Facts) -> Vec<String> {
+    let repositories = facts.workspaces.iter().filter_map(|workspace| Repository::discover(&workspace.root));
+    repositories.filter_map(|repository| repository.head).collect()
 }
 
 /// A unit on disk.

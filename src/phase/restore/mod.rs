@@ -34,7 +34,7 @@ use crate::rebuild::Doubt;
 use crate::recorded;
 use crate::sight::Stamped;
 use crate::snapshot::Snapshot;
-use crate::state::{JobMark, LocalManifest, Restored, State, environment};
+use crate::state::{JobMark, LocalManifest, Restored, Run, State, environment};
 use crate::store::{self, Access, Store};
 
 /// What the rest of a restore works on, wherever the target came from.
@@ -113,6 +113,7 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
     let state = State {
         format: FORMAT,
         mark,
+        run: Run::of_environment(),
         parts: facts.parts.clone(),
         started,
         shift: arrival.shift,

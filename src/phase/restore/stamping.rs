@@ -217,10 +217,11 @@ fn unseen_changes(facts: &Facts, manifest: &Manifest, repositories: &[Repository
     }
     let mut described: HashMap<&String, Option<String>> = HashMap::new();
     let heads: Vec<&String> = repositories.iter().filter_map(|repository| repository.head.as_ref()).collect();
-    if let Some(new) = heads.first() {
-        let embedding = runs.iter().filter_map(|(at, run)| Some((*at, run.commit.as_ref()?)));
-        let moved = embedding.filter(|(_, commit)| !heads.contains(commit));
-        doubts.extend(moved.map(|(at, old)| (at, Doubt::HeadChanged { old: old.clone(), new: (*new).clone() })));
+    // Where git cannot say which commit this is, it counts as another one.
+    let new = heads.first().map_or("unknown", |head| head.as_str());
+    let embedding = runs.iter().filter_map(|(at, run)| Some((*at, run.commit.as_ref()?)));
+    for (at, old) in embedding.filter(|(_, commit)| !heads.contains(commit)) {
+        doubts.push((at, Doubt::HeadChanged { old: old.clone(), new: new.to_owned() }));
     }
     doubts.extend(runs.iter().filter_map(|(at, run)| {
         let then = run.described.as_ref()?;

@@ -83,11 +83,11 @@ fn named_inputs(manifest: &Manifest) -> BTreeSet<&str> {
 /// A folder that is mounted with the sources and is none of them: to try something out in it changes no source folder's time.
 fn probe_folder(facts: &Facts, roots: &[Root], found: &Sources) -> Option<PathBuf> {
     let top = &facts.workspaces.first()?.root;
-    let git = found.repositories.iter().map(|repository| &repository.git_dir);
+    let mut git = found.repositories.iter().map(|repository| &repository.git_dir);
     let inside_repository =
         |dir: &&PathBuf| found.repositories.iter().any(|repository| dir.starts_with(&repository.top));
     let target = roots.iter().map(|root| PathBuf::from(&root.path)).find(|dir| dir.starts_with(top));
-    git.filter(inside_repository).cloned().next().or(target)
+    git.find(inside_repository).cloned().or(target)
 }
 
 fn tell(mut index: Index, repository: &Repository, moved: &[Moved]) -> Result<()> {

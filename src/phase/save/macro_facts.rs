@@ -200,7 +200,7 @@ fn unread(
         sets.push(indices(&mut unread.paths.iter().map(String::as_str)));
     }
     let known = known_units(job);
-    let of_unit = |(place, before): (&usize, &Option<&UnitRecord>)| match (before, &job.unread) {
+    let of_unit = |(place, before): (&usize, Option<&UnitRecord>)| match (before, &job.unread) {
         (Some(before), _) => before.macros.as_ref()?.unread,
         (None, Some(unread)) => {
             let began = job.unit(*place).started?;
@@ -208,7 +208,7 @@ fn unread(
         }
         (None, None) => None,
     };
-    let found = live.iter().zip(before).map(of_unit).collect();
+    let found = live.iter().zip(before.iter().copied()).map(of_unit).collect();
     manifest.unread = sets;
     found
 }

@@ -22,7 +22,7 @@ pub(super) enum Part {
     Watch,
     /// A build script that writes a tracked file, an ignored one, one of a sibling, and one outside the workspace.
     Maker,
-    /// A build script whose OUT_DIR files have fixed times, equal sizes and odd names.
+    /// A build script whose `OUT_DIR` files have fixed times, equal sizes and odd names.
     Out,
     /// A watched folder that is a submodule.
     Submodule,
@@ -116,12 +116,18 @@ fn listed(dir: &str) -> String {
 }
 "#;
 
+/// A name as the build scripts print it.
+fn quoted(name: &OsStr) -> String {
+    let name: &dyn std::fmt::Debug = &name;
+    format!("{name:?}")
+}
+
 fn listed(dir: &Path) -> String {
     let entries = fs::read_dir(dir).into_iter().flatten().map(Result::unwrap);
     let counts = |name: &OsStr| !name.to_string_lossy().ends_with(".tmp") && name != ".git";
     let entries = entries.filter(|entry| counts(&entry.file_name()));
     let mut names: Vec<String> =
-        entries.map(|entry| format!("{:?}:{}", entry.file_name(), text(&entry.path()))).collect();
+        entries.map(|entry| format!("{}:{}", quoted(&entry.file_name()), text(&entry.path()))).collect();
     names.sort();
     names.join(",")
 }
@@ -292,13 +298,16 @@ fn main() {
         add("other/side/Cargo.toml", &manifest("side", "[dependencies]\na = { path = \"../a\" }\n"));
         add("other/side/src/main.rs", "fn main() { println!(\"side={}\", a::text()); }\n");
     }
-    let dependencies: String = members.iter().map(|name| format!("{name} = {{ path = \"../{name}\" }}\n")).collect();
+    let dependencies: Vec<String> =
+        members.iter().map(|name| format!("{name} = {{ path = \"../{name}\" }}\n")).collect();
+    let dependencies = dependencies.concat();
     add(
         "ws/app/Cargo.toml",
         &manifest("app", &format!("[features]\nloud = [\"a/loud\"]\n[dependencies]\n{dependencies}")),
     );
     let prints = members.iter().filter(|name| **name != "pm");
-    let prints: String = prints.map(|name| format!(" println!(\"{name}={{}}\", {name}::text());")).collect();
+    let prints: Vec<String> = prints.map(|name| format!(" println!(\"{name}={{}}\", {name}::text());")).collect();
+    let prints = prints.concat();
     add(
         "ws/app/src/main.rs",
         &format!("fn main() {{ println!(\"app={{}}\", include_str!(\"value.txt\"));{prints} }}\n"),
@@ -346,7 +355,7 @@ pub(super) fn lines(
             }
             Part::Out => {
                 let data = read("out/data.txt");
-                let mut odd = ODD.map(|name| format!("{:?}:{data}", OsStr::from_bytes(name)));
+                let mut odd = ODD.map(|name| format!("{}:{data}", quoted(OsStr::from_bytes(name))));
                 odd.sort();
                 add("out", format!("{data}|{}", odd.join(",")));
             }

@@ -151,11 +151,10 @@ impl Machines {
         let features = if self.loud { " --features app/loud" } else { "" };
         let arguments = match call {
             Call::Build => format!("build{features}"),
-            Call::Check => format!("check{features}"),
+            Call::Check | Call::Clippy => format!("check{features}"),
             Call::Test => format!("test --no-run -p app{features}"),
             Call::Release => format!("build --release{features}"),
             Call::Clippy if has_clippy() => format!("clippy{features}"),
-            Call::Clippy => format!("check{features}"),
             Call::Doc => "doc --no-deps -p a".to_owned(),
             Call::Second => "build".to_owned(),
         };
@@ -280,7 +279,7 @@ impl Machines {
         }
         let warm = if step.is_plain()
             && !self.shape.contains(&Part::Secret)
-            && (at + usize::from(self.number % 4 == 0)) % 4 == 0
+            && (at + usize::from(self.number.is_multiple_of(4))).is_multiple_of(4)
         {
             self.explained_job(step)
         } else {
@@ -324,7 +323,7 @@ impl Machines {
 
     /// At the end, the model is compared with a build from scratch once more.
     pub(super) fn finish(self) -> Result<(), TestCaseError> {
-        if self.number % 4 == 0 {
+        if self.number.is_multiple_of(4) {
             self.clone_anew();
             let cold = self.calls(&[(Call::Build, Vec::new())], &[], FileTime::now());
             prop_assert!(cold.wrong.is_empty(), "the model is wrong (left: a build from scratch): {:?}", cold.wrong);
