@@ -49,12 +49,15 @@ impl Ledger {
         Some(Self { format: FORMAT, entries, path })
     }
 
-    /// Looks at what is there: what is not what it was has been so since `now` at the latest.
-    pub fn look(&mut self, inputs: &BTreeMap<String, Input>, now: Moment) {
+    /// Looks at what is there: what is not what it was has been so since it last changed, or since `now` at the latest.
+    pub fn look(&mut self, inputs: &BTreeMap<String, Input>, changed: &BTreeMap<String, Moment>, now: Moment) {
         for (path, input) in inputs {
             match self.entries.get_mut(path) {
                 Some(entry) if entry.id == input.id => {}
-                Some(entry) => *entry = Entry { id: input.id.clone(), since: now },
+                Some(entry) => {
+                    let since = changed.get(path).map_or(now, |changed| now.min(*changed));
+                    *entry = Entry { id: input.id.clone(), since };
+                }
                 None => {
                     self.entries.insert(path.clone(), Entry { id: input.id.clone(), since: Moment::EPOCH });
                 }
@@ -89,11 +92,14 @@ mod tests {
             BTreeMap::from([("/f".to_owned(), input)])
         };
         let mut ledger = Ledger { format: FORMAT, entries: BTreeMap::new(), path: PathBuf::new() };
-        ledger.look(&inputs("a"), Moment(10));
+        let unknown = BTreeMap::new();
+        ledger.look(&inputs("a"), &unknown, Moment(10));
         assert_eq!(ledger.floor("/f"), Moment::EPOCH);
-        ledger.look(&inputs("b"), Moment(20));
-        ledger.look(&inputs("a"), Moment(30));
-        ledger.look(&inputs("a"), Moment(40));
+        ledger.look(&inputs("b"), &unknown, Moment(20));
+        ledger.look(&inputs("a"), &unknown, Moment(30));
+        ledger.look(&inputs("a"), &unknown, Moment(40));
         assert_eq!(ledger.floor("/f"), Moment(30));
+        ledger.look(&inputs("b"), &BTreeMap::from([("/f".to_owned(), Moment(45))]), Moment(50));
+        assert_eq!(ledger.floor("/f"), Moment(45), "it was written then, and looked at later");
     }
 }

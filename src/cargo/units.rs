@@ -84,6 +84,12 @@ impl DiskUnit {
         self.fingerprints.iter().any(|fingerprint| fingerprint.name.starts_with("doc-"))
     }
 
+    /// From its start to its end, where Cargo wrote that down.
+    pub fn span(&self) -> Option<(Moment, Moment)> {
+        let from = self.started?;
+        Some((from, from.plus(std::time::Duration::from_secs_f64(self.seconds.max(0.0)))))
+    }
+
     pub fn locals(&self) -> impl Iterator<Item = Local> + '_ {
         self.fingerprints
             .iter()

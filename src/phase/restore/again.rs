@@ -76,7 +76,7 @@ pub(super) fn restore(
     let is_wanted = state.inputs.mtime == Stamp::Recorded;
     let mut times = if is_wanted { late(&state, manifest, &standing, &found) } else { BTreeMap::new() };
     if let Some(mut ledger) = Ledger::of(&facts.workspaces[0].root) {
-        ledger.look(&found.inputs, file_system.now);
+        ledger.look(&found.inputs, &found.changed, file_system.now);
         times.retain(|path, time| *time >= ledger.floor(path));
         if let Err(error) = ledger.store() {
             outcome.warnings.fault("this machine's ledger", &error);
@@ -160,7 +160,15 @@ fn late(state: &State, manifest: &Manifest, standing: &[Standing<'_>], found: &S
     let times = same.map(|(then, now)| (now, then.mtime.minus(state.shift))).filter(|(now, time)| now.mtime != *time);
     let ours = times
         .filter(|(now, _)| now.origin != crate::manifest::Origin::Outside || found.own_outside.contains(&now.path));
-    let ours = ours.filter(|(now, _)| !built_from(&now.path) && !of_built_package(&now.path));
+    // The save knows by the same time what a script wrote in this job.
+    let made_now = |path: &str| {
+        let scripts = standing.iter().filter(|one| !one.is_intact && one.unit.is_run());
+        let changed = found.changed.get(path);
+        changed.is_some_and(|changed| {
+            scripts.filter_map(|one| one.unit.span()).any(|(from, to)| from <= *changed && *changed <= to)
+        })
+    };
+    let ours = ours.filter(|(now, _)| !built_from(&now.path) && !of_built_package(&now.path) && !made_now(&now.path));
     ours.map(|(now, time)| (now.path.clone(), time)).collect()
 }
 

@@ -92,7 +92,7 @@ pub(super) fn stamp(
         plan.times.retain(|_, time| *time >= new_time);
     }
     if let Some(mut ledger) = ledger {
-        ledger.look(&found.inputs, new_time);
+        ledger.look(&found.inputs, &found.changed, new_time);
         for (path, time) in &mut plan.times {
             *time = ledger.floor(path).max(*time);
         }

@@ -35,7 +35,7 @@ pub(super) fn look(job: &Job<'_>, live: &[usize], file_system: &FileSystem) -> R
     let scope = job.facts.scope(all);
     let sources = sources::scan(&scope, file_system)?;
     if let Some(mut ledger) = Ledger::of(&job.facts.workspaces[0].root) {
-        ledger.look(&sources.inputs, file_system.now);
+        ledger.look(&sources.inputs, &sources.changed, file_system.now);
         ledger.store()?;
     }
     Ok(Seen { sources, scope, named })

@@ -28,8 +28,7 @@ fn spans(job: &Job<'_>, live: &[usize]) -> Vec<Span> {
     let runs = live.iter().copied().filter(|&at| job.unit(at).is_run() && unchanged(job, at, &known).is_none());
     let spans = runs.filter_map(|at| {
         let unit = job.unit(at);
-        let from = unit.started?;
-        let to = from.plus(std::time::Duration::from_secs_f64(unit.seconds.max(0.0)));
+        let (from, to) = unit.span()?;
         Some(Span { at, dir: paths::text(job.place(at).dirs.first()?), from, to })
     });
     spans.collect()

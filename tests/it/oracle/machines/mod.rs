@@ -151,10 +151,10 @@ impl Machines {
         let features = if self.loud { " --features app/loud" } else { "" };
         let arguments = match call {
             Call::Build => format!("build{features}"),
-            Call::Check | Call::Clippy => format!("check{features}"),
             Call::Test => format!("test --no-run -p app{features}"),
             Call::Release => format!("build --release{features}"),
             Call::Clippy if has_clippy() => format!("clippy{features}"),
+            Call::Check | Call::Clippy => format!("check{features}"),
             Call::Doc => "doc --no-deps -p a".to_owned(),
             Call::Second => "build".to_owned(),
         };

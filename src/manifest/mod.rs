@@ -4,6 +4,8 @@
 //! time rests on that. It is read from places that others can write to, so nothing in it is believed before it is checked:
 //! paths by `pack::reader`, indices by `Manifest::check`.
 
+mod unit;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +14,10 @@ use thiserror::Error;
 use crate::digest::{ContentId, Digest};
 use crate::key::{FORMAT, KeyParts};
 use crate::moment::Moment;
-use crate::words;
+
+pub use unit::{
+    Described, FingerprintRecord, Layout, LibraryFact, Lies, MacroFacts, RunFacts, Scan, UnitRecord, Unread,
+};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Manifest {
@@ -142,160 +147,6 @@ pub enum Origin {
     Ignored,
     /// Outside every source root; here because a unit names it.
     Outside,
-}
-
-/// One unit as Cargo fingerprints it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct UnitRecord {
-    pub root: usize,
-    pub layout: Layout,
-    /// The profile folder below the root: `debug`, `x86_64-unknown-linux-musl/release`.
-    pub profile: String,
-    pub package: String,
-    /// The 16 hex digits that name the unit on disk.
-    pub id: String,
-    #[serde(default, skip_serializing_if = "Lies::is_unknown")]
-    pub lies: Lies,
-    pub fingerprints: Vec<FingerprintRecord>,
-    /// The time that Cargo compares this unit's inputs with.
-    pub reference: Moment,
-    /// Inputs that its dep-info or `rerun-if-changed` names, as indices.
-    pub inputs: Vec<usize>,
-    /// Inputs that are recorded as something that it cannot be shown to have been built from.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unseen: Vec<String>,
-    /// Units that it was built from, as indices.
-    pub deps: Vec<usize>,
-    pub seconds: f64,
-    /// Successful runs since it was last used.
-    pub idle: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub run: Option<RunFacts>,
-    /// None where nobody has looked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub macros: Option<MacroFacts>,
-}
-
-/// What a unit has to do with proc macros, which read files without telling Cargo.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct MacroFacts {
-    /// It is a proc macro.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub is_macro: bool,
-    /// What its own sources show; made where a proc macro is built from it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scan: Option<Scan>,
-    /// Proc macros that may read files, among those that its sources can use.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub readers: Vec<String>,
-    /// Which set of `Manifest::unread` was seen when it was compiled.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub unread: Option<usize>,
-}
-
-/// Whether sources show that the code can read files.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Scan {
-    Clean,
-    /// The first trace.
-    Shows(String),
-}
-
-/// Inputs that were there when a job began and that nobody read in it, as pairs of a first index and a number.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Unread(Vec<(usize, usize)>);
-
-impl Unread {
-    pub fn of(indices: &BTreeSet<usize>) -> Self {
-        let mut spans: Vec<(usize, usize)> = Vec::new();
-        for &at in indices {
-            match spans.last_mut() {
-                Some((first, len)) if *first + *len == at => *len += 1,
-                _ => spans.push((at, 1)),
-            }
-        }
-        Self(spans)
-    }
-
-    pub fn holds(&self, at: usize) -> bool {
-        self.0.iter().any(|(first, len)| at.checked_sub(*first).is_some_and(|step| step < *len))
-    }
-}
-
-/// Where the package that a unit was built from lies.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Lies {
-    /// In one of the folders that hold a package of its name, or nobody knows where.
-    #[default]
-    Unknown,
-    /// Where Cargo keeps what it fetched: its files never change.
-    Fetched,
-    In(String),
-}
-
-impl Lies {
-    fn is_unknown(&self) -> bool {
-        *self == Self::Unknown
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Layout {
-    Legacy,
-    PerUnit,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FingerprintRecord {
-    /// `lib-a`, `test-bin-rg`, `run-build-script-build-script-build`.
-    pub name: String,
-    pub hash: String,
-    /// Its freshness is the newest file of its whole package, to the nanosecond.
-    pub precalculated: bool,
-    /// Cargo compares what its sources hold, not their times.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub by_content: bool,
-}
-
-/// What a unit, a build script's run above all, depended on although nobody told Cargo.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunFacts {
-    /// The commit that its output holds, abbreviated or not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub commit: Option<String>,
-    /// Files that it wrote outside the target, as indices of inputs.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub made: Vec<usize>,
-    pub libraries: Vec<LibraryFact>,
-    /// The `PYO3_PYTHON` that it watches, empty if that was unset; none for one that is no matter of Python.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interpreter: Option<String>,
-    /// What git said of the commit and its tags, for one whose output holds such a text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub described: Option<Described>,
-}
-
-/// `v1.2.3-4-g0123abc`, and the top of the repository that said so.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Described {
-    pub top: String,
-    /// Empty if it is not known what it was when it was used.
-    pub text: String,
-}
-
-/// A file outside the target that is linked, and what pins it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LibraryFact {
-    pub file: String,
-    /// The distribution package that owns it, if one does.
-    pub owner: Option<String>,
-    /// That package's version, else the file's content id.
-    pub version: String,
 }
 
 /// A package whose files can change between two runs.
@@ -432,38 +283,5 @@ impl FileEntry {
             Content::File { size, .. } => size,
             Content::HardLink { .. } | Content::Symlink { .. } | Content::Folder { .. } => 0,
         }
-    }
-}
-
-impl UnitRecord {
-    pub fn is_run(&self) -> bool {
-        self.fingerprints.iter().any(|fingerprint| fingerprint.name.starts_with("run-"))
-    }
-
-    /// Whether this may be a unit of that package: certainly, where it is known in which folder it lies, else by name.
-    pub fn is_of(&self, package: &PackageRecord) -> bool {
-        match &self.lies {
-            Lies::Unknown => self.package == package.name,
-            Lies::Fetched => false,
-            Lies::In(dir) => *dir == package.dir,
-        }
-    }
-
-    /// Whether it can use a proc macro that may read files.
-    pub fn uses_reading_macros(&self) -> bool {
-        self.macros.as_ref().is_some_and(|macros| !macros.readers.is_empty())
-    }
-
-    pub fn is_by_content(&self) -> bool {
-        self.fingerprints.iter().any(|fingerprint| fingerprint.by_content)
-    }
-
-    pub fn is_precalculated(&self) -> bool {
-        self.fingerprints.iter().any(|fingerprint| fingerprint.precalculated)
-    }
-
-    /// How it is called in messages.
-    pub fn title(&self) -> String {
-        words::unit(&self.package, self.fingerprints.iter().map(|fingerprint| fingerprint.name.as_str()))
     }
 }
