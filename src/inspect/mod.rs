@@ -153,9 +153,6 @@ impl<'a> Inspector<'a> {
 
     /// The same folder as before: Cargo found a difference in it.
     fn rebuilt(&self, unit: &UnitSnapshot, old: &UnitSnapshot) -> Found {
-        if let Some(reason) = self.known.forced.get(&unit.place) {
-            return Cause::Forced { reason: reason.clone() }.into();
-        }
         let pairs = unit.prints.iter().filter_map(|print| {
             let before = old.prints.iter().find(|before| before.target == print.target)?;
             Some((before.fields.as_ref()?, print.fields.as_ref()?))
@@ -164,6 +161,10 @@ impl<'a> Inspector<'a> {
         let settings = pairs.iter().find_map(|(old, new)| self.settings(old, new));
         if let Some(cause) = settings {
             return cause.into();
+        }
+        // What was taken away from it Cargo misses only after that.
+        if let Some(reason) = self.known.forced.get(&unit.place) {
+            return Cause::Forced { reason: reason.clone() }.into();
         }
         // A build script's variables are part of its fingerprint, a compiler's are looked up with its files.
         if let Some(cause) = env_change(old, unit).filter(|_| unit.is_run()) {

@@ -153,13 +153,13 @@ fn best_of(
     let used: Option<BTreeSet<UnitKey<'_>>> =
         exact.map(|(manifest, _)| manifest.units.iter().filter(|unit| unit.idle == 0).map(unit_key).collect());
     let worth = |manifest: &Manifest| -> f64 {
-        let stale = stale(manifest, blobs);
         let wanted = wanted(manifest, locked, own);
         let counts = |unit: &UnitRecord| match &used {
             Some(used) => used.contains(&unit_key(unit)),
             None => wanted.contains(unit.package.as_str()),
         };
-        let fresh = manifest.units.iter().zip(stale).filter(|(unit, stale)| !stale && counts(unit));
+        let stale = stale(manifest, blobs, &counts);
+        let fresh = manifest.units.iter().zip(stale).filter(|(_, stale)| !stale);
         fresh.map(|(unit, _)| weights.get(&unit_key(unit)).copied().unwrap_or_default()).sum()
     };
     let worths = candidates.iter().map(|(manifest, _)| worth(manifest));
@@ -178,16 +178,16 @@ fn wanted<'a>(manifest: &'a Manifest, locked: &BTreeSet<String>, own: &BTreeSet<
     common.filter_map(|text| text.split(' ').next()).chain(own.iter().copied()).collect()
 }
 
-/// Which units read something that is not as it was, or were built from one that did.
-fn stale(manifest: &Manifest, blobs: &HashMap<String, String>) -> Vec<bool> {
+/// Which units nobody wants or read something that is not as it was, or were built from one like that.
+fn stale(manifest: &Manifest, blobs: &HashMap<String, String>, counts: &dyn Fn(&UnitRecord) -> bool) -> Vec<bool> {
     let changed = |at: usize| {
         let input = &manifest.inputs[at];
         let is_blob = input.origin == Origin::Tracked && input.kind == InputKind::File;
         is_blob && !blobs.is_empty() && blobs.get(&input.path).is_none_or(|blob| blob != input.id.as_str())
     };
     let changed: Vec<bool> = (0..manifest.inputs.len()).map(changed).collect();
-    let mut stale: Vec<bool> =
-        manifest.units.iter().map(|unit| unit.inputs.iter().any(|&input| changed[input])).collect();
+    let is_stale = |unit: &UnitRecord| !counts(unit) || unit.inputs.iter().any(|&input| changed[input]);
+    let mut stale: Vec<bool> = manifest.units.iter().map(is_stale).collect();
     // Each round carries it at least one edge further, and hostile edges may run in circles.
     for _ in 0..manifest.units.len() {
         let spread: Vec<usize> = (0..stale.len())
