@@ -79,6 +79,8 @@ pub enum RollSource {
 pub enum Cold {
     #[default]
     NothingStored,
+    /// What is stored cannot be used.
+    Unusable,
     /// Nobody knows what is stored.
     Unanswered,
     /// Something was brought and could not be made to fit.

@@ -200,7 +200,8 @@ impl<'a> Planner<'a> {
 
     /// A build script without `rerun-if` is judged by the newest file of its package: a file that goes away is not noticed.
     fn changed_file_sets(&mut self) {
-        let gone: Vec<&str> = self.gone.iter().copied().collect();
+        // Cargo makes the lock file again before anybody can miss it.
+        let gone: Vec<&str> = self.gone.iter().copied().filter(|path| file_name(path) != "Cargo.lock").collect();
         for path in gone {
             self.file_set_changed(path);
         }

@@ -244,6 +244,9 @@ fn read_unit(root: &Path, place: &UnitPlace, metas: &BTreeMap<&str, &Meta>) -> D
     }
     let span = span(place, metas);
     let started = span.map(|(started, _)| started);
+    // One that failed is as old as its last success and as new as its failure.
+    let has_failed = fingerprints.iter().any(|fingerprint| fingerprint.hash.is_empty());
+    let span = span.filter(|_| !has_failed);
     let seconds = span.map_or(0.0, |(started, ended)| ended.since(started).as_secs_f64());
     DiskUnit { place: place.clone(), fingerprints, reference, accessed, started, seconds }
 }

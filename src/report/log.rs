@@ -37,14 +37,16 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
         again,
     } = outcome;
     if let Some(late) = again {
-        return vec![format!(
-            "the job goes on: {} got their time back, nothing is fetched",
-            count(*late, "late input")
-        )];
+        let late = match late {
+            0 => "no file that came late needs another time".to_owned(),
+            late => format!("{} got the recorded time back", count(*late, "late input")),
+        };
+        return vec![format!("the job goes on with what it has built: {late}, and nothing is fetched")];
     }
     let mut lines = vec![match start {
         Start::Cold => match cold {
             Cold::NothingStored => format!("cold start: nothing is stored under `{key}`"),
+            Cold::Unusable => format!("cold start: what is stored under `{key}` cannot be used"),
             Cold::Unanswered => format!("cold start: the store could not be asked for `{key}`"),
             Cold::TakenBack => "cold start: what had been brought was taken back".to_owned(),
         },

@@ -199,6 +199,7 @@ fn start(restore: &RestoreOutcome) -> String {
     match &restore.start {
         Start::Cold => match restore.cold {
             Cold::NothingStored => "nothing that fits is stored".to_owned(),
+            Cold::Unusable => "what is stored cannot be used".to_owned(),
             Cold::Unanswered => "the store could not be asked".to_owned(),
             Cold::TakenBack => "nothing: what had been brought was taken back".to_owned(),
         },

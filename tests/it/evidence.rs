@@ -476,3 +476,58 @@ fn a_target_folder_that_nobody_manages_is_not_made_to_believe_old_times() {
     world.start();
     assert_eq!(build_there(&world), "1\n");
 }
+
+#[test]
+fn what_a_build_script_wrote_for_two_profiles_is_missed_by_both() {
+    let script = writes("gen/g.rs");
+    let main = "include!(\"../gen/g.rs\"); fn main() { println!(\"{S}\"); }\n";
+    for (ignored, held) in [(true, ""), (false, "pub const S: &str = \"old\";")] {
+        let ignore = if ignored { "/target\n/gen\n" } else { "/target\n" };
+        let world = tiny(&[
+            ("build.rs", &script),
+            ("schema.txt", "new"),
+            ("src/main.rs", main),
+            (".gitignore", ignore),
+            ("gen/g.rs", held),
+        ]);
+        let job = |world: &World| {
+            for arguments in ["build", "build --release"] {
+                let verdict = world.cargo(arguments);
+                assert!(verdict.success, "{arguments}: {}", verdict.stderr);
+            }
+            assert_eq!(world.output(), "new\n", "ignored: {ignored}");
+        };
+        for _ in 1..=3 {
+            world.start();
+            job(&world);
+            world.save();
+        }
+    }
+}
+
+#[test]
+fn a_lock_file_that_is_not_committed_costs_no_documentation() {
+    let mut world = tiny(&[("src/lib.rs", "pub fn f() {}\n"), (".gitignore", "/target\n/Cargo.lock\n")]);
+    git(&world.origin(), &["rm", "--quiet", "--cached", "Cargo.lock"], None);
+    fs::remove_file(world.origin().join("Cargo.lock")).unwrap();
+    write(&world.origin().join(".gitignore"), "/target\n");
+    world.commit("no lock file");
+    let job = |world: &World| ["check", "doc --no-deps"].map(|arguments| world.cargo(arguments).compiled.len());
+    world.start();
+    job(&world);
+    world.save();
+    world.start();
+    assert_eq!(job(&world), [0, 0]);
+}
+
+#[test]
+fn a_save_after_a_killed_restore_still_saves_what_was_built() {
+    let world = tiny(&[("src/main.rs", "fn main() { println!(\"1\"); }\n")]);
+    world.first_run();
+    world.wipe_and_clone();
+    world.kill_during("restore", std::time::Duration::from_millis(60));
+    world.build();
+    world.save();
+    world.warm_run();
+    assert_eq!(world.output(), "1\n");
+}

@@ -44,6 +44,9 @@ pub(super) fn arrive(
     let (pack, fit) = match choice::best(store, &fields, Some(roots), &judge, &mut passed_over, &mut outcome.warnings) {
         Found::State(pack, fit) => (*pack, fit),
         Found::Nothing => {
+            if !passed_over.is_empty() {
+                outcome.cold = Cold::Unusable;
+            }
             explain_miss(facts, store, &passed_over, outcome);
             return Arrival { passed_over, ..Arrival::default() };
         }

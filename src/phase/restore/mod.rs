@@ -34,7 +34,7 @@ use crate::rebuild::Doubt;
 use crate::recorded;
 use crate::sight::Stamped;
 use crate::snapshot::Snapshot;
-use crate::state::{JobMark, LocalManifest, Restored, Run, State, environment};
+use crate::state::{HomeState, JobMark, LocalManifest, Restored, Run, State, environment};
 use crate::store::{self, Access, Store};
 
 /// What the rest of a restore works on, wherever the target came from.
@@ -91,6 +91,8 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
         outcome.cold = Cold::Unanswered;
     }
     let home = home::restore(&facts, store.as_ref(), &mut outcome);
+    // Whoever is killed from here on leaves a save that knows of nothing that was restored.
+    state_of(&facts, &inputs, &home, Brought::nothing(), JobMark::default(), &outcome).store(&inputs.state)?;
     let so_far = outcome.clone();
     let brought = match bring(&mut facts, &roots, store.as_ref(), &inputs, &mut outcome) {
         Ok(brought) => brought,
@@ -102,15 +104,27 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
         }
         Err(error) => return Err(error),
     };
-    let Brought { arrival, stamped, heads, started, access_times, before } = brought;
-    outcome.start = arrival.start;
+    outcome.start = brought.arrival.start.clone();
     outcome.seconds = began.elapsed().as_secs_f64();
-    let path = inputs.state.clone();
     let mark = JobMark::place(Path::new(&roots[0].path)).unwrap_or_else(|error| {
         outcome.warnings.fault("a second restore would not know the first", &error);
         JobMark::default()
     });
-    let state = State {
+    state_of(&facts, &inputs, &home, brought, mark, &outcome).store(&inputs.state)?;
+    Ok(outcome)
+}
+
+/// What the save goes by.
+fn state_of(
+    facts: &Facts,
+    inputs: &Inputs,
+    home: &HomeState,
+    brought: Brought,
+    mark: JobMark,
+    outcome: &RestoreOutcome,
+) -> State {
+    let Brought { arrival, stamped, heads, started, access_times, before } = brought;
+    State {
         format: FORMAT,
         mark,
         run: Run::of_environment(),
@@ -124,15 +138,13 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
         passed_over: arrival.passed_over,
         unknown_units: arrival.unknown.iter().map(|(root, place)| unit_name(*root, place)).collect(),
         restored: arrival.restored,
-        home,
+        home: home.clone(),
         before,
         forced: arrival.forced,
         touched: arrival.touched,
-        inputs,
+        inputs: inputs.clone(),
         outcome: outcome.clone(),
-    };
-    state.store(&path)?;
-    Ok(outcome)
+    }
 }
 
 /// What a restore leaves for the job and for the save.

@@ -27,6 +27,7 @@ use crate::shim::ShimFolder;
 use crate::sight::{Sight, Stamped};
 use crate::sources::{self, Sources};
 use crate::stamp::{self, Present, StampPlan};
+use crate::words::count;
 
 /// What the sources were when everything was set.
 pub(super) struct Inputs {
@@ -93,8 +94,20 @@ pub(super) fn stamp(
     }
     if let Some(mut ledger) = ledger {
         ledger.look(&found.inputs, &found.changed, new_time);
+        let mut raised = Vec::new();
         for (path, time) in &mut plan.times {
-            *time = ledger.floor(path).max(*time);
+            let floor = ledger.floor(path);
+            if floor > *time {
+                *time = floor;
+                raised.push(path.as_str());
+            }
+        }
+        if let Some(first) = raised.first() {
+            outcome.notes.push(format!(
+                "{} as recorded, `{}` first, but this machine held something else there meanwhile: what reads them counts as old",
+                count(raised.len(), "file"),
+                paths::shown(first)
+            ));
         }
         if let Err(error) = ledger.store() {
             outcome.warnings.fault("this machine's ledger", &error);

@@ -96,5 +96,23 @@ pub(super) fn by_run(job: &Job<'_>, live: &[usize], sources: &Sources) -> BTreeM
             made.entry(span.at).or_default().insert(path.clone());
         }
     }
+    for_every_run(job, live, &mut made);
     made
+}
+
+/// A script that runs for two profiles writes the same files twice, and only the last time shows: what one run of a package's
+/// script made, every other run of it makes, too.
+fn for_every_run(job: &Job<'_>, live: &[usize], made: &mut BTreeMap<usize, BTreeSet<String>>) {
+    let place = |at: usize| job.place(at).dirs.first().map(|dir| (dir.clone(), job.unit(at).place.package.clone()));
+    let mut of_package: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
+    for (at, paths) in made.iter() {
+        if let Some(place) = place(*at) {
+            of_package.entry(place).or_default().extend(paths.iter().cloned());
+        }
+    }
+    for &at in live.iter().filter(|&&at| job.unit(at).is_run()) {
+        if let Some(paths) = place(at).and_then(|place| of_package.get(&place)) {
+            made.entry(at).or_default().extend(paths.iter().cloned());
+        }
+    }
 }
