@@ -92,26 +92,8 @@ pub(super) fn stamp(
         // Old times are not given back; what changed is still newer than everything restored.
         plan.times.retain(|_, time| *time >= new_time);
     }
-    if let Some(mut ledger) = ledger {
-        ledger.look(&found.inputs, &found.changed, new_time);
-        let mut raised = Vec::new();
-        for (path, time) in &mut plan.times {
-            let floor = ledger.floor(path);
-            if floor > *time {
-                *time = floor;
-                raised.push(path.as_str());
-            }
-        }
-        if let Some(first) = raised.first() {
-            outcome.notes.push(format!(
-                "{} as recorded, `{}` first, but this machine held something else there meanwhile: what reads them counts as old",
-                count(raised.len(), "file"),
-                paths::shown(first)
-            ));
-        }
-        if let Err(error) = ledger.store() {
-            outcome.warnings.fault("this machine's ledger", &error);
-        }
+    if let Some(ledger) = ledger {
+        keep_to(ledger, &found, new_time, &mut plan, outcome);
     }
     // Before any source gets an old time: whoever is killed in between must not leave a unit that looks newer than its sources.
     arrival.touched = touched_sources(manifest, &plan.touches);
@@ -153,6 +135,29 @@ pub(super) fn stamp(
     outcome.stamping.not_ours = plan.not_ours;
     let heads = found.repositories.iter().filter_map(|repository| repository.head.clone()).collect();
     Ok(Inputs { stamped, heads })
+}
+
+/// No file gets a time at which this machine is known to have held something else in its place.
+fn keep_to(mut ledger: Ledger, found: &Sources, new_time: Moment, plan: &mut StampPlan, outcome: &mut RestoreOutcome) {
+    ledger.look(&found.inputs, &found.changed, new_time);
+    let mut raised = Vec::new();
+    for (path, time) in &mut plan.times {
+        let floor = ledger.floor(path);
+        if floor > *time {
+            *time = floor;
+            raised.push(path.as_str());
+        }
+    }
+    if let Some(first) = raised.first() {
+        outcome.notes.push(format!(
+            "{} as recorded, `{}` first, but this machine held something else there meanwhile: what reads them counts as old",
+            count(raised.len(), "file"),
+            paths::shown(first)
+        ));
+    }
+    if let Err(error) = ledger.store() {
+        outcome.warnings.fault("this machine's ledger", &error);
+    }
 }
 
 fn manifest_of(arrival: &Arrival) -> Option<&Manifest> {
