@@ -41,7 +41,10 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
             0 => "no file that came late needs another time".to_owned(),
             late => format!("{} got the recorded time back", count(*late, "late input")),
         };
-        return vec![format!("the job goes on with what it has built: {late}, and nothing is fetched")];
+        let goes_on = format!("the job goes on with what it has built: {late}, and nothing is fetched");
+        let interpreters = interpreters.iter().map(|found| format!("interpreter: {}", interpreter(found)));
+        let notes = notes.iter().map(|note| format!("note: {note}"));
+        return std::iter::once(goes_on).chain(interpreters).chain(notes).collect();
     }
     let mut lines = vec![match start {
         Start::Cold => match cold {

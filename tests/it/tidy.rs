@@ -58,6 +58,11 @@ fn code(text: &str) -> &str {
     text.split("#[cfg(test)]").next().unwrap()
 }
 
+/// Without what stands between quotes: a name in there is not used.
+fn without_texts(code: &str) -> String {
+    code.lines().flat_map(|line| line.split('"').step_by(2).chain(["\n"])).collect()
+}
+
 /// Top-level modules of this crate that a file names.
 fn imports(text: &str) -> BTreeSet<String> {
     let code = code(text);
@@ -73,7 +78,7 @@ fn room(file: &str) -> &str {
 fn values_do_no_input_or_output_and_import_only_values() {
     for (file, text) in sources().iter().filter(|(file, _)| VALUES.contains(&room(file))) {
         for forbidden in ["std::fs", "use fs_err", "fs_err::", "std::process", "std::env", "std::net", "std::io"] {
-            assert!(!code(text).contains(forbidden), "{file} uses {forbidden}");
+            assert!(!without_texts(code(text)).contains(forbidden), "{file} uses {forbidden}");
         }
         let outside: Vec<String> = imports(text).into_iter().filter(|name| !VALUES.contains(&name.as_str())).collect();
         assert!(outside.is_empty(), "{file} imports {outside:?}");

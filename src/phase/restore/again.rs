@@ -58,6 +58,7 @@ pub(super) fn restore(
     facts: &Facts,
     roots: &[Root],
     file_system: &FileSystem,
+    notes: Vec<String>,
 ) -> Result<RestoreOutcome> {
     let paths: Vec<PathBuf> = roots.iter().map(|root| PathBuf::from(&root.path)).collect();
     let surveys = units::survey_all(&paths)?;
@@ -72,6 +73,7 @@ pub(super) fn restore(
     sources::add_folders(&mut found, &scope, file_system);
     let mut outcome = state.outcome.clone();
     outcome.warnings = crate::problem::Warnings::default();
+    (outcome.notes, outcome.interpreters) = (notes, facts.interpreters.named());
 
     let is_wanted = state.inputs.mtime == Stamp::Recorded;
     let mut times = if is_wanted { late(&state, manifest, &standing, &found) } else { BTreeMap::new() };
@@ -82,7 +84,12 @@ pub(super) fn restore(
             outcome.warnings.fault("this machine's ledger", &error);
         }
     }
-    let doubtful = unseen(&state, manifest, &standing, &found);
+    let mut doubtful = unseen(&state, manifest, &standing, &found);
+    let changes = stamping::unseen_changes(facts, manifest, &found.repositories);
+    let of_unit = |at: usize| (manifest.units[at].root, place_of(&manifest.units[at]));
+    let intact: BTreeSet<_> =
+        standing.iter().filter(|one| one.is_intact).map(|one| (one.root, one.unit.place.clone())).collect();
+    doubtful.extend(changes.into_iter().map(|(at, _)| of_unit(at)).filter(|unit| intact.contains(unit)));
     for failure in stamping::set_times(&times, &found) {
         outcome
             .warnings

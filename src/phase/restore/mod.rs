@@ -73,7 +73,8 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
     let roots = facts.roots();
     if let Some(state) = again::earlier(&inputs, &facts, &roots) {
         let file_system = FileSystem::probe(Path::new(&roots[0].path))?;
-        return again::restore(state, &facts, &roots, &file_system);
+        let notes = roll_note.into_iter().chain(facts.interpreters.note.clone()).collect();
+        return again::restore(state, &facts, &roots, &file_system, notes);
     }
     // One of an earlier job must not speak for this one.
     State::forget(&inputs.state);

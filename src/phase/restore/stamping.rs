@@ -217,7 +217,7 @@ pub(super) fn named_paths(manifest: &Manifest) -> BTreeSet<String> {
 }
 
 /// What Cargo never sees: replaced libraries, a commit that a build script wrote down, another interpreter at the same path.
-fn unseen_changes(facts: &Facts, manifest: &Manifest, repositories: &[Repository]) -> Vec<(usize, Doubt)> {
+pub(super) fn unseen_changes(facts: &Facts, manifest: &Manifest, repositories: &[Repository]) -> Vec<(usize, Doubt)> {
     let mut doubts = Vec::new();
     let runs = manifest.units.iter().enumerate().filter_map(|(at, unit)| Some((at, unit.run.as_ref()?)));
     let runs: Vec<_> = runs.collect();
