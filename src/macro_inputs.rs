@@ -87,7 +87,9 @@ impl<'a> Judge<'a> {
             let accounted = matches!((file_name(path), owner), ("Cargo.lock", _) | ("Cargo.toml", None))
                 || path.split(std::path::is_separator).any(|part| part == ".github");
             let of_new_package = owner.is_none() && new_packages.iter().any(|dir| is_under(path, dir));
-            let counts = kind != Some(InputKind::Folder) && !outside && !accounted && !of_new_package;
+            // What a registry package holds is its own and Cargo's.
+            let vendored = owner.is_some_and(|owner| owner.kind == PackageKind::Vendored);
+            let counts = kind != Some(InputKind::Folder) && !outside && !accounted && !of_new_package && !vendored;
             counts.then_some((path, owner))
         });
         Self {

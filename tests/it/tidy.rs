@@ -58,9 +58,10 @@ fn code(text: &str) -> &str {
     text.split("#[cfg(test)]").next().unwrap()
 }
 
-/// Without what stands between quotes: a name in there is not used.
+/// Without comments and what stands between quotes: a name in there is not used.
 fn without_texts(code: &str) -> String {
-    code.lines().flat_map(|line| line.split('"').step_by(2).chain(["\n"])).collect()
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.flat_map(|line| line.split('"').step_by(2).chain(["\n"])).collect()
 }
 
 /// Top-level modules of this crate that a file names.
