@@ -162,9 +162,13 @@ impl<'a> Inspector<'a> {
         if let Some(cause) = settings {
             return cause.into();
         }
-        // What was taken away from it Cargo misses only after that.
-        if let Some(reason) = self.known.forced.get(&unit.place) {
-            return Cause::Forced { reason: reason.clone() }.into();
+        // What was taken away from it Cargo misses only after that: of a script's run before its dependencies, of others after them.
+        let forced = || {
+            let reason = self.known.forced.get(&unit.place)?;
+            Some(Found::from(Cause::Forced { reason: reason.clone() }))
+        };
+        if let Some(found) = forced().filter(|_| unit.is_run()) {
+            return found;
         }
         // A build script's variables are part of its fingerprint, a compiler's are looked up with its files.
         if let Some(cause) = env_change(old, unit).filter(|_| unit.is_run()) {
@@ -184,6 +188,9 @@ impl<'a> Inspector<'a> {
         }
         if let Some(cause) = pairs.iter().find_map(|(_, new)| self.newer_dependency(old, new)) {
             return cause.into();
+        }
+        if let Some(found) = forced() {
+            return found;
         }
         if let Some(cause) = self.changed_file(old).or_else(|| env_change(old, unit)) {
             return cause.into();
