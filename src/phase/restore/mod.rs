@@ -194,9 +194,14 @@ fn bring(
     let standing = arrival.standing(roots);
     let stamping::Inputs { mut stamped, heads } =
         stamping::stamp(facts, &standing, &file_system, inputs.mtime, &mut arrival, outcome)?;
-    if arrival.staged.is_some() {
-        // One of an earlier target must not speak for this one.
-        LocalManifest::forget(&first_root);
+    if let (Some(_), Some(restored)) = (&arrival.staged, &arrival.restored) {
+        // Whoever is killed before the end leaves a target that is known, file by file, by its bytes.
+        let (manifest, pack) = (restored.manifest.clone(), restored.pack.clone());
+        let local = LocalManifest { manifest, pack, shift: arrival.shift, changed: Vec::new() };
+        if local.store(&first_root).is_err() {
+            // One of an earlier target must not speak for this one.
+            LocalManifest::forget(&first_root);
+        }
     }
     arrival.move_in(outcome);
 
