@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::stamping;
+use super::{isolation, stamping};
 use crate::cargo::fingerprint::Local;
 use crate::cargo::layout::UnitPlace;
 use crate::cargo::units::{self, DiskUnit, Survey};
@@ -19,10 +19,11 @@ use crate::disk::FileSystem;
 use crate::facts::Facts;
 use crate::git::Repository;
 use crate::inputs::{Inputs, Stamp};
+use crate::late::LateList;
 use crate::ledger::Ledger;
 use crate::manifest::{Manifest, Root};
 use crate::moment::Moment;
-use crate::outcome::RestoreOutcome;
+use crate::outcome::{IsolationOutcome, RestoreOutcome};
 use crate::paths::is_under;
 use crate::recorded::{place_of, same_files};
 use crate::sight::{Reader, Sight};
@@ -107,6 +108,14 @@ pub(super) fn restore(
         .collect();
     stamping::note_changes(&mut stamped);
     state.stamped.extend(stamped);
+    // The shim's folder is looked at anew: somebody may have been at it.
+    outcome.isolation = IsolationOutcome::default();
+    let late = is_wanted.then_some(state.restored.as_ref()).flatten().map(|restored| LateList {
+        roots: paths,
+        workspaces: facts.workspaces.iter().map(|workspace| workspace.root.clone()).collect(),
+        ..LateList::of(&restored.manifest, &state.stamped, state.shift, file_system.now)
+    });
+    isolation::carry_out(state.inputs.isolation, &state.inputs.state, late, &mut outcome);
     state.store(&state.inputs.state)?;
     Ok(outcome)
 }
