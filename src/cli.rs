@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::inputs::RawInputs;
+use crate::job::inputs::RawInputs;
 
 /// Makes a CI job behave as if its machine had never been wiped.
 ///

@@ -10,16 +10,16 @@ use rekindle::cli::{
     Cli, Command, DoctorArgs, ExplainArgs, FindingsFormat, KeyArgs, MtimeArgs, PythonArgs, RestoreArgs, SaveArgs,
     TryArgs,
 };
-use rekindle::disk;
 use rekindle::git::TimeOf;
 use rekindle::github::GithubToken;
-use rekindle::inputs::{RawInputs, SaveWishes, Strictness, Summary, default_state};
-use rekindle::outcome::IsolationOutcome;
+use rekindle::github::runner;
+use rekindle::job::inputs::{RawInputs, SaveWishes, Strictness, Summary, default_state};
+use rekindle::job::outcome::IsolationOutcome;
+use rekindle::machine::disk;
 use rekindle::phase::{self, try_it::TryInputs};
 use rekindle::problem::{Warning, Warnings, WrongInput};
 use rekindle::report::{self, findings, log, outputs, summary, table};
-use rekindle::secrets::Secrets;
-use rekindle::workflow;
+use rekindle::state::secrets::Secrets;
 
 fn main() -> ExitCode {
     // Nothing that costs time comes before this: it is in the way of every call of cargo.
@@ -52,27 +52,27 @@ fn restore(args: RestoreArgs) -> Result<ExitCode> {
     let inputs = RawInputs::from(args).resolve()?;
     let (strict, state) = (inputs.strict, inputs.state.clone());
     // The post step finds it there, whatever becomes of this one.
-    workflow::keep("state", &state.to_string_lossy())?;
+    runner::keep("state", &state.to_string_lossy())?;
     let outcome = match phase::restore::run(inputs, token.as_ref()) {
         Ok(outcome) => outcome,
         Err(error) if error.is::<WrongInput>() => return Err(error),
         Err(error) => return conclude(strict, &Warning::of("nothing was restored", &error).into()),
     };
     if outcome.incremental_off {
-        workflow::export("CARGO_INCREMENTAL", "0")?;
+        runner::export("CARGO_INCREMENTAL", "0")?;
     }
     let IsolationOutcome { variables, path } = &outcome.isolation;
     for (name, value) in variables {
-        workflow::export(name, value)?;
+        runner::export(name, value)?;
     }
     if let Some(path) = path {
-        workflow::add_path(&path.to_string_lossy())?;
+        runner::add_path(&path.to_string_lossy())?;
     }
     for (name, value) in outputs::restore(&outcome) {
-        workflow::output(name, &value)?;
+        runner::output(name, &value)?;
     }
     print(&log::restore(&outcome))?;
-    print(&log::later_steps(&outcome, workflow::is_step()))?;
+    print(&log::later_steps(&outcome, runner::is_step()))?;
     conclude(strict, &outcome.warnings)
 }
 
@@ -87,7 +87,7 @@ fn save(args: SaveArgs) -> Result<ExitCode> {
             let report = secrets.mask(&report::json::job(&state.outcome, &outcome)?);
             disk::write_atomically(&path.with_extension("report.json"), report.as_bytes())?;
             if state.inputs.summary == Summary::Written {
-                workflow::summary(&secrets.mask(&summary::markdown(&state.inputs.job, &state.outcome, &outcome)))?;
+                runner::summary(&secrets.mask(&summary::markdown(&state.inputs.job, &state.outcome, &outcome)))?;
             }
             conclude(state.inputs.strict, &outcome.warnings)
         }
@@ -100,8 +100,8 @@ fn conclude(strict: Strictness, warnings: &Warnings) -> Result<ExitCode> {
     let lines: Vec<String> = warnings
         .iter()
         .map(|warning| {
-            if workflow::is_step() {
-                workflow::annotation("warning", &warning.to_string())
+            if runner::is_step() {
+                runner::annotation("warning", &warning.to_string())
             } else {
                 format!("warning: {warning}")
             }
@@ -216,8 +216,8 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     let mut out = std::io::stderr().lock();
     // Nobody is left to tell when this fails.
     let _ = match error.downcast_ref::<WrongInput>() {
-        Some(WrongInput { what, hint }) if workflow::is_step() => {
-            writeln!(std::io::stdout().lock(), "{}", workflow::annotation("error", &format!("{what}; {hint}")))
+        Some(WrongInput { what, hint }) if runner::is_step() => {
+            writeln!(std::io::stdout().lock(), "{}", runner::annotation("error", &format!("{what}; {hint}")))
         }
         Some(WrongInput { what, hint }) => writeln!(out, "error: {what}\nhint: {hint}"),
         None => writeln!(out, "error: {error:#}"),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use crate::process;
+use crate::machine::process;
 
 /// Profile folders lie one or two folders below a target folder.
 const DEPTH: usize = 2;

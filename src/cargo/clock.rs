@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use crate::manifest::{Content, Manifest};
 use crate::moment::Moment;
+use crate::state::manifest::{Content, Manifest};
 
 /// No machine's clock is further ahead than this.
 const PLAUSIBLE: Duration = Duration::from_secs(366 * 24 * 3600);

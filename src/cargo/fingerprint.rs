@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer};
 use serde_json::Value;
 
-use crate::snapshot::{DepField, Fields};
+use crate::explain::snapshot::{DepField, Fields};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::lockfile::Locked;
 use crate::digest::Digest;
-use crate::disk::{self, Found, Kind};
+use crate::machine::disk::{self, Found, Kind};
 
 /// The Cargo home as spelled: Cargo compares the spelling, not what it leads to.
 pub fn path() -> Option<PathBuf> {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::manifest::Layout;
+use crate::state::manifest::Layout;
 
 /// What Rekindle itself keeps in a target folder, and what it was bringing when it was killed, is called so.
 const OWN: &str = ".rekindle";

@@ -55,7 +55,7 @@ pub fn ages(
 mod tests {
     use super::*;
     use crate::cargo::layout::UnitPlace;
-    use crate::manifest::Layout;
+    use crate::state::manifest::Layout;
 
     fn unit(accessed: i64) -> DiskUnit {
         let place = UnitPlace { layout: Layout::Legacy, profile: "debug".into(), package: "a".into(), id: "0".into() };

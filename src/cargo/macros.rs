@@ -10,9 +10,9 @@ use fs_err as fs;
 use memchr::memmem;
 
 use super::config::{self, ConfigFile};
-use crate::disk;
-use crate::manifest::Scan;
-use crate::traces;
+use crate::machine::disk;
+use crate::stamp::means;
+use crate::state::manifest::Scan;
 
 /// What every proc macro's library exports, whatever the compiler.
 const ENTRY: &[u8] = b"rustc_proc_macro_decls";
@@ -55,7 +55,7 @@ pub fn scan(dep_file: &Path, roots: &[PathBuf]) -> Scan {
 pub fn scan_files(files: impl Iterator<Item = PathBuf>) -> Scan {
     for path in files {
         let Ok(bytes) = fs::read(&path) else { return unreadable(&path) };
-        if let Some(trace) = traces::first(&bytes) {
+        if let Some(trace) = means::first(&bytes) {
             return Scan::Shows(trace);
         }
     }

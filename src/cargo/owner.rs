@@ -11,10 +11,10 @@ use fs_err as fs;
 
 use super::layout::{self, Belongs, UnitPlace};
 use super::units::{DiskUnit, Role};
-use crate::disk::{Kind, Meta};
-use crate::manifest::Layout;
+use crate::machine::disk::{Kind, Meta};
+use crate::machine::paths;
 use crate::moment::Moment;
-use crate::paths;
+use crate::state::manifest::Layout;
 
 /// What it takes to say whose a file is.
 pub(super) struct Owners<'a> {

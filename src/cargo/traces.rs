@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::units::{DiskUnit, Survey};
-use crate::disk::{Kind, Meta};
-use crate::paths;
+use crate::machine::disk::{Kind, Meta};
+use crate::machine::paths;
 
 /// Sets back the access times that a survey moved.
 pub fn forget_reading(surveys: &[Survey]) {

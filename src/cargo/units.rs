@@ -13,10 +13,10 @@ use super::depinfo::{self, DepInfo};
 use super::fingerprint::{Fingerprint, Local};
 use super::layout::{Belongs, Profiles, UnitPlace};
 use super::owner::Owners;
-use crate::disk::{self, Found, Meta};
-use crate::manifest::Layout;
+use crate::machine::disk::{self, Found, Meta};
+use crate::machine::paths;
 use crate::moment::Moment;
-use crate::paths;
+use crate::state::manifest::Layout;
 
 /// Everything below one target or build folder.
 #[derive(Debug, Default)]

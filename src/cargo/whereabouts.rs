@@ -20,8 +20,8 @@ use super::fingerprint::Local;
 use super::units::{self, DiskUnit, Survey};
 use super::vendor::Vendored;
 use super::workspace::{Workspace, real};
-use crate::manifest::Lies;
-use crate::paths;
+use crate::machine::paths;
+use crate::state::manifest::Lies;
 
 /// What is known of packages before any unit is looked at.
 #[derive(Debug, Default)]

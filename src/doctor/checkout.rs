@@ -12,7 +12,7 @@ use fs_err as fs;
 use super::job::{Actions, Job};
 use super::tree::{Fault, Node};
 use super::{packages, tables, yaml};
-use crate::finding::{Finding, Rule};
+use crate::doctor::finding::{Finding, Rule};
 use crate::git::Repository;
 
 /// Nobody writes a longer one, and each byte of it would be parsed.

@@ -7,6 +7,7 @@ mod caches;
 mod cargo_call;
 mod cargo_settings;
 mod checkout;
+pub mod finding;
 mod job;
 mod packages;
 mod python;
@@ -24,7 +25,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::finding::{Examination, Finding};
+use crate::doctor::finding::{Examination, Finding};
 use checkout::Checkout;
 
 /// One subject's rules.

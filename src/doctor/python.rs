@@ -9,7 +9,7 @@ use super::job::{Job, Kind, Step, join};
 use super::packages::dependencies;
 use super::shell::{Command, commands};
 use super::tree::Node;
-use crate::finding::{Finding, Rule};
+use crate::doctor::finding::{Finding, Rule};
 
 pub(super) fn examine(checkout: &Checkout, into: &mut Vec<Finding>) {
     if !uses_pyo3(checkout) {

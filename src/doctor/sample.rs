@@ -2,7 +2,7 @@
 
 use fs_err as fs;
 
-use crate::finding::Finding;
+use crate::doctor::finding::Finding;
 
 const PACKAGE: [(&str, &str); 3] = [
     ("Cargo.toml", "[package]\nname = \"sample\"\nversion = \"0.1.0\"\n[profile.dev]\ndebug = 0\n"),

@@ -2,7 +2,7 @@
 
 use super::checkout::Checkout;
 use super::job::{Job, Step};
-use crate::finding::{Finding, Rule};
+use crate::doctor::finding::{Finding, Rule};
 
 pub(super) fn examine(checkout: &Checkout, into: &mut Vec<Finding>) {
     let mut warm = checkout.warm_jobs().peekable();

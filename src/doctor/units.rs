@@ -8,7 +8,7 @@ use super::cargo_call::CargoCall;
 use super::checkout::Checkout;
 use super::job::{Job, Kind, Step, join};
 use super::shell::Command;
-use crate::finding::{Finding, Rule};
+use crate::doctor::finding::{Finding, Rule};
 
 pub(super) fn examine(checkout: &Checkout, into: &mut Vec<Finding>) {
     for (_, job) in checkout.jobs() {

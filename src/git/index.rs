@@ -167,7 +167,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::disk::Meta;
+    use crate::machine::disk::Meta;
 
     /// What it printed, if it succeeded.
     fn said(dir: &Path, arguments: &[&str]) -> Option<String> {

@@ -2,6 +2,7 @@
 
 mod event;
 mod roll;
+pub mod runner;
 
 pub use event::{Event, PullRequest};
 pub use roll::{GithubToken, key_roll};

@@ -12,8 +12,8 @@ use anyhow::{Context, Result, ensure};
 use octocrab::Octocrab;
 
 use super::event::{Event, PullRequest};
-use crate::net::{self, Engine};
-use crate::outcome::{Roll, RollSource};
+use crate::job::outcome::{Roll, RollSource};
+use crate::machine::net::{self, Engine};
 
 const LABEL: &str = "rekindle-roll:";
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::digest::Digest;
-use crate::manifest::{Manifest, ManifestError};
+use crate::state::manifest::{Manifest, ManifestError};
 
 const SKIPPABLE: u32 = 0x184D_2A5A;
 const MAGIC: &[u8; 8] = b"REKINDLE";
@@ -92,7 +92,7 @@ impl Index {
         decoder.take(MAX_INDEX).read_to_end(&mut json).map_err(IndexError::Compression)?;
         // The format decides before the fields do: a newer manifest need not parse as this one.
         let probe: Probe = serde_json::from_slice(&json)?;
-        if probe.manifest.format != crate::key::FORMAT {
+        if probe.manifest.format != crate::state::key::FORMAT {
             return Err(ManifestError::NewerFormat { found: probe.manifest.format }.into());
         }
         let index: Self = serde_json::from_slice(&json)?;

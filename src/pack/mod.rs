@@ -19,7 +19,7 @@ pub use writer::{Source, Written, write};
 
 /// A pack of these frames under an index that says whatever it is told to: what a hostile store could hand out.
 #[doc(hidden)]
-pub fn forge(frames: &[u8], infos: &[FrameInfo], manifest: crate::manifest::Manifest) -> Vec<u8> {
+pub fn forge(frames: &[u8], infos: &[FrameInfo], manifest: crate::state::manifest::Manifest) -> Vec<u8> {
     let index = Index { frames: infos.to_vec(), manifest };
     let tail = index.encode(frames.len() as u64).map(|(tail, _)| tail).unwrap_or_default();
     [frames, &tail].concat()

@@ -16,10 +16,10 @@ use rayon::prelude::*;
 use super::frame;
 use super::index::{FRAME_HEAD, FrameInfo, Index, TRAILER};
 use crate::digest::Digest;
-use crate::disk::{self, Kind, Meta};
-use crate::manifest::{Content, FileEntry, Manifest};
+use crate::machine::disk::{self, Kind, Meta};
+use crate::machine::paths;
 use crate::moment::Moment;
-use crate::paths;
+use crate::state::manifest::{Content, FileEntry, Manifest};
 use crate::store::Store;
 
 /// A stored pack whose index has been read and checked.

@@ -16,9 +16,9 @@ use fs_err as fs;
 use tempfile::NamedTempFile;
 
 use super::reader::{self, Pack, Unpacked};
-use crate::disk::{self, Kind, Meta};
-use crate::manifest::Manifest;
-use crate::paths;
+use crate::machine::disk::{self, Kind, Meta};
+use crate::machine::paths;
+use crate::state::manifest::Manifest;
 
 /// The folder for what Rekindle itself keeps inside a place.
 const OWN: &str = ".rekindle";
@@ -217,9 +217,9 @@ pub fn sweep(root: &Path) {
 mod tests {
     use super::*;
     use crate::digest::Digest;
-    use crate::key::{HardParts, KeyParts, NameParts, SoftParts};
-    use crate::manifest::{Content, FileEntry, Location, Root};
     use crate::moment::Moment;
+    use crate::state::key::{HardParts, KeyParts, NameParts, SoftParts};
+    use crate::state::manifest::{Content, FileEntry, Location, Root};
 
     fn manifest(paths: &[&str]) -> Manifest {
         let parts = KeyParts { name: NameParts::default(), hard: HardParts::default(), soft: SoftParts::default() };

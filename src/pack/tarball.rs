@@ -5,8 +5,8 @@ use std::io;
 
 use tar::{EntryType, Header};
 
-use crate::manifest::{Content, FileEntry, Manifest};
-use crate::paths;
+use crate::machine::paths;
+use crate::state::manifest::{Content, FileEntry, Manifest};
 
 const BLOCK: u64 = 512;
 /// A name of this length fits into a header.

@@ -15,7 +15,7 @@ use super::frame::{self, MAX_FRAME, MIN_FRAME};
 use super::index::{FrameInfo, Index};
 use super::tarball;
 use crate::digest::Digest;
-use crate::manifest::{Content, FileEntry, Location, Manifest};
+use crate::state::manifest::{Content, FileEntry, Location, Manifest};
 
 /// An entry of the manifest whose bytes go into this pack.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::doctor;
-use crate::finding::{Examination, Rule};
+use crate::doctor::finding::{Examination, Rule};
 use crate::problem::WrongInput;
 
 pub fn run(dir: &Path) -> Result<Examination> {

@@ -7,12 +7,12 @@ use anyhow::{Context, Result};
 
 use crate::cargo::traces;
 use crate::cargo::units::{self, Survey};
-use crate::evidence::Beginning;
-use crate::facts::Facts;
-use crate::inputs::Inputs;
-use crate::inspection::Inspection;
+use crate::explain::inspection::Inspection;
+use crate::job::beginning::Beginning;
+use crate::job::facts::Facts;
+use crate::job::handover::State;
+use crate::job::inputs::Inputs;
 use crate::problem::WrongInput;
-use crate::state::State;
 
 /// Since the `restore` that wrote this state.
 pub fn since(path: &Path) -> Result<Inspection> {

@@ -6,11 +6,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use fs_err as fs;
 
-use crate::facts::Facts;
-use crate::inputs::Inputs;
-use crate::key::{Key, KeyParts, PartChange};
+use crate::job::facts::Facts;
+use crate::job::inputs::Inputs;
 use crate::pack::Pack;
 use crate::problem::WrongInput;
+use crate::state::key::{Key, KeyParts, PartChange};
 use crate::store;
 
 /// How long a store may take to hand out one manifest.

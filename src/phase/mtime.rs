@@ -7,9 +7,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::disk::{self, Kind, Meta};
 use crate::git::{Repository, TimeOf};
-use crate::outcome::MtimeOutcome;
+use crate::job::outcome::MtimeOutcome;
+use crate::machine::disk::{self, Kind, Meta};
 use crate::problem::WrongInput;
 
 pub fn run(dir: &Path, time_of: TimeOf) -> Result<MtimeOutcome> {

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::cargo::lockfile::Locked;
 use crate::cargo::workspace::Workspace;
-use crate::inputs::Inputs;
+use crate::job::inputs::Inputs;
 use crate::python::find::Interpreters;
 use crate::python::wish::PythonWish;
 

@@ -17,7 +17,7 @@ use super::venv::Venv;
 use super::wish::{PythonWish, Version, Wanted};
 use crate::cargo::lockfile::Locked;
 use crate::cargo::workspace::Workspace;
-use crate::outcome::Interpreter;
+use crate::job::outcome::Interpreter;
 use crate::problem::WrongInput;
 
 /// The interpreters of a job.
@@ -63,7 +63,7 @@ impl Interpreters {
 
     /// Those of a job with these workspaces.
     pub fn of_job(wish: &PythonWish, workspaces: &[Workspace], locked: &[Locked]) -> Result<Self> {
-        let environment = crate::state::environment();
+        let environment = crate::job::handover::environment();
         let current = std::env::current_dir()?;
         let around = Surroundings { environment: &environment, current: &current };
         Self::find(wish, around, || project::reason(workspaces, locked))

@@ -3,13 +3,10 @@
 //! Nothing here changes the environment of a job. What an interpreter says is believed; what a `pyvenv.cfg` says is only
 //! believed about where the base interpreter lies, and only if the disk agrees.
 
-pub mod alias;
 pub mod answers;
-pub mod ephemeral;
 pub mod find;
 pub mod interpreter;
 pub mod project;
-pub mod requirements;
 pub mod scripts;
 pub mod venv;
 pub mod wish;

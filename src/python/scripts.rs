@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use crate::cargo::workspace::Package;
-use crate::disk;
+use crate::machine::disk;
 
 /// What shows that a build script runs an interpreter, or asks for its path.
 const SIGNS: [&str; 4] = ["PYO3_PYTHON", "PYTHON_SYS_EXECUTABLE", "run_python_script", "Command::new(\"python"];

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::inspection::Inspection;
-use crate::manifest::RunRecord;
+use crate::explain::inspection::Inspection;
+use crate::state::manifest::RunRecord;
 
 /// Slices of a pie beside the one for all others.
 const SLICES: usize = 7;
@@ -100,8 +100,8 @@ fn quote(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cause::Cause;
-    use crate::inspection::InspectedUnit;
+    use crate::explain::cause::Cause;
+    use crate::explain::inspection::InspectedUnit;
 
     #[test]
     fn labels_cannot_break_out_and_one_slice_is_no_pie() {

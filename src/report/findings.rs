@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::finding::{Examination, Finding, Level, Text};
+use crate::doctor::finding::{Examination, Finding, Level, Text};
+use crate::github::runner;
 use crate::words::count;
-use crate::workflow;
 
 /// The version of the JSON. It changes when a field goes or changes its meaning, and not when one is added.
 const FORMAT: u32 = 1;
@@ -115,7 +115,7 @@ pub fn github(examination: &Examination) -> Vec<String> {
             Level::Warning => "warning",
             Level::Hint => "notice",
         };
-        workflow::annotation_at(level, (file, *line), id, &format!("{what}\n{why}\nFix: {fix}"))
+        runner::annotation_at(level, (file, *line), id, &format!("{what}\n{why}\nFix: {fix}"))
     };
     examination.findings.iter().map(one).collect()
 }
@@ -135,7 +135,7 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::Rule;
+    use crate::doctor::finding::Rule;
 
     fn examination() -> Examination {
         let finding = |line| Finding::new(Rule::NoLockfile, "a,b:c.toml", line, "50%\n::error::x\u{1b}[31m");

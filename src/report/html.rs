@@ -4,8 +4,8 @@
 
 use std::fmt::Write;
 
-use crate::cause::Cause;
-use crate::inspection::{InspectedUnit, Inspection, Rebuild};
+use crate::explain::cause::Cause;
+use crate::explain::inspection::{InspectedUnit, Inspection, Rebuild};
 use crate::moment::Moment;
 use crate::words::{count, duration};
 

@@ -4,11 +4,11 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::outputs;
-use crate::advice::Advice;
-use crate::cause::Cause;
-use crate::inspection::{InspectedUnit, Inspection};
-use crate::manifest::RunRecord;
-use crate::outcome::{Interpreter, RestoreOutcome, SaveOutcome, Weights};
+use crate::explain::advice::Advice;
+use crate::explain::cause::Cause;
+use crate::explain::inspection::{InspectedUnit, Inspection};
+use crate::job::outcome::{Interpreter, RestoreOutcome, SaveOutcome, Weights};
+use crate::state::manifest::RunRecord;
 
 const FORMAT: u32 = 1;
 

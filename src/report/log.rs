@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-use crate::decision::SkipReason;
-use crate::delta::DeltaKind;
-use crate::inspection::{Inspection, Rebuild};
-use crate::key::{Fit, KeyParts, PartChange};
-use crate::outcome::{
+use crate::explain::inspection::{Inspection, Rebuild};
+use crate::job::outcome::{
     Cold, Interpreter, IsolationOutcome, MtimeOutcome, RestoreOutcome, Roll, RollSource, SaveOutcome, Saved, Start,
 };
+use crate::state::decision::SkipReason;
+use crate::state::delta::DeltaKind;
+use crate::state::key::{Fit, KeyParts, PartChange};
 use crate::words::{count, duration, size};
 
 /// How many items of a list are shown before it is cut.

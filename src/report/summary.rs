@@ -6,10 +6,10 @@ use super::chart;
 use super::log::{interpreter, rolled_by, saved};
 use super::markdown::{Page, SHOWN, escape, fold, list, section, table};
 use super::outputs::state;
-use crate::cause::Cause;
-use crate::inspection::{InspectedUnit, Rebuild};
-use crate::key::Fit;
-use crate::outcome::{Cold, RestoreOutcome, SaveOutcome, Saved, Start};
+use crate::explain::cause::Cause;
+use crate::explain::inspection::{InspectedUnit, Rebuild};
+use crate::job::outcome::{Cold, RestoreOutcome, SaveOutcome, Saved, Start};
+use crate::state::key::Fit;
 use crate::words::{count, duration, size};
 
 /// `job` is what the reader knows it by.
@@ -229,8 +229,8 @@ fn after(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cause::Cause;
-    use crate::inspection::{InspectedUnit, Inspection};
+    use crate::explain::cause::Cause;
+    use crate::explain::inspection::{InspectedUnit, Inspection};
     use crate::problem::Warning;
 
     #[test]

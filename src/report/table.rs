@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::outcome::{TryOutcome, TryRun};
+use crate::job::outcome::{TryOutcome, TryRun};
 use crate::words::size;
 
 /// The documented JSON, whose fields never change their meaning or their order.

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use fs_err as fs;
 
 use super::{Access, Entry, PackFile, Put, Store};
-use crate::disk::{self, Kind, Meta};
+use crate::machine::disk::{self, Kind, Meta};
 use crate::moment::Moment;
 
 const SUFFIX: &str = ".tar.zst";

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use self::actions::{Absence, ActionsStore, Service};
-use crate::inputs::StoreInput;
+use crate::job::inputs::StoreInput;
 use crate::problem::Warning;
 
 pub use dir::DirStore;
@@ -70,7 +70,7 @@ pub fn open(input: &StoreInput, budget: Duration) -> (Box<dyn Store>, Option<War
     match input {
         StoreInput::Dir(dir) => (Box::new(DirStore::new(dir.clone())), None),
         StoreInput::Actions => {
-            match Service::choose(&crate::state::environment(), jiff::Timestamp::now().as_second()) {
+            match Service::choose(&crate::job::handover::environment(), jiff::Timestamp::now().as_second()) {
                 Ok(service) => match ActionsStore::open(service, budget) {
                     Ok(store) => (Box::new(store), None),
                     Err(error) => none("it cannot be asked", Some(Warning::of("the cache service", &error))),

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use rekindle::advice::{Advice, Evidence, advise};
-use rekindle::cause::Cause;
-use rekindle::decision::SkipReason;
-use rekindle::inspection::{InspectedUnit, Inspection};
-use rekindle::key::PartChange;
-use rekindle::outcome::Weights;
+use rekindle::explain::advice::{Advice, Evidence, advise};
+use rekindle::explain::cause::Cause;
+use rekindle::explain::inspection::{InspectedUnit, Inspection};
+use rekindle::job::outcome::Weights;
+use rekindle::state::decision::SkipReason;
+use rekindle::state::key::PartChange;
 
 /// What a job left, as far as a test fills it.
 #[derive(Default)]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use rekindle::workflow;
+use rekindle::github::runner;
 
 use crate::support::{World, write};
 
@@ -123,7 +123,7 @@ fn incremental_is_switched_off_for_the_job_and_said() {
     world.wipe_and_clone();
     let log = world.restore();
     assert!(log.contains("CARGO_INCREMENTAL=0"), "{log}");
-    let exported = workflow::assignments(&fs::read_to_string(&env).unwrap());
+    let exported = runner::assignments(&fs::read_to_string(&env).unwrap());
     assert_eq!(exported, [("CARGO_INCREMENTAL".to_owned(), "0".to_owned())]);
     // Where somebody has decided, nothing is exported.
     fs::remove_file(&env).unwrap();

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use rekindle::finding::{Level, Rule, Text};
+use rekindle::doctor::finding::{Level, Rule, Text};
 
 use crate::support::{git, write};
 

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rekindle::digest::Digest;
-use rekindle::manifest::{Content, FileEntry, Location, Manifest};
 use rekindle::moment::Moment;
 use rekindle::pack::{self, Pack, Source};
+use rekindle::state::manifest::{Content, FileEntry, Location, Manifest};
 use rekindle::store::DirStore;
 
 use crate::support::{Project, World, words, write};

@@ -428,7 +428,7 @@ fn traces_of(dir: &Path, name: &str, version: &str) -> BTreeMap<String, String> 
     while let Some(id) = open.pop() {
         let package = &metadata[&id];
         let dirs = [package.manifest_path.parent().unwrap().as_std_path().to_path_buf()];
-        if let rekindle::manifest::Scan::Shows(trace) = rekindle::cargo::macros::scan_packages(&dirs) {
+        if let rekindle::state::manifest::Scan::Shows(trace) = rekindle::cargo::macros::scan_packages(&dirs) {
             traces.insert(package.name.to_string(), trace);
         }
         let node = resolve.nodes.iter().find(|node| node.id == id).unwrap();

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use filetime::FileTime;
 use rekindle::digest::Digest;
-use rekindle::key::{FORMAT, HardParts, KeyParts, NameParts, SoftParts};
-use rekindle::manifest::{Content, FileEntry, Location, Manifest, Root};
 use rekindle::moment::Moment;
 use rekindle::pack::{self, Pack, Source, Staged};
+use rekindle::state::key::{FORMAT, HardParts, KeyParts, NameParts, SoftParts};
+use rekindle::state::manifest::{Content, FileEntry, Location, Manifest, Root};
 use rekindle::store::{DirStore, PackFile, Store};
 
 use crate::support::{World, full, restored_time, write};
@@ -425,7 +425,7 @@ fn names_of_any_bytes_come_back_where_the_system_has_them() {
     for bytes in [b"back\\slash".as_slice(), b"n\xFFt text", b"dir\xFE/in\\side"] {
         let dir = tempfile::tempdir().unwrap();
         let name = Path::new(std::ffi::OsStr::from_bytes(bytes));
-        let unpacked = unpack(dir.path(), |manifest| manifest.files[0].path = rekindle::paths::text(name));
+        let unpacked = unpack(dir.path(), |manifest| manifest.files[0].path = rekindle::machine::paths::text(name));
         assert!(unpacked.failed.is_empty(), "{name:?}: {:?}", unpacked.failed);
         assert_eq!(fs::read(dir.path().join("root").join(name)).unwrap(), b"evil");
     }

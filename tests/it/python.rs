@@ -356,7 +356,7 @@ fn the_interpreter_is_an_output_and_a_missing_one_a_note_or_a_wrong_input() {
     world.env.insert("GITHUB_ENV".into(), text(&env).into());
     let log = world.restore();
     assert!(log.contains(&format!("interpreter: {}, `{}`", base.name(), link.display())), "{log}");
-    let outputs = rekindle::workflow::assignments(&fs::read_to_string(&output).unwrap());
+    let outputs = rekindle::github::runner::assignments(&fs::read_to_string(&output).unwrap());
     assert!(outputs.contains(&("python".into(), format!("{} {}", base.tag(), link.display()))), "{outputs:?}");
 
     assert!(!env.exists(), "nothing is exported");

@@ -4,17 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use pulldown_cmark::{Event, Options, Parser, TagEnd};
-use rekindle::advice::{self, Evidence};
-use rekindle::cause::Cause;
-use rekindle::decision::SkipReason;
-use rekindle::delta::{DeltaKind, NewBase};
-use rekindle::inspection::{InspectedUnit, Inspection};
-use rekindle::key::{Fit, PartChange};
-use rekindle::manifest::RunRecord;
+use rekindle::explain::advice::{self, Evidence};
+use rekindle::explain::cause::Cause;
+use rekindle::explain::inspection::{InspectedUnit, Inspection};
+use rekindle::job::outcome::{
+    Interpreter, RestoreOutcome, Roll, RollSource, SaveOutcome, Saved, Stamping, Start, Weights,
+};
 use rekindle::moment::Moment;
-use rekindle::outcome::{Interpreter, RestoreOutcome, Roll, RollSource, SaveOutcome, Saved, Stamping, Start, Weights};
 use rekindle::problem::Warning;
 use rekindle::report::{html, json, summary};
+use rekindle::state::decision::SkipReason;
+use rekindle::state::delta::{DeltaKind, NewBase};
+use rekindle::state::key::{Fit, PartChange};
+use rekindle::state::manifest::RunRecord;
 use serde_json::Value;
 
 const KEY: &str = "rekindle.1.ci-test-0123456789abcdef.89abcdef01234567.fedcba9876543210.76543210.01234567";
@@ -277,7 +279,7 @@ fn the_report_file_is_documented() {
     let (tables, causes) = text.split_once("A cause is an object").unwrap();
     assert_eq!(first_cells(tables), fields);
 
-    let source = include_str!("../../src/cause.rs");
+    let source = include_str!("../../src/explain/cause.rs");
     let body = source.split_once("pub enum Cause {").unwrap().1.split_once("\n}").unwrap().0;
     let variants =
         body.lines().filter_map(|line| line.strip_prefix("    ").filter(|rest| rest.starts_with(char::is_uppercase)));

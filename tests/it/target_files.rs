@@ -37,9 +37,9 @@ fn tree(dir: &Path) -> BTreeMap<String, String> {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
             let meta = fs::symlink_metadata(&path).unwrap();
-            let name = rekindle::paths::text(path.strip_prefix(base).unwrap());
+            let name = rekindle::machine::paths::text(path.strip_prefix(base).unwrap());
             let what = if meta.is_symlink() {
-                format!("-> {}", rekindle::paths::text(&fs::read_link(&path).unwrap()))
+                format!("-> {}", rekindle::machine::paths::text(&fs::read_link(&path).unwrap()))
             } else if meta.is_dir() {
                 walk(&path, base, into);
                 "folder".to_owned()

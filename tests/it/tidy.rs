@@ -173,7 +173,7 @@ fn rows(head: &str) -> Vec<String> {
 #[test]
 fn the_actions_inputs_are_those_of_the_program_and_of_the_readme() {
     let inputs = members("action.yml", "inputs");
-    assert_eq!(inputs, rekindle::inputs::OF_THE_ACTION);
+    assert_eq!(inputs, rekindle::job::inputs::OF_THE_ACTION);
     assert_eq!(rows("| input |"), inputs);
     let mut of_hook = members("dist/hook/action.yml", "inputs");
     of_hook.retain(|name| name != "binary" && name != "job-status");
@@ -193,7 +193,7 @@ fn the_actions_inputs_are_those_of_the_program_and_of_the_readme() {
 #[test]
 fn the_actions_outputs_are_those_of_the_program_and_of_the_readme() {
     let outputs = members("action.yml", "outputs");
-    let printed = rekindle::report::outputs::restore(&rekindle::outcome::RestoreOutcome::default());
+    let printed = rekindle::report::outputs::restore(&rekindle::job::outcome::RestoreOutcome::default());
     assert_eq!(printed.map(|(name, _)| name.to_owned()).to_vec(), outputs);
     assert_eq!(members("dist/hook/action.yml", "outputs"), outputs);
     assert_eq!(rows("| output |"), outputs);

@@ -15,20 +15,20 @@ use crate::cargo::layout::UnitPlace;
 use crate::cargo::units::{self, DiskUnit, Survey};
 use crate::cargo::{named, traces};
 use crate::digest::ContentId;
-use crate::disk::FileSystem;
-use crate::facts::Facts;
 use crate::git::Repository;
-use crate::inputs::{Inputs, Stamp};
-use crate::late::LateList;
-use crate::ledger::Ledger;
-use crate::manifest::{Manifest, Root};
+use crate::job::facts::Facts;
+use crate::job::handover::{JobMark, Restored, Run, State};
+use crate::job::inputs::{Inputs, Stamp};
+use crate::job::outcome::{IsolationOutcome, RestoreOutcome};
+use crate::machine::disk::FileSystem;
+use crate::machine::paths::is_under;
 use crate::moment::Moment;
-use crate::outcome::{IsolationOutcome, RestoreOutcome};
-use crate::paths::is_under;
-use crate::recorded::{place_of, same_files};
-use crate::sight::{Reader, Sight};
-use crate::sources::{self, Sources};
-use crate::state::{JobMark, Restored, Run, State};
+use crate::shim::late::LateList;
+use crate::stamp::ledger::Ledger;
+use crate::stamp::recorded::{place_of, same_files};
+use crate::stamp::sight::{Reader, Sight};
+use crate::stamp::sources::{self, Sources};
+use crate::state::manifest::{Manifest, Root};
 
 /// What the first `restore` of this job left, if there was one and its target is still there.
 pub(super) fn earlier(inputs: &Inputs, facts: &Facts, roots: &[Root]) -> Option<State> {
@@ -151,16 +151,17 @@ fn late(state: &State, manifest: &Manifest, standing: &[Standing<'_>], found: &S
     let built: BTreeSet<&str> =
         standing.iter().filter(|one| !one.is_intact).flat_map(|one| one.named.iter().map(String::as_str)).collect();
     let built_from = |path: &str| {
-        let above = std::iter::successors(Some(path), |path| crate::paths::parent(path)).any(|dir| built.contains(dir));
+        let above = std::iter::successors(Some(path), |path| crate::machine::paths::parent(path))
+            .any(|dir| built.contains(dir));
         // A folder is read with everything below it.
-        let below = crate::paths::join(path, "");
+        let below = crate::machine::paths::join(path, "");
         above || built.range(below.as_str()..).next().is_some_and(|named| is_under(named, path))
     };
     // Such a unit may have read every file of its package.
     let uses_macros = |one: &Standing<'_>| {
         let of_package = manifest.units.iter().filter(|unit| unit.package == one.unit.place.package);
         let mut of_package = of_package.peekable();
-        of_package.peek().is_none() || of_package.any(crate::manifest::UnitRecord::uses_reading_macros)
+        of_package.peek().is_none() || of_package.any(crate::state::manifest::UnitRecord::uses_reading_macros)
     };
     let reads_all =
         |one: &&Standing<'_>| one.unit.locals().any(|local| local == Local::Precalculated) || uses_macros(one);
@@ -174,8 +175,9 @@ fn late(state: &State, manifest: &Manifest, standing: &[Standing<'_>], found: &S
     let same =
         recorded.filter(|(then, now)| then.kind == now.kind && then.id == now.id && then.resolved == now.resolved);
     let times = same.map(|(then, now)| (now, then.mtime.minus(state.shift))).filter(|(now, time)| now.mtime != *time);
-    let ours = times
-        .filter(|(now, _)| now.origin != crate::manifest::Origin::Outside || found.own_outside.contains(&now.path));
+    let ours = times.filter(|(now, _)| {
+        now.origin != crate::state::manifest::Origin::Outside || found.own_outside.contains(&now.path)
+    });
     // The save knows by the same time what a script wrote in this job.
     let made_now = |path: &str| {
         let scripts = standing.iter().filter(|one| !one.is_intact && one.unit.is_run());

@@ -15,17 +15,17 @@ use super::choice::{self, Found};
 use super::{Arrival, unit_name};
 use crate::cargo::clock;
 use crate::cargo::units::fingerprint_dir;
-use crate::disk::FileSystem;
-use crate::facts::Facts;
-use crate::key::{Fit, PartChange};
-use crate::manifest::{Content, Manifest, Parent, Root};
-use crate::outcome::{Cold, RestoreOutcome, Start};
+use crate::job::facts::Facts;
+use crate::job::handover::Restored;
+use crate::job::outcome::{Cold, RestoreOutcome, Start};
+use crate::machine::disk::FileSystem;
+use crate::machine::paths;
 use crate::pack::{Late, Pack, Staged};
-use crate::paths;
 use crate::problem::{Warning, Warnings};
-use crate::rebuild::Doubt;
-use crate::recorded::place_of;
-use crate::state::Restored;
+use crate::stamp::doubt::Doubt;
+use crate::stamp::recorded::place_of;
+use crate::state::key::{Fit, PartChange};
+use crate::state::manifest::{Content, Manifest, Parent, Root};
 use crate::store::Store;
 
 /// A clock difference that is waited out instead of shifted away.

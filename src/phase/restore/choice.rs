@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Result, ensure};
 
-use crate::facts::Facts;
 use crate::git::Repository;
-use crate::key::{Fit, Key, KeyFields};
-use crate::manifest::{InputKind, Manifest, Origin, Root, UnitRecord};
+use crate::job::facts::Facts;
+use crate::machine::paths;
 use crate::pack::Pack;
-use crate::paths;
 use crate::problem::Warnings;
+use crate::state::key::{Fit, Key, KeyFields};
+use crate::state::manifest::{InputKind, Manifest, Origin, Root, UnitRecord};
 use crate::store::Store;
 
 /// How many damaged entries are passed over before a start counts as cold.

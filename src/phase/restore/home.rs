@@ -14,15 +14,15 @@ use super::arrival;
 use super::choice::{self, Found};
 use crate::cargo::home::{Holdings, Wanted, forged, holdings, is_kept, is_named_by_content};
 use crate::cargo::lockfile::Locked;
-use crate::disk::Meta;
-use crate::facts::{Facts, home_parts};
-use crate::key::Fit;
-use crate::manifest::{Content, Manifest};
-use crate::outcome::RestoreOutcome;
+use crate::job::facts::{Facts, home_parts};
+use crate::job::handover::HomeState;
+use crate::job::outcome::RestoreOutcome;
+use crate::machine::disk::Meta;
+use crate::machine::paths;
 use crate::pack::{self, Late, Pack, Staged};
-use crate::paths;
 use crate::problem::Warning;
-use crate::state::HomeState;
+use crate::state::key::Fit;
+use crate::state::manifest::{Content, Manifest};
 use crate::store::Store;
 
 pub(super) fn restore(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOutcome) -> HomeState {

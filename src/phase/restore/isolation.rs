@@ -7,13 +7,13 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::facts::Facts;
-use crate::inputs::Isolation;
-use crate::late::LateList;
-use crate::outcome::RestoreOutcome;
+use crate::job::facts::Facts;
+use crate::job::inputs::Isolation;
+use crate::job::outcome::RestoreOutcome;
 use crate::problem::{Warning, WrongInput};
 use crate::python::scripts;
-use crate::shim::ShimFolder;
+use crate::shim::folder::ShimFolder;
+use crate::shim::late::LateList;
 
 /// The switches of the two build backends for Rust.
 const BASE: [&str; 2] = ["MATURIN_PEP517_USE_BASE_PYTHON", "SETUPTOOLS_RUST_PEP517_USE_BASE_PYTHON"];

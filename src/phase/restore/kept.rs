@@ -6,13 +6,13 @@ use std::path::Path;
 use super::Arrival;
 use crate::cargo::clock::is_cargos;
 use crate::cargo::units::Survey;
-use crate::disk::Kind;
-use crate::facts::Facts;
-use crate::manifest::Root;
-use crate::outcome::Start;
-use crate::rebuild::Doubt;
-use crate::recorded::{differences, places};
-use crate::state::{LocalManifest, Restored};
+use crate::job::facts::Facts;
+use crate::job::handover::{LocalManifest, Restored};
+use crate::job::outcome::Start;
+use crate::machine::disk::Kind;
+use crate::stamp::doubt::Doubt;
+use crate::stamp::recorded::{differences, places};
+use crate::state::manifest::Root;
 
 pub(super) fn arrive(facts: &Facts, roots: &[Root], surveys: &[Survey]) -> Arrival {
     let on_disk: usize = surveys.iter().map(|survey| survey.units.len()).sum();

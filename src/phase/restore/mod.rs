@@ -19,22 +19,22 @@ use anyhow::Result;
 use fs_err as fs;
 
 use crate::cargo::units::{self, Survey};
-use crate::disk::{FileSystem, Meta};
-use crate::facts::Facts;
+use crate::explain::snapshot::Snapshot;
 use crate::github::{self, GithubToken};
-use crate::inputs::{Inputs, Stamp};
-use crate::key::FORMAT;
-use crate::late::LateList;
-use crate::manifest::Root;
+use crate::job::facts::Facts;
+use crate::job::handover::{HomeState, JobMark, LocalManifest, Restored, Run, State, environment};
+use crate::job::inputs::{Inputs, Stamp};
+use crate::job::outcome::{Cold, RestoreOutcome, Start};
+use crate::machine::disk::{FileSystem, Meta};
 use crate::moment::Moment;
-use crate::observed::Watch;
-use crate::outcome::{Cold, RestoreOutcome, Start};
 use crate::pack;
-use crate::rebuild::Doubt;
-use crate::recorded;
-use crate::sight::Stamped;
-use crate::snapshot::Snapshot;
-use crate::state::{HomeState, JobMark, LocalManifest, Restored, Run, State, environment};
+use crate::shim::late::LateList;
+use crate::stamp::doubt::Doubt;
+use crate::stamp::observed::Watch;
+use crate::stamp::recorded;
+use crate::stamp::sight::Stamped;
+use crate::state::key::FORMAT;
+use crate::state::manifest::Root;
 use crate::store::{self, Access, Store};
 
 /// What the rest of a restore works on, wherever the target came from.
@@ -79,7 +79,7 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
     // One of an earlier job must not speak for this one.
     State::forget(&inputs.state);
     let mut outcome = RestoreOutcome {
-        key: facts.parts.fields().prefix(crate::key::Fit::Soft),
+        key: facts.parts.fields().prefix(crate::state::key::Fit::Soft),
         incremental_off: facts.incremental.export,
         roll,
         notes: roll_note.into_iter().chain(facts.interpreters.note.clone()).collect(),
@@ -260,7 +260,7 @@ fn snapshot(facts: &Facts, roots: &[Root], file_system: &FileSystem) -> Result<S
             }
         }
     }
-    Ok(crate::cargo::snapshot::take(&surveys, &facts.whereabouts()))
+    Ok(crate::explain::take::take(&surveys, &facts.whereabouts()))
 }
 
 /// What the store will not do for this job, in words.

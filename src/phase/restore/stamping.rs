@@ -10,23 +10,23 @@ use rayon::prelude::*;
 use super::{Arrival, unit_name, watching};
 use crate::cargo::invalidate::invalidate;
 use crate::cargo::layout::UnitPlace;
-use crate::disk::{self, FileSystem, Kind, Meta};
-use crate::facts::Facts;
 use crate::git::{Repository, TimeOf};
-use crate::inputs::Stamp;
-use crate::ledger::Ledger;
-use crate::libraries;
-use crate::manifest::{Input, InputKind, Manifest, Root};
+use crate::job::facts::Facts;
+use crate::job::inputs::Stamp;
+use crate::job::outcome::RestoreOutcome;
+use crate::machine::disk::{self, FileSystem, Kind, Meta};
+use crate::machine::paths;
 use crate::moment::Moment;
-use crate::outcome::RestoreOutcome;
-use crate::paths;
 use crate::problem::Warning;
-use crate::rebuild::{Doubt, Touch};
-use crate::recorded::place_of;
-use crate::shim::ShimFolder;
-use crate::sight::{Sight, Stamped};
-use crate::sources::{self, Sources};
-use crate::stamp::{self, Present, StampPlan};
+use crate::shim::folder::ShimFolder;
+use crate::stamp::doubt::{Doubt, Touch};
+use crate::stamp::ledger::Ledger;
+use crate::stamp::libraries;
+use crate::stamp::plan::{self as planning, Present, StampPlan};
+use crate::stamp::recorded::place_of;
+use crate::stamp::sight::{Sight, Stamped};
+use crate::stamp::sources::{self, Sources};
+use crate::state::manifest::{Input, InputKind, Manifest, Root};
 use crate::words::count;
 
 /// What the sources were when everything was set.
@@ -73,7 +73,7 @@ pub(super) fn stamp(
                 shift: arrival.shift,
                 doubts,
             };
-            let plan = stamp::plan(manifest, &present);
+            let plan = planning::plan(manifest, &present);
             found.inputs = present.inputs;
             plan
         }
@@ -83,7 +83,7 @@ pub(super) fn stamp(
         None if cold => commit_times(&found, file_system.now, outcome),
         None => {
             let present = Present { inputs: std::mem::take(&mut found.inputs), new_time, ..Present::default() };
-            let plan = stamp::plan_without_manifest(&present);
+            let plan = planning::plan_without_manifest(&present);
             found.inputs = present.inputs;
             plan
         }
@@ -221,8 +221,10 @@ pub(super) fn unseen_changes(facts: &Facts, manifest: &Manifest, repositories: &
     let mut doubts = Vec::new();
     let runs = manifest.units.iter().enumerate().filter_map(|(at, unit)| Some((at, unit.run.as_ref()?)));
     let runs: Vec<_> = runs.collect();
-    let files: BTreeSet<PathBuf> =
-        runs.iter().flat_map(|(_, run)| run.libraries.iter().map(|fact| crate::paths::path(&fact.file))).collect();
+    let files: BTreeSet<PathBuf> = runs
+        .iter()
+        .flat_map(|(_, run)| run.libraries.iter().map(|fact| crate::machine::paths::path(&fact.file)))
+        .collect();
     let now: HashMap<String, String> =
         libraries::identify(&files, None).into_iter().map(|fact| (fact.file.clone(), version_of(&fact))).collect();
     for (at, run) in &runs {
@@ -243,7 +245,8 @@ pub(super) fn unseen_changes(facts: &Facts, manifest: &Manifest, repositories: &
     }
     doubts.extend(runs.iter().filter_map(|(at, run)| {
         let then = run.described.as_ref()?;
-        let repository = repositories.iter().find(|repository| crate::paths::text(&repository.top) == then.top);
+        let repository =
+            repositories.iter().find(|repository| crate::machine::paths::text(&repository.top) == then.top);
         let now = described.entry(&then.top).or_insert_with(|| repository.and_then(Repository::described));
         let (old, new) = (then.text.clone(), now.clone().unwrap_or_default());
         (old != new || old.is_empty()).then_some((*at, Doubt::HeadChanged { old, new }))
@@ -257,7 +260,7 @@ pub(super) fn unseen_changes(facts: &Facts, manifest: &Manifest, repositories: &
     doubts
 }
 
-fn version_of(fact: &crate::manifest::LibraryFact) -> String {
+fn version_of(fact: &crate::state::manifest::LibraryFact) -> String {
     match &fact.owner {
         Some(owner) => format!("{owner} {}", fact.version),
         None => fact.version.clone(),
@@ -323,7 +326,7 @@ fn distrust_readers(
 ) {
     let Some(manifest) = manifest else { return };
     let failed: BTreeSet<&str> = failures.iter().map(|(path, _)| path.as_str()).collect();
-    let names_one = |unit: &&crate::manifest::UnitRecord| {
+    let names_one = |unit: &&crate::state::manifest::UnitRecord| {
         unit.is_precalculated() || unit.inputs.iter().any(|&at| failed.contains(manifest.inputs[at].path.as_str()))
     };
     for unit in manifest.units.iter().filter(names_one) {
@@ -382,7 +385,8 @@ pub(super) fn invalidate_or_warn(root: &Root, place: &UnitPlace, outcome: &mut R
 
 /// On a kept disk the files still carry the access times of earlier jobs.
 fn reset_access_times(roots: &[Root], arrival: &Arrival, file_system: &FileSystem) {
-    let kept = matches!(arrival.start, crate::outcome::Start::Kept { .. } | crate::outcome::Start::Unknown { .. });
+    let kept =
+        matches!(arrival.start, crate::job::outcome::Start::Kept { .. } | crate::job::outcome::Start::Unknown { .. });
     if !kept || !file_system.reads_leave_traces {
         return;
     }

@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 
-use crate::facts::Facts;
 use crate::git::{Index, Repository};
-use crate::manifest::{Input, InputKind, Manifest, Origin, Root};
-use crate::observed::{self, Moved, Watch};
-use crate::outcome::RestoreOutcome;
-use crate::paths::{self, file_name};
-use crate::sources::Sources;
+use crate::job::facts::Facts;
+use crate::job::outcome::RestoreOutcome;
+use crate::machine::paths::{self, file_name};
+use crate::stamp::observed::{self, Moved, Watch};
+use crate::stamp::sources::Sources;
+use crate::state::manifest::{Input, InputKind, Manifest, Origin, Root};
 
 /// The watch, if there is anything to be watched and the file system notices reads.
 pub(super) fn begin(
@@ -70,7 +70,7 @@ pub(super) fn begin(
 /// Whether a macro may read files, as far as it is known which macros there are.
 fn may_have_readers(facts: &Facts, manifest: &Manifest) -> bool {
     let reads =
-        |unit: &crate::manifest::UnitRecord| unit.macros.as_ref().is_some_and(|facts| !facts.readers.is_empty());
+        |unit: &crate::state::manifest::UnitRecord| unit.macros.as_ref().is_some_and(|facts| !facts.readers.is_empty());
     manifest.units.iter().any(reads) || !facts.locked_names().is_subset(&manifest.locked)
 }
 

@@ -5,14 +5,14 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use super::Job;
-use crate::advice::{self, Advice, Evidence};
-use crate::cause::Cause;
+use crate::explain::advice::{self, Advice, Evidence};
+use crate::explain::cause::Cause;
+use crate::explain::inspection::Inspection;
 use crate::git::Repository;
-use crate::inspection::Inspection;
-use crate::manifest::RunRecord;
+use crate::job::handover::HISTORY;
+use crate::job::outcome::{SaveOutcome, Saved};
 use crate::moment::Moment;
-use crate::outcome::{SaveOutcome, Saved};
-use crate::state::HISTORY;
+use crate::state::manifest::RunRecord;
 
 /// The last runs, and this one as far as it is known before anything is packed.
 pub(super) fn history(job: &Job<'_>, inspection: &Inspection) -> Vec<RunRecord> {

@@ -7,12 +7,12 @@ use super::inputs_seen::Seen;
 use super::{Job, KnownUnits, described, known_units, linked, macro_facts, packages, run_facts, unchanged, unseen};
 use crate::cargo::fingerprint::Local;
 use crate::cargo::units;
-use crate::disk::FileSystem;
-use crate::manifest::{EnvRecord, FingerprintRecord, Manifest, UnitRecord};
-use crate::paths::{self, is_under};
-use crate::record;
-use crate::secrets::Secrets;
-use crate::sources;
+use crate::machine::disk::FileSystem;
+use crate::machine::paths::{self, is_under};
+use crate::stamp::record;
+use crate::stamp::sources;
+use crate::state::manifest::{EnvRecord, FingerprintRecord, Manifest, UnitRecord};
+use crate::state::secrets::Secrets;
 
 /// Everything but the files.
 pub(super) fn manifest(

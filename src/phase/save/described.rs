@@ -11,10 +11,10 @@ use memchr::memmem;
 use super::{Job, known_units, unchanged};
 use crate::cargo::units;
 use crate::cargo::workspace::{self, Package};
-use crate::disk::{self, Kind};
 use crate::git::Repository;
-use crate::manifest::{Described, Manifest};
-use crate::paths;
+use crate::machine::disk::{self, Kind};
+use crate::machine::paths;
+use crate::state::manifest::{Described, Manifest};
 
 /// Names that a script which asks git mentions in its source, or that its package depends on.
 const ASKS_GIT: [&str; 6] = ["git", "gix", "vergen", "built", "shadow", "describe"];

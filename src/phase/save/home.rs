@@ -7,16 +7,16 @@ use anyhow::Result;
 
 use super::{Job, write_and_put};
 use crate::cargo::home::{Wanted, holdings, is_kept};
-use crate::decision::{SaveMode, SkipReason};
-use crate::delta::{self, DeltaKind, DeltaPlan, Previous};
 use crate::digest::{Digest, FieldHasher};
-use crate::disk::{Found, Kind};
-use crate::inputs::Inputs;
-use crate::key::Key;
-use crate::manifest::{Content, FileEntry, Location, Manifest, Root};
-use crate::outcome::Saved;
+use crate::job::inputs::Inputs;
+use crate::job::outcome::Saved;
+use crate::machine::disk::{Found, Kind};
+use crate::machine::paths;
 use crate::pack::{Pack, Source};
-use crate::paths;
+use crate::state::decision::{SaveMode, SkipReason};
+use crate::state::delta::{self, DeltaKind, DeltaPlan, Previous};
+use crate::state::key::Key;
+use crate::state::manifest::{Content, FileEntry, Location, Manifest, Root};
 
 pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
     if inputs.save == SaveMode::Never {

@@ -6,9 +6,9 @@ use anyhow::Result;
 
 use super::{Job, KnownUnits, known_units, made, unchanged};
 use crate::cargo::named;
-use crate::disk::FileSystem;
-use crate::ledger::Ledger;
-use crate::sources::{self, Scope, Sources};
+use crate::machine::disk::FileSystem;
+use crate::stamp::ledger::Ledger;
+use crate::stamp::sources::{self, Scope, Sources};
 
 /// The sources, and per live unit the paths that it names.
 pub(super) struct Seen {

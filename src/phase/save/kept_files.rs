@@ -11,9 +11,9 @@ use super::Job;
 use super::screen::Screened;
 use crate::cargo::units::{DiskFile, Role, Survey};
 use crate::digest::Digest;
-use crate::disk::{Kind, Meta};
-use crate::manifest::{Content, FileEntry, Location};
-use crate::paths;
+use crate::machine::disk::{Kind, Meta};
+use crate::machine::paths;
+use crate::state::manifest::{Content, FileEntry, Location};
 
 /// Every file that is kept, with where it lies on disk.
 pub(super) fn files(job: &Job<'_>, live: &[usize], screened: &Screened) -> Vec<(FileEntry, PathBuf)> {

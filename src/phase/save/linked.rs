@@ -8,8 +8,8 @@ use fs_err as fs;
 use super::{Job, known_units, unchanged};
 use crate::cargo::depinfo::DepFile;
 use crate::cargo::units;
-use crate::libraries::{self, Asked};
-use crate::manifest::{Manifest, RunFacts};
+use crate::stamp::libraries::{self, Asked};
+use crate::state::manifest::{Manifest, RunFacts};
 
 /// Adds to every unit that was built what it links. One that was not is as it was.
 pub(super) fn add(job: &Job<'_>, live: &[usize], manifest: &mut Manifest) {

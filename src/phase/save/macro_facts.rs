@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use super::{Job, known_units, record_dir, unchanged, was_compiled};
 use crate::cargo::macros;
 use crate::cargo::units::{DiskUnit, Role};
-use crate::manifest::{MacroFacts, Manifest, PackageKind, PackageRecord, Scan, UnitRecord, Unread};
+use crate::state::manifest::{MacroFacts, Manifest, PackageKind, PackageRecord, Scan, UnitRecord, Unread};
 
 /// Adds it to the manifest, whose units are the live ones; what nobody read comes later.
 pub(super) fn add(job: &Job<'_>, live: &[usize], manifest: &mut Manifest) {

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::{Job, known_units, unchanged};
-use crate::disk::{Kind, Meta};
+use crate::machine::disk::{Kind, Meta};
+use crate::machine::paths::{self, is_under};
 use crate::moment::Moment;
-use crate::paths::{self, is_under};
-use crate::sources::Sources;
+use crate::stamp::sources::Sources;
 
 /// A run of a script, by its index in the job, from its start to its end.
 struct Span {
@@ -84,7 +84,7 @@ pub(super) fn by_run(job: &Job<'_>, live: &[usize], sources: &Sources) -> BTreeM
     for (path, input) in &sources.inputs {
         let time = sources.changed.get(path).copied().unwrap_or(input.mtime);
         let during = spans.iter().filter(|span| span.from <= time && time <= span.to);
-        let is_file = input.kind == crate::manifest::InputKind::File;
+        let is_file = input.kind == crate::state::manifest::InputKind::File;
         // Cargo writes the lock file, and git its own, whenever they like.
         let is_theirs = paths::file_name(path) == "Cargo.lock" || input.id.is_meaning();
         let candidates: Vec<&Span> = during.filter(|_| is_file && !is_theirs).collect();

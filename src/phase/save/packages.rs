@@ -1,8 +1,8 @@
 //! The packages whose files can change between two runs: members, path dependencies, and what is vendored.
 
 use super::Job;
-use crate::manifest::{PackageKind, PackageRecord};
-use crate::paths::text;
+use crate::machine::paths::text;
+use crate::state::manifest::{PackageKind, PackageRecord};
 
 pub(super) fn records(job: &Job<'_>) -> Vec<PackageRecord> {
     let own = job.facts.workspaces.iter().flat_map(|workspace| {

@@ -8,9 +8,9 @@ use memchr::memmem;
 
 use super::{Job, known_units, made, unchanged};
 use crate::cargo::units::{self, DiskUnit};
-use crate::disk::{self, Kind};
-use crate::manifest::{Manifest, RunFacts};
-use crate::sources::Sources;
+use crate::machine::disk::{self, Kind};
+use crate::stamp::sources::Sources;
+use crate::state::manifest::{Manifest, RunFacts};
 
 /// Digits of a commit that a build script is taken to have written down.
 const ABBREVIATED: usize = 7;

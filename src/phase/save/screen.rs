@@ -14,11 +14,11 @@ use rayon::prelude::*;
 
 use super::Job;
 use crate::cargo::units::{self, DiskFile, DiskUnit, Role, Survey};
-use crate::disk::Kind;
-use crate::manifest::EnvRecord;
+use crate::machine::disk::Kind;
+use crate::machine::paths;
 use crate::moment::Moment;
-use crate::paths;
-use crate::secrets::{Secrets, is_secret_name};
+use crate::state::manifest::EnvRecord;
+use crate::state::secrets::{Secrets, is_secret_name};
 
 /// What may not be stored.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ pub(super) fn secrets(surveys: &[Survey]) -> Secrets {
         let tracked = unit.tracked_env().filter_map(|(name, value)| Some((name, value?)));
         tracked.chain(given_on(survey, unit)).collect::<Vec<_>>()
     });
-    Secrets::new(crate::state::environment().into_iter().chain(on_disk))
+    Secrets::new(crate::job::handover::environment().into_iter().chain(on_disk))
 }
 
 /// Variables that a build script set for the compiler.

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use super::{Job, known_units, unchanged};
 use crate::cargo::units;
 use crate::digest::{ContentId, Digest};
-use crate::disk;
-use crate::manifest::{Content, InputKind, Manifest, PackageKind, PackageRecord, UnitRecord};
+use crate::machine::disk;
+use crate::machine::paths::{self, is_under};
 use crate::moment::Moment;
-use crate::paths::{self, is_under};
-use crate::sight::{Reader, View, is_known_litter};
+use crate::stamp::sight::{Reader, View, is_known_litter};
+use crate::state::manifest::{Content, InputKind, Manifest, PackageKind, PackageRecord, UnitRecord};
 
 /// Paths that are written down for one unit; the first is reason enough.
 const MENTIONED: usize = 3;
@@ -143,7 +143,7 @@ fn is_believed(job: &Job<'_>, at: usize, manifest: &Manifest, view: &View<'_>, u
     let Some(restored) = job.previous() else { return false };
     let place = &job.unit(at).place;
     let before = restored.manifest.units.iter().position(|unit| {
-        unit.root == job.units[at].0 && crate::recorded::place_of(unit) == *place && !unit.unseen.is_empty()
+        unit.root == job.units[at].0 && crate::stamp::recorded::place_of(unit) == *place && !unit.unseen.is_empty()
     });
     let Some(before) = before else { return false };
     let is_same_litter = |folder: &&str| {

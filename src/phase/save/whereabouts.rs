@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use super::{Job, known_units, title, unchanged_in};
 use crate::cargo::units::DiskUnit;
 use crate::cargo::whereabouts::{self, Place};
-use crate::manifest::Lies;
-use crate::outcome::SaveOutcome;
-use crate::paths;
+use crate::job::outcome::SaveOutcome;
+use crate::machine::paths;
 use crate::problem::Warning;
+use crate::state::manifest::Lies;
 
 /// Finds the place of every unit, and takes packages in that only a unit or an earlier build knows of.
 pub(super) fn find(job: &mut Job<'_>) {

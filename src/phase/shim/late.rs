@@ -17,14 +17,14 @@ use crate::cargo::invalidate::invalidate;
 use crate::cargo::units::{Survey, survey_all};
 use crate::cargo::{building, named};
 use crate::digest::ContentId;
-use crate::disk::{self, Kind, Meta};
-use crate::late::{LateInput, LateList};
+use crate::job::handover::LocalManifest;
+use crate::machine::disk::{self, Kind, Meta};
+use crate::machine::paths::is_under;
+use crate::machine::process::Lock;
 use crate::moment::Moment;
-use crate::paths::is_under;
-use crate::process::Lock;
-use crate::recorded::{differences, place_of};
-use crate::sources::hash_file;
-use crate::state::LocalManifest;
+use crate::shim::late::{LateInput, LateList};
+use crate::stamp::recorded::{differences, place_of};
+use crate::stamp::sources::hash_file;
 
 /// For another call that is busy with the same list.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -217,7 +217,7 @@ fn named_by_others(local: &LocalManifest, surveys: &[Survey]) -> Option<BTreeSet
             }
             // Where it lies is not worth asking: every package of its name counts.
             let packages = manifest.packages.iter().filter(|package| package.name == unit.place.package);
-            let dirs: Vec<PathBuf> = packages.map(|package| crate::paths::path(&package.dir)).collect();
+            let dirs: Vec<PathBuf> = packages.map(|package| crate::machine::paths::path(&package.dir)).collect();
             paths.extend(named::paths(unit, &dirs, &survey.root));
         }
     }

@@ -18,12 +18,12 @@ use anyhow::Result;
 
 use self::line::Line;
 pub use self::real::NoCargo;
-use crate::process;
-use crate::python::alias::{self, Alias};
-use crate::python::ephemeral::{self, Found};
+use crate::machine::process;
 use crate::python::interpreter;
-use crate::python::requirements::{self, Refusal};
-use crate::shim::ShimFolder;
+use crate::shim::alias::{self, Alias};
+use crate::shim::ephemeral::{self, Found};
+use crate::shim::folder::ShimFolder;
+use crate::shim::requirements::{self, Refusal};
 
 /// Seconds for which a build waits until nobody else uses its alias.
 const PATIENCE: (&str, u64) = ("REKINDLE_ALIAS_TIMEOUT", 300);

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::process;
-use crate::shim::{is_shims, program_name};
+use crate::machine::process;
+use crate::shim::folder::{is_shims, program_name};
 
 /// How many shims called one another.
 pub(super) const DEPTH: &str = "REKINDLE_CARGO_DEPTH";

@@ -9,7 +9,7 @@ use reqwest::{Response, StatusCode};
 
 use super::fault::Fault;
 use super::signed::SignedUrl;
-use crate::net::Net;
+use crate::machine::net::Net;
 
 const API_VERSION: &str = "2022-11-02";
 

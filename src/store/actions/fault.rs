@@ -71,7 +71,7 @@ impl Fault {
     }
 
     pub(super) fn of_network(error: reqwest::Error) -> Self {
-        Self::Transient(crate::net::reason(error))
+        Self::Transient(crate::machine::net::reason(error))
     }
 
     /// An answer of the service that is no success.

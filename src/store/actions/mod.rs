@@ -28,7 +28,7 @@ use self::retry::Limits;
 use self::rpc::Match;
 use self::signed::SignedUrl;
 use super::{Access, Entry, PackFile, Put, Store};
-use crate::net::{Engine, Net};
+use crate::machine::net::{Engine, Net};
 use crate::problem::GivenUp;
 
 pub use self::service::{Absence, Service};

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::fault::Fault;
-use crate::net::Net;
+use crate::machine::net::Net;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retry {

@@ -14,8 +14,8 @@ use super::fault::Fault;
 use super::service::{Api, Service};
 use super::signed::SignedUrl;
 use crate::digest::Digest;
-use crate::key::FORMAT;
-use crate::net::Net;
+use crate::machine::net::Net;
+use crate::state::key::FORMAT;
 
 const METHODS: &str = "/twirp/github.actions.results.api.v1.CacheService/";
 const V1_ACCEPT: &str = "application/json;api-version=6.0-preview.1";
@@ -102,7 +102,7 @@ pub(super) async fn lookup(net: &Net, service: &Service, key: &str) -> Result<Op
     };
     let Some((key, url)) = found else { return Ok(None) };
     let url = SignedUrl::new(&url, service.base.starts_with("http://"))?;
-    url.secrets().iter().for_each(|secret| crate::workflow::mask(secret));
+    url.secrets().iter().for_each(|secret| crate::github::runner::mask(secret));
     Ok(Some(Match { key: key.to_ascii_lowercase(), url }))
 }
 
@@ -115,7 +115,7 @@ pub(super) async fn create(net: &Net, service: &Service, key: &str, size: u64) -
             match (answer.ok, answer.message.as_str()) {
                 (true, _) => {
                     let url = SignedUrl::new(&answer.signed_upload_url, service.base.starts_with("http://"))?;
-                    url.secrets().iter().for_each(|secret| crate::workflow::mask(secret));
+                    url.secrets().iter().for_each(|secret| crate::github::runner::mask(secret));
                     Ok(Reservation::V2(url))
                 }
                 (false, "") => Err(Fault::Exists),

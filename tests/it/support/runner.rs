@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rekindle::workflow;
+use rekindle::github::runner;
 
 use super::cache_service::CacheService;
 use super::{Project, World};
@@ -108,7 +108,7 @@ impl Runner {
         let output = self.world.rekindle_step(arguments, &env);
         let log = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         let outputs = fs::read_to_string(file("output")).unwrap_or_default();
-        Step { log, code: output.status.code(), outputs: workflow::assignments(&outputs).into_iter().collect() }
+        Step { log, code: output.status.code(), outputs: runner::assignments(&outputs).into_iter().collect() }
     }
 
     /// What the page of the run shows of this job.

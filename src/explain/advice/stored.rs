@@ -1,0 +1,176 @@
+//! Advice about what there is too much of: variants of one crate, test programs, debug information, incremental state.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Advice, BYTES, Evidence, SECONDS, inside};
+use crate::explain::inspection::InspectedUnit;
+use crate::job::outcome::Weights;
+use crate::state::decision::SkipReason;
+use crate::words::{duration, size};
+
+/// Integration tests of one package above which linking them one by one is worth a word.
+const TEST_CRATES: usize = 8;
+
+/// One crate built several times for one job, with other features or flags.
+pub(super) fn variants(evidence: &Evidence<'_>) -> Vec<Advice> {
+    let mut groups: BTreeMap<(&str, &str, u64), Vec<&InspectedUnit>> = BTreeMap::new();
+    for unit in &evidence.inspection.units {
+        // A script's run has no features of its own, and what only checks has its own profile.
+        if unit.setting != 0 && unit.kind != "run" {
+            groups.entry((&unit.unit, &unit.profile, unit.setting)).or_default().push(unit);
+        }
+    }
+    let mut features: Vec<(&str, f64, String)> = Vec::new();
+    let mut flags: Vec<(&str, f64, String)> = Vec::new();
+    for units in groups.values().filter(|units| units.len() > 1) {
+        let spare = units.iter().map(|unit| unit.seconds).sum::<f64>()
+            - units.iter().map(|unit| unit.seconds).fold(0.0, f64::max);
+        let (first, second) = (units[0], units[1]);
+        if first.rustflags != second.rustflags {
+            let words = |unit: &InspectedUnit| quoted(&unit.rustflags.join(" "));
+            flags.push((&first.package, spare, format!("{} and {}", words(first), words(second))));
+        } else if first.features != second.features {
+            let only = |a: &InspectedUnit, b: &InspectedUnit| {
+                a.features.iter().filter(|name| !b.features.contains(name)).cloned().collect::<Vec<_>>().join(", ")
+            };
+            let differing = [only(first, second), only(second, first)].into_iter().filter(|text| !text.is_empty());
+            features.push((&first.package, spare, differing.map(|text| quoted(&text)).collect::<Vec<_>>().join(" / ")));
+        }
+    }
+    let of = |id, mut found: Vec<(&str, f64, String)>, what: &str, fix: &str| {
+        let seconds: f64 = found.iter().map(|(_, seconds, _)| seconds).sum();
+        found.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let (package, _, difference) = found.first()?;
+        let packages: BTreeSet<&str> = found.iter().map(|(package, ..)| *package).collect();
+        (seconds >= SECONDS).then(|| Advice {
+            id,
+            evidence: format!(
+                "{} compiled more than once with other {what} (`{package}`: {difference}), which takes {}",
+                count_was(packages.len()),
+                duration(seconds)
+            ),
+            fix: fix.to_owned(),
+            seconds,
+            bytes: 0,
+        })
+    };
+    let features = of(
+        "two-feature-sets",
+        features,
+        "features",
+        "select the same packages and features in every Cargo step (`--workspace` instead of `-p`), or name the union of the \
+         features in one crate that all of them depend on",
+    );
+    let flags = of(
+        "two-flag-sets",
+        flags,
+        "rustflags",
+        "set `RUSTFLAGS` once for the whole job (`env:` of the job), not in single steps",
+    );
+    features.into_iter().chain(flags).collect()
+}
+
+fn count_was(packages: usize) -> String {
+    if packages == 1 { "1 package was".to_owned() } else { format!("{packages} packages were") }
+}
+
+fn quoted(text: &str) -> String {
+    if text.is_empty() { "(none)".to_owned() } else { format!("`{text}`") }
+}
+
+/// Many test executables, each with the whole project linked into it.
+pub(super) fn test_crates(evidence: &Evidence<'_>) -> Vec<Advice> {
+    let mut by_package: BTreeMap<&str, Vec<&InspectedUnit>> = BTreeMap::new();
+    for unit in &evidence.inspection.units {
+        if unit.dir.is_some() && unit.targets.iter().any(|target| target.starts_with("test-integration-test-")) {
+            by_package.entry(&unit.package).or_default().push(unit);
+        }
+    }
+    let advice =
+        by_package.into_iter().filter(|(_, units)| units.len() >= TEST_CRATES).filter_map(|(package, units)| {
+            let all: u64 = units.iter().map(|unit| unit.bytes).sum();
+            let largest = units.iter().map(|unit| unit.bytes).max().unwrap_or_default();
+            let compiled: f64 = units.iter().filter(|unit| unit.cause.is_some()).map(|unit| unit.seconds).sum();
+            let bytes = all - largest;
+            (bytes >= BYTES).then(|| Advice {
+                id: "many-test-crates",
+                evidence: format!(
+                    "`{package}` has {} integration tests, each a program of its own: {} of the state",
+                    units.len(),
+                    size(all)
+                ),
+                fix: format!(
+                    "make them modules of one, `{}`, with a `mod` line for each",
+                    inside(units[0], "tests/it/main.rs")
+                ),
+                seconds: compiled / 2.0,
+                bytes,
+            })
+        });
+    advice.collect()
+}
+
+/// Incremental state in a job, where nothing is compiled twice.
+pub(super) fn incremental(evidence: &Evidence<'_>) -> Vec<Advice> {
+    let bytes = evidence.weights.incremental;
+    if bytes < BYTES {
+        return Vec::new();
+    }
+    let fix = match evidence.incremental {
+        "cargo's default" => "leave `incremental: on` out of the Rekindle step".to_owned(),
+        "profile" => {
+            "take `incremental = true` out of the profiles in `Cargo.toml`, or set `CARGO_INCREMENTAL: 0` in the job's \
+                      `env:`"
+                .to_owned()
+        }
+        who => format!("set `CARGO_INCREMENTAL: 0` in the job's `env:` (now `{who}` decides)"),
+    };
+    vec![Advice {
+        id: "incremental-state",
+        evidence: format!("incremental state takes {} of the target folder", size(bytes)),
+        fix,
+        seconds: 0.0,
+        bytes,
+    }]
+}
+
+/// Debug information that nobody opens a debugger for.
+pub(super) fn debuginfo(evidence: &Evidence<'_>) -> Vec<Advice> {
+    let Weights { executables, debuginfo, .. } = evidence.weights;
+    if *debuginfo < BYTES || debuginfo * 3 < *executables {
+        return Vec::new();
+    }
+    vec![Advice {
+        id: "debug-information",
+        evidence: format!(
+            "debug information is {} of the {} of executables and shared libraries",
+            size(*debuginfo),
+            size(*executables)
+        ),
+        fix: "write `debug = \"line-tables-only\"` under `[profile.dev]` in `Cargo.toml` (backtraces keep their lines), or set \
+              `CARGO_PROFILE_DEV_DEBUG: line-tables-only` in the job's `env:`"
+            .to_owned(),
+        seconds: 0.0,
+        // Line tables stay.
+        bytes: debuginfo / 2,
+    }]
+}
+
+/// A state that may not be stored.
+pub(super) fn budget(evidence: &Evidence<'_>) -> Vec<Advice> {
+    let Some(SkipReason::OverBudget { bytes, limit }) = evidence.skipped else { return Vec::new() };
+    vec![Advice {
+        id: "over-budget",
+        evidence: format!(
+            "the state takes {} and `max-size` allows {}, so nothing was stored",
+            size(*bytes),
+            size(*limit)
+        ),
+        fix: format!(
+            "set `max-size` to {} or more, or store less (`keep-unused: 1`, less debug information)",
+            size(bytes + bytes / 4)
+        ),
+        seconds: evidence.inspection.seconds_spent(),
+        bytes: 0,
+    }]
+}

@@ -1,0 +1,112 @@
+//! What was found out about the units of a job: which were fresh, which were compiled, and what for.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use crate::explain::cause::Cause;
+use crate::moment::Moment;
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Inspection {
+    pub units: Vec<InspectedUnit>,
+    /// Fields in Cargo's fingerprints about which nothing is known.
+    #[serde(default)]
+    pub unknown_fields: usize,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct InspectedUnit {
+    pub unit: String,
+    pub package: String,
+    /// The names of its fingerprints, as in `test-integration-test-it`.
+    pub targets: Vec<String>,
+    pub profile: String,
+    /// `bin`, `lib`, `test`, `build-script`, `run` …
+    pub kind: String,
+    /// The folder of a package that belongs to the project, relative to the workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dir: Option<String>,
+    pub features: Vec<String>,
+    pub rustflags: Vec<String>,
+    /// Units of one target with equal numbers differ in nothing but features, flags and dependencies.
+    #[serde(skip)]
+    pub setting: u64,
+    /// A build script that asks for nothing to be watched, and so runs when any file of its package changes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub watches_all: bool,
+    pub bytes: u64,
+    /// Nanoseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Moment>,
+    /// Recorded when it was last compiled.
+    pub seconds: f64,
+    /// Nothing for a unit that was fresh.
+    pub cause: Option<Cause>,
+    /// Files that it had read and that are newer than it, or gone; where one of them is the cause.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+    /// For a cascade: where it came from, in the end.
+    pub root: Option<usize>,
+}
+
+/// A root and what followed from it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rebuild<'a> {
+    pub cause: &'a Cause,
+    pub units: Vec<&'a InspectedUnit>,
+    pub cascades: usize,
+    pub seconds: f64,
+}
+
+impl Inspection {
+    pub fn compiled(&self) -> impl Iterator<Item = &InspectedUnit> {
+        self.units.iter().filter(|unit| unit.cause.is_some())
+    }
+
+    pub fn fresh(&self) -> impl Iterator<Item = &InspectedUnit> {
+        self.units.iter().filter(|unit| unit.cause.is_none())
+    }
+
+    /// Keeps what was compiled and nothing else.
+    pub fn forget_fresh(&mut self) {
+        let kept: Vec<usize> = (0..self.units.len()).filter(|&at| self.units[at].cause.is_some()).collect();
+        let place: HashMap<usize, usize> = kept.iter().enumerate().map(|(new, &old)| (old, new)).collect();
+        self.units = kept
+            .iter()
+            .map(|&at| {
+                let unit = self.units[at].clone();
+                InspectedUnit { root: unit.root.and_then(|root| place.get(&root).copied()), ..unit }
+            })
+            .collect();
+    }
+
+    /// Recorded compile seconds of what did not have to be compiled.
+    pub fn seconds_saved(&self) -> f64 {
+        self.fresh().map(|unit| unit.seconds).sum()
+    }
+
+    pub fn seconds_spent(&self) -> f64 {
+        self.compiled().map(|unit| unit.seconds).sum()
+    }
+
+    /// Roots with equal causes together, the most expensive first.
+    pub fn rebuilds(&self) -> Vec<Rebuild<'_>> {
+        let mut by_cause: BTreeMap<&Cause, Rebuild<'_>> = BTreeMap::new();
+        for unit in &self.units {
+            let root = unit.root.and_then(|root| self.units.get(root)).unwrap_or(unit);
+            let Some(cause) = &root.cause else { continue };
+            let rebuild =
+                by_cause.entry(cause).or_insert(Rebuild { cause, units: Vec::new(), cascades: 0, seconds: 0.0 });
+            rebuild.seconds += unit.seconds;
+            if unit.root.is_some() {
+                rebuild.cascades += 1;
+            } else {
+                rebuild.units.push(unit);
+            }
+        }
+        let mut rebuilds: Vec<Rebuild<'_>> = by_cause.into_values().collect();
+        rebuilds.sort_by(|a, b| b.seconds.total_cmp(&a.seconds).then_with(|| a.cause.cmp(b.cause)));
+        rebuilds
+    }
+}

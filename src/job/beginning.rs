@@ -1,0 +1,122 @@
+//! Gathers what it takes to say why a job compiled what it compiled: both snapshots, the times of sources, names of toolchains.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::Path;
+
+use crate::cargo::toolchain;
+use crate::cargo::units::Survey;
+use crate::explain::inspect::{Surroundings, inspect};
+use crate::explain::inspection::Inspection;
+use crate::explain::snapshot::Snapshot;
+use crate::explain::take;
+use crate::job::facts::Facts;
+use crate::job::handover::State;
+use crate::state::manifest::Manifest;
+
+/// What was known when the job began.
+#[derive(Clone, Debug, Default)]
+pub struct Beginning {
+    pub before: Snapshot,
+    pub forced: BTreeMap<String, String>,
+    pub touched: BTreeMap<String, String>,
+    /// `rustc -vV` of the toolchains that are known.
+    pub compilers: Vec<String>,
+    pub locked: BTreeSet<String>,
+    pub pruned: BTreeSet<String>,
+    pub settings: BTreeMap<String, String>,
+    /// Access times tell what was used since.
+    pub access_times: bool,
+}
+
+impl Beginning {
+    /// From what `restore` wrote down.
+    pub fn of(state: &State) -> Self {
+        let manifest: Option<&Manifest> = state.restored.as_ref().map(|restored| &restored.manifest);
+        let parts = [Some(&state.parts), manifest.map(|manifest| &manifest.parts)];
+        let compilers = parts.into_iter().flatten().flat_map(|parts| &parts.hard.workspaces);
+        Self {
+            before: state.before.clone(),
+            forced: state.forced.clone(),
+            touched: state.touched.clone(),
+            compilers: compilers.map(|parts| parts.rustc.clone()).collect(),
+            locked: manifest.map(|manifest| manifest.locked.clone()).unwrap_or_default(),
+            pruned: manifest.map(|manifest| manifest.pruned.clone()).unwrap_or_default(),
+            settings: manifest.map(|manifest| manifest.settings.clone()).unwrap_or_default(),
+            access_times: state.access_times,
+        }
+    }
+
+    /// Where nothing is restored: the target as it lies there.
+    pub fn now(facts: &Facts, surveys: &[Survey]) -> Self {
+        let compilers = facts.parts.hard.workspaces.iter().map(|parts| parts.rustc.clone());
+        Self {
+            before: take::take(surveys, &facts.whereabouts()),
+            compilers: compilers.collect(),
+            locked: facts.locked_names(),
+            settings: facts.settings(),
+            ..Self::default()
+        }
+    }
+
+    /// Compares it with what the target says now.
+    pub fn inspect(&self, facts: &Facts, surveys: &[Survey]) -> Inspection {
+        let mut after = take::take(surveys, &facts.whereabouts());
+        if !self.access_times {
+            // Nobody knows what was used, so everything that is there counts.
+            after.units.iter_mut().for_each(|unit| unit.used = true);
+        }
+        let now: HashMap<&str, _> = after.units.iter().map(|unit| (unit.place.as_str(), unit.reference)).collect();
+        let is_rebuilt =
+            |unit: &&crate::explain::snapshot::UnitSnapshot| now.get(unit.place.as_str()) != Some(&unit.reference);
+        let paths: HashSet<&String> =
+            self.before.units.iter().filter(is_rebuilt).flat_map(|unit| &unit.files).collect();
+        let surroundings = Surroundings {
+            toolchains: self.toolchains(facts, &after),
+            locked_before: self.locked.clone(),
+            locked_after: facts.locked_names(),
+            settings: changes(&self.settings, &facts.settings()),
+            base: facts.workspaces[0].root.to_string_lossy().into_owned(),
+            own: own_packages(facts),
+            times: take::times(paths.into_iter()),
+            forced: self.forced.clone(),
+            touched: self.touched.clone(),
+            pruned: self.pruned.clone(),
+        };
+        inspect(&self.before, &after, &surroundings)
+    }
+
+    /// Names of all compilers that units name; installed ones are only asked when one of them is not known.
+    fn toolchains(&self, facts: &Facts, after: &Snapshot) -> HashMap<u64, String> {
+        let own = facts.parts.hard.workspaces.iter().map(|parts| &parts.rustc);
+        let named = |rustc: &String| (take::toolchain_hash(rustc), take::toolchain_name(rustc));
+        let mut known: HashMap<u64, String> = self.compilers.iter().chain(own).map(named).collect();
+        let prints = self.before.units.iter().chain(&after.units).flat_map(|unit| &unit.prints);
+        let mut hashes = prints.filter_map(|print| print.fields.as_ref()).map(|fields| fields.rustc);
+        // Runs of build scripts have none.
+        if hashes.any(|hash| hash != 0 && !known.contains_key(&hash)) {
+            known.extend(toolchain::installed().iter().map(named));
+        }
+        known
+    }
+}
+
+/// `name: old → new` of everything that differs.
+fn changes(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<String> {
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let text = |settings: &BTreeMap<String, String>, name: &String| {
+        settings.get(name).cloned().unwrap_or_else(|| "(unset)".to_owned())
+    };
+    let differing = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
+    differing.map(|name| format!("`{name}`: {} → {}", text(old, name), text(new, name))).collect()
+}
+
+/// The project's own packages and their folders, relative to the first workspace.
+fn own_packages(facts: &Facts) -> BTreeMap<String, String> {
+    let root = &facts.workspaces[0].root;
+    let packages = facts.workspaces.iter().flat_map(|workspace| &workspace.packages);
+    let dir = |dir: &Path| {
+        let text = dir.strip_prefix(root).unwrap_or(dir).display().to_string().replace('\\', "/");
+        if text.is_empty() { ".".to_owned() } else { text }
+    };
+    packages.map(|package| (package.name.clone(), dir(&package.dir))).collect()
+}

@@ -1,0 +1,242 @@
+//! Gathers what the key is made of: everything that can be known before any manifest is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::cargo::config::{self, ConfigFile};
+use crate::cargo::incremental::{self, Effective};
+use crate::cargo::lockfile::Locked;
+use crate::cargo::vendor::{self, Lying, Vendored};
+use crate::cargo::whereabouts::Whereabouts;
+use crate::cargo::workspace::{self, Workspace};
+use crate::cargo::{home, settings, toolchain, tools};
+use crate::job::inputs::Inputs;
+use crate::machine::host;
+use crate::python::find::Interpreters;
+use crate::stamp::sources::Scope;
+use crate::state::key::{HardParts, KeyParts, NameParts, PackKind, SoftParts, WorkspaceParts};
+use crate::state::manifest::{Manifest, PackageKind, Root};
+use crate::state::secrets::Secrets;
+
+/// The workspaces of a job and what surrounds them.
+#[derive(Debug)]
+pub struct Facts {
+    pub workspaces: Vec<Workspace>,
+    pub locked: Vec<Locked>,
+    pub configs: Vec<ConfigFile>,
+    pub vendored: Vec<Vendored>,
+    pub cargo_home: PathBuf,
+    pub incremental: Effective,
+    pub interpreters: Interpreters,
+    pub parts: KeyParts,
+}
+
+impl Facts {
+    /// Everything, for whoever makes a key.
+    pub fn gather(inputs: &Inputs) -> Result<Self> {
+        let mut facts = Self::without_interpreters(inputs)?;
+        facts.interpreters = Interpreters::of_job(&inputs.python, &facts.workspaces, &facts.locked)?;
+        facts.parts.soft.interpreters = facts.interpreters.parts();
+        Ok(facts)
+    }
+
+    /// For whoever goes by a key that was made before: no interpreter is asked.
+    pub fn without_interpreters(inputs: &Inputs) -> Result<Self> {
+        let cargo_home = home::path().context("neither CARGO_HOME nor a home folder is set")?;
+        let mut workspaces: Vec<Workspace> = Vec::new();
+        for input in &inputs.workspaces {
+            let workspace = Workspace::load(&input.root, input.target.as_deref())?;
+            // One that is given twice, in whatever spelling, is one.
+            if !workspaces.iter().any(|known| is_same(known, &workspace)) {
+                workspaces.push(workspace);
+            }
+        }
+        let locked = workspaces.iter().map(|workspace| Locked::load(&workspace.root)).collect::<Result<Vec<_>>>()?;
+        let mut configs: Vec<ConfigFile> = Vec::new();
+        for file in workspaces.iter().flat_map(|workspace| config::load(&workspace.root, &cargo_home)) {
+            if !configs.iter().any(|known| known.path == file.path) {
+                configs.push(file);
+            }
+        }
+        let tops: Vec<PathBuf> = workspaces.iter().map(|workspace| workspace.root.clone()).collect();
+        let outputs: Vec<PathBuf> = workspaces.iter().flat_map(|w| [w.target.clone(), w.build.clone()]).collect();
+        let lying = Lying::find(&tops, &[outputs, vec![cargo_home.clone()]].concat());
+        for top in &tops {
+            configs.extend(config::lying_around(top, &lying.configs, &cargo_home, &configs));
+        }
+        workspaces[0].adopt(config::patched_paths(&configs));
+        let incremental = incremental::effective(inputs.incremental, &workspaces[0], &configs);
+        let parts = KeyParts {
+            name: NameParts {
+                kind: PackKind::Target,
+                key: inputs.key.clone(),
+                workflow: inputs.workflow.clone(),
+                job: inputs.job.clone(),
+                roll: inputs.key_roll.clone(),
+            },
+            hard: hard_parts(inputs, &workspaces, &configs, &cargo_home, &incremental)?,
+            soft: soft_parts(&workspaces, &locked, &configs),
+        };
+        let vendored = vendor::packages(&lying, &configs);
+        Ok(Self {
+            workspaces,
+            locked,
+            configs,
+            vendored,
+            cargo_home,
+            incremental,
+            interpreters: Interpreters::default(),
+            parts,
+        })
+    }
+
+    /// Folders that packs are made of and unpacked into: each workspace's build folder, and its target folder where that is
+    /// another.
+    pub fn roots(&self) -> Vec<Root> {
+        let mut roots: Vec<Root> = Vec::new();
+        for (at, workspace) in self.workspaces.iter().enumerate() {
+            let suffix = if at == 0 { String::new() } else { format!(".{at}") };
+            let pairs = [("build", &workspace.build), ("target", &workspace.target)];
+            let pairs = if workspace.build == workspace.target { &pairs[1..] } else { &pairs[..] };
+            for (label, path) in pairs {
+                let path = path.to_string_lossy().into_owned();
+                if !roots.iter().any(|root| root.path == path) {
+                    roots.push(Root { label: format!("{label}{suffix}"), path });
+                }
+            }
+        }
+        roots
+    }
+
+    /// Locked packages, as `name version`, members included.
+    pub fn locked_names(&self) -> BTreeSet<String> {
+        let packages = self.locked.iter().flat_map(|locked| &locked.packages);
+        packages.map(|package| format!("{} {}", package.name, package.version)).collect()
+    }
+
+    /// Profiles and lints, by name and value.
+    pub fn settings(&self) -> BTreeMap<String, String> {
+        settings::gather(&self.workspaces, &self.configs, &crate::job::handover::environment())
+    }
+
+    /// What it takes to say where a unit's package lies.
+    pub fn whereabouts(&self) -> Whereabouts {
+        Whereabouts::new(&self.workspaces, &self.vendored, &self.cargo_home)
+    }
+
+    /// Takes in packages by path that only an earlier build knew of, or that only a unit on disk tells of.
+    pub fn adopt(&mut self, dirs: impl IntoIterator<Item = PathBuf>) {
+        let is_package = |dir: &PathBuf| dir.is_absolute() && dir.join("Cargo.toml").is_file();
+        self.workspaces[0].adopt(dirs.into_iter().filter(is_package));
+    }
+
+    /// The same for the packages that a manifest names.
+    pub fn adopt_recorded(&mut self, manifest: &Manifest) {
+        let by_path = manifest.packages.iter().filter(|package| package.kind == PackageKind::Path);
+        self.adopt(by_path.map(|package| crate::machine::paths::path(&package.dir)));
+    }
+
+    /// Where inputs lie, and where only outputs do.
+    pub fn scope(&self, named: BTreeSet<String>) -> Scope {
+        let mut roots: Vec<PathBuf> = self.workspaces.iter().flat_map(Workspace::source_roots).collect();
+        roots.sort();
+        roots.dedup();
+        let unlisted = self.vendored.iter().filter(|package| !package.is_listed);
+        let plain = unlisted.map(|package| package.real.clone()).collect();
+        let mut outputs: Vec<PathBuf> = self.roots().iter().map(|root| PathBuf::from(&root.path)).collect();
+        // Cargo never compares the times of what it fetched itself.
+        outputs.extend(["registry", "git"].iter().map(|name| self.cargo_home.join(name)));
+        let real: Vec<PathBuf> = outputs.iter().map(|dir| workspace::real(dir)).collect();
+        outputs.extend(real);
+        outputs.sort();
+        outputs.dedup();
+        Scope { roots, plain, outputs, named }
+    }
+}
+
+fn is_same(known: &Workspace, other: &Workspace) -> bool {
+    let real =
+        |workspace: &Workspace| [&workspace.root, &workspace.target, &workspace.build].map(|dir| workspace::real(dir));
+    real(known) == real(other)
+}
+
+/// The parts of a Cargo home's key: no system, no path, nothing but what is fetched.
+pub fn home_parts(locked: &[Locked]) -> KeyParts {
+    let packages = locked.iter().flat_map(Locked::external).collect();
+    KeyParts {
+        name: NameParts { kind: PackKind::CargoHome, ..NameParts::default() },
+        hard: HardParts::default(),
+        soft: SoftParts { packages, ..SoftParts::default() },
+    }
+}
+
+fn hard_parts(
+    inputs: &Inputs,
+    workspaces: &[Workspace],
+    configs: &[ConfigFile],
+    cargo_home: &Path,
+    incremental: &Effective,
+) -> Result<HardParts> {
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let mut parts = Vec::new();
+    for workspace in workspaces {
+        parts.push(WorkspaceParts {
+            root: text(&workspace.root),
+            target: text(&workspace.target),
+            build: text(&workspace.build),
+            rustc: toolchain::rustc_version(&workspace.root)?,
+        });
+    }
+    let host = host::describe();
+    let triple = toolchain::host(&parts[0].rustc).to_owned();
+    Ok(HardParts {
+        os: host.os,
+        arch: host.arch,
+        os_release: host.release,
+        libc: host.libc,
+        cargo_home: text(cargo_home),
+        flags: flags(),
+        incremental: incremental.text.clone(),
+        linker: toolchain::linker(&triple, configs),
+        c_compiler: toolchain::c_compiler(),
+        tools: tools::identities(configs, &crate::job::handover::environment()),
+        options: BTreeMap::from([("incremental".to_owned(), format!("{:?}", inputs.incremental).to_lowercase())]),
+        workspaces: parts,
+    })
+}
+
+fn soft_parts(workspaces: &[Workspace], locked: &[Locked], configs: &[ConfigFile]) -> SoftParts {
+    let base = &workspaces[0].root;
+    let relative = |path: &Path| path.strip_prefix(base).unwrap_or(path).display().to_string();
+    let manifests = workspaces.iter().enumerate().flat_map(|(at, workspace)| {
+        let prefix = if at == 0 { String::new() } else { format!("{}/", relative(&workspace.root)) };
+        workspace.manifest_digests().into_iter().map(move |(name, digest)| (format!("{prefix}{name}"), digest))
+    });
+    SoftParts {
+        packages: locked.iter().flat_map(Locked::external).collect(),
+        manifests: manifests.collect(),
+        configs: configs.iter().map(|file| (relative(&file.path), file.digest.clone())).collect(),
+        interpreters: BTreeMap::new(),
+    }
+}
+
+/// Variables that reach every unit and of which Cargo gives no account in any file.
+fn flags() -> BTreeMap<String, String> {
+    let counts = |name: &str| {
+        matches!(
+            name,
+            "RUSTFLAGS"
+                | "CARGO_ENCODED_RUSTFLAGS"
+                | "CARGO_BUILD_RUSTFLAGS"
+                | "RUSTDOCFLAGS"
+                | "CARGO_BUILD_TARGET"
+                | "RUSTC_WORKSPACE_WRAPPER"
+        ) || name.starts_with("CARGO_TARGET_") && (name.ends_with("_RUSTFLAGS") || name.ends_with("_LINKER"))
+    };
+    // Flags reach the key, the report and everything that is stored.
+    let secrets = Secrets::of_environment();
+    let flags = crate::job::handover::environment().into_iter().filter(|(name, _)| counts(name));
+    flags.map(|(name, value)| (name, secrets.flag(&value))).collect()
+}

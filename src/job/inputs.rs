@@ -1,0 +1,324 @@
+//! What the user asked for, resolved: every value typed and checked, nothing done yet.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::cargo::incremental::Wish;
+use crate::problem::WrongInput;
+use crate::python::wish::PythonWish;
+use crate::state::decision::SaveMode;
+
+/// What the action can be told, in the order of `action.yml`.
+pub const OF_THE_ACTION: [&str; 14] = [
+    "workspaces",
+    "key",
+    "key-roll",
+    "python",
+    "store",
+    "save",
+    "mtime",
+    "incremental",
+    "isolation",
+    "keep-unused",
+    "max-size",
+    "summary",
+    "strict",
+    "github-token",
+];
+
+/// As typed, before any of it is believed.
+#[derive(Clone, Debug, Default)]
+pub struct RawInputs {
+    pub workspaces: Vec<String>,
+    pub store: Option<String>,
+    pub key: Option<String>,
+    pub key_roll: Option<String>,
+    pub python: Option<String>,
+    pub save: Option<String>,
+    pub incremental: Option<String>,
+    pub mtime: Option<String>,
+    pub isolation: Option<String>,
+    pub keep_unused: Option<String>,
+    pub max_size: Option<String>,
+    pub summary: Option<String>,
+    pub strict: Option<String>,
+    pub state: Option<PathBuf>,
+}
+
+/// The same for the whole job: `restore` writes them down, `save` goes by them. Holds no secret.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Inputs {
+    pub workspaces: Vec<WorkspaceInput>,
+    pub store: StoreInput,
+    pub key: String,
+    pub key_roll: String,
+    pub workflow: String,
+    pub job: String,
+    /// How often this run was started; 1 the first time.
+    pub attempt: u32,
+    #[serde(default)]
+    pub python: PythonWish,
+    pub save: SaveMode,
+    pub incremental: Wish,
+    pub mtime: Stamp,
+    pub isolation: Isolation,
+    pub keep_unused: u32,
+    /// Bytes of a stored pack; more is not stored.
+    pub max_size: Option<u64>,
+    pub summary: Summary,
+    pub strict: Strictness,
+    pub state: PathBuf,
+}
+
+/// Whether files that did not change get the time back that they were built with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stamp {
+    #[default]
+    Recorded,
+    /// They keep the one that the checkout gave them.
+    AsCheckedOut,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Summary {
+    #[default]
+    Written,
+    Omitted,
+}
+
+/// What is done about environments that are made for one build.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// Nothing; the report names what drifted.
+    #[default]
+    Report,
+    /// The build backends use the base interpreter.
+    Base,
+    /// The shim gives them a path that stays.
+    Alias,
+}
+
+/// What a warning does to the exit code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strictness {
+    #[default]
+    Lenient,
+    Strict,
+}
+
+/// A workspace, and its target folder where that is not what Cargo says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkspaceInput {
+    pub root: PathBuf,
+    pub target: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoreInput {
+    Dir(PathBuf),
+    /// The cache service of the runner.
+    Actions,
+}
+
+impl RawInputs {
+    pub fn resolve(self) -> Result<Inputs> {
+        let current = std::env::current_dir()?;
+        let lines: Vec<&str> =
+            self.workspaces.iter().flat_map(|text| text.lines()).map(str::trim).filter(|l| !l.is_empty()).collect();
+        let workspaces: Vec<WorkspaceInput> = match lines.as_slice() {
+            [] => vec![WorkspaceInput { root: current.clone(), target: None }],
+            lines => lines.iter().map(|line| workspace(line, &current)).collect::<Result<_>>()?,
+        };
+        let from_env = |name: &str| std::env::var(name).unwrap_or_default();
+        let state = self.state.unwrap_or_else(|| default_state(&current));
+        Ok(Inputs {
+            store: store(self.store.as_deref())?,
+            key: self.key.map(|key| without_nothing(&key)).unwrap_or_default(),
+            key_roll: self.key_roll.unwrap_or_default().trim().to_owned(),
+            workflow: from_env("GITHUB_WORKFLOW"),
+            job: from_env("GITHUB_JOB"),
+            python: PythonWish::parse(self.python.as_deref(), &current)?,
+            save: choice("save", self.save.as_deref(), &SAVE_MODES)?,
+            incremental: choice("incremental", self.incremental.as_deref(), &switch(Wish::On, Wish::Off))?,
+            mtime: choice("mtime", self.mtime.as_deref(), &switch(Stamp::Recorded, Stamp::AsCheckedOut))?,
+            isolation: choice("isolation", self.isolation.as_deref(), &ISOLATIONS)?,
+            keep_unused: number("keep-unused", self.keep_unused.as_deref())?.unwrap_or(KEEP_UNUSED),
+            max_size: size("max-size", self.max_size.as_deref())?,
+            summary: choice("summary", self.summary.as_deref(), &switch(Summary::Written, Summary::Omitted))?,
+            strict: choice("strict", self.strict.as_deref(), &switch(Strictness::Strict, Strictness::Lenient))?,
+            attempt: from_env("GITHUB_RUN_ATTEMPT").parse().unwrap_or(1),
+            state,
+            workspaces,
+        })
+    }
+}
+
+/// Successful runs for which an unused unit is kept.
+const KEEP_UNUSED: u32 = 3;
+
+/// What a `save` is told otherwise than `restore` was.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SaveWishes {
+    save: Option<SaveMode>,
+    keep_unused: Option<u32>,
+}
+
+impl SaveWishes {
+    pub fn resolve(save: Option<&str>, keep_unused: Option<&str>) -> Result<Self> {
+        let save = save.map(|text| choice("save", Some(text), &SAVE_MODES)).transpose()?;
+        Ok(Self { save, keep_unused: number("keep-unused", keep_unused)? })
+    }
+
+    pub fn apply(self, inputs: &mut Inputs) {
+        inputs.save = self.save.unwrap_or(inputs.save);
+        inputs.keep_unused = self.keep_unused.unwrap_or(inputs.keep_unused);
+    }
+}
+
+const SAVE_MODES: [(&str, SaveMode); 3] =
+    [("auto", SaveMode::Auto), ("always", SaveMode::Always), ("never", SaveMode::Never)];
+
+const ISOLATIONS: [(&str, Isolation); 3] =
+    [("report", Isolation::Report), ("base", Isolation::Base), ("alias", Isolation::Alias)];
+
+/// Where `restore` tells `save` what it did, when nothing else is said: apart for every folder.
+pub fn default_state(current: &Path) -> PathBuf {
+    let temp = std::env::var_os("RUNNER_TEMP").map_or_else(std::env::temp_dir, PathBuf::from);
+    let name = crate::digest::Digest::of(current.to_string_lossy().as_bytes());
+    temp.join("rekindle").join(format!("state-{}.json", name.short()))
+}
+
+/// What a job without a matrix has for one is no key.
+fn without_nothing(key: &str) -> String {
+    let key = key.trim();
+    if ["null", "{}"].contains(&key) { String::new() } else { key.to_owned() }
+}
+
+/// `root` or `root -> target`, relative to the current folder; the target relative to the root.
+fn workspace(line: &str, current: &Path) -> Result<WorkspaceInput> {
+    let (root, target) = match line.split_once("->") {
+        Some((root, target)) => (root.trim(), Some(target.trim())),
+        None => (line, None),
+    };
+    if root.is_empty() || target == Some("") {
+        let hint = "write `path/to/workspace`, or `path/to/workspace -> target`";
+        return Err(WrongInput::new(format!("the workspace `{line}` names no folder"), hint).into());
+    }
+    Ok(WorkspaceInput { root: current.join(root), target: target.map(PathBuf::from) })
+}
+
+fn store(text: Option<&str>) -> Result<StoreInput> {
+    match text.map(str::trim).filter(|text| !text.is_empty()) {
+        None if crate::github::runner::is_step() => Ok(StoreInput::Actions),
+        None => Ok(StoreInput::Dir(default_store())),
+        Some("actions") => Ok(StoreInput::Actions),
+        Some(text) => match text.split_once(':') {
+            Some(("dir", path)) if !path.is_empty() => Ok(StoreInput::Dir(std::path::absolute(path)?)),
+            _ => {
+                let hint = "write `actions`, or `dir:` and the path of a folder, as in `dir:/var/cache/rekindle`";
+                Err(WrongInput::new(format!("the store `{text}` is of no known kind"), hint).into())
+            }
+        },
+    }
+}
+
+fn default_store() -> PathBuf {
+    user_cache().join("rekindle")
+}
+
+/// The user's cache folder, as each platform has it.
+pub fn user_cache() -> PathBuf {
+    let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = || std::env::home_dir().unwrap_or_else(std::env::temp_dir);
+    match std::env::consts::OS {
+        "windows" => var("LOCALAPPDATA").unwrap_or_else(home),
+        "macos" => home().join("Library/Caches"),
+        _ => var("XDG_CACHE_HOME").unwrap_or_else(|| home().join(".cache")),
+    }
+}
+
+fn choice<T: Copy + Default>(name: &str, text: Option<&str>, values: &[(&str, T)]) -> Result<T> {
+    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
+        return Ok(T::default());
+    };
+    values.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
+        let words: Vec<String> = values.iter().map(|(word, _)| format!("`{word}`")).collect();
+        WrongInput::new(format!("`{name}: {text}` is not one of its values"), format!("write {}", words.join(", ")))
+            .into()
+    })
+}
+
+/// A choice of two, in both of the ways that people write one.
+fn switch<T: Copy>(on: T, off: T) -> [(&'static str, T); 4] {
+    [("on", on), ("off", off), ("true", on), ("false", off)]
+}
+
+fn number(name: &str, text: Option<&str>) -> Result<Option<u32>> {
+    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let wrong = |_| WrongInput::new(format!("`{name}: {text}` is not a number of runs"), "write one, as in `3`");
+    Ok(Some(text.parse().map_err(wrong)?))
+}
+
+/// `500 MB`, `2GB`, in powers of ten.
+fn size(name: &str, text: Option<&str>) -> Result<Option<u64>> {
+    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let upper = text.to_ascii_uppercase();
+    let units = [("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1_000), ("B", 1)];
+    let parsed = units.iter().find_map(|(unit, factor)| {
+        let number: u64 = upper.strip_suffix(unit)?.trim().parse().ok()?;
+        number.checked_mul(*factor)
+    });
+    let wrong = || WrongInput::new(format!("`{name}: {text}` is no size"), "write one with its unit, as in `2 GB`");
+    Ok(Some(parsed.ok_or_else(wrong)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workspace_line_may_name_its_target() {
+        let base = Path::new("/w");
+        assert_eq!(workspace("a", base).unwrap(), WorkspaceInput { root: "/w/a".into(), target: None });
+        let both = workspace("a/b -> out", base).unwrap();
+        assert_eq!(both, WorkspaceInput { root: "/w/a/b".into(), target: Some("out".into()) });
+        assert!(workspace("-> out", base).is_err());
+    }
+
+    #[test]
+    fn a_word_that_means_nothing_is_refused_by_name() {
+        let raw = RawInputs { save: Some("sometimes".into()), ..RawInputs::default() };
+        let error = raw.resolve().unwrap_err();
+        let wrong = error.downcast_ref::<WrongInput>().unwrap();
+        assert_eq!(wrong.what, "`save: sometimes` is not one of its values");
+        assert_eq!(wrong.hint, "write `auto`, `always`, `never`");
+    }
+    #[test]
+    fn sizes_have_units_and_numbers_are_numbers() {
+        assert_eq!(size("max-size", Some("2 gb")).unwrap(), Some(2_000_000_000));
+        assert_eq!(size("max-size", Some("500MB")).unwrap(), Some(500_000_000));
+        assert_eq!(size("max-size", Some(" ")).unwrap(), None);
+        assert!(size("max-size", Some("big")).is_err() && size("max-size", Some("5")).is_err());
+        assert_eq!(number("keep-unused", Some("7")).unwrap(), Some(7));
+        assert!(number("keep-unused", Some("-1")).is_err());
+    }
+
+    #[test]
+    fn no_matrix_is_no_key() {
+        for text in ["null", " {} ", ""] {
+            assert_eq!(without_nothing(text), "");
+        }
+        assert_eq!(without_nothing("{\"os\":\"x\"}\n"), "{\"os\":\"x\"}");
+    }
+}

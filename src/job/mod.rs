@@ -1,0 +1,7 @@
+//! One job, from its inputs to its outcome: what `restore` finds out and hands over to `save`.
+
+pub mod beginning;
+pub mod facts;
+pub mod handover;
+pub mod inputs;
+pub mod outcome;

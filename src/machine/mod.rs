@@ -1,0 +1,8 @@
+//! The operating system, one room a thing: nothing outside this wing asks which system it runs on, but where a rule itself
+//! differs from system to system.
+
+pub mod disk;
+pub mod host;
+pub mod net;
+pub mod paths;
+pub mod process;

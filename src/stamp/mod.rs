@@ -1,0 +1,13 @@
+//! Which source gets which time, and which unit is not trusted: the heart of the promise.
+
+pub mod doubt;
+pub mod ledger;
+pub mod libraries;
+pub mod macro_inputs;
+pub mod means;
+pub mod observed;
+pub mod plan;
+pub mod record;
+pub mod recorded;
+pub mod sight;
+pub mod sources;

@@ -1,0 +1,216 @@
+//! Which files a save stores anew, which packs it builds on for the rest, and when it is time for a new base.
+//!
+//! Pure: whoever asks has found out which recorded files are still the ones on disk.
+
+use crate::state::manifest::{Content, FileEntry, Location, Manifest, Parent};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Deltas on one base before it is written anew.
+pub const MAX_DELTAS: usize = 8;
+
+/// The restored state, as far as its bytes can be built on.
+#[derive(Debug)]
+pub struct Previous<'a> {
+    pub manifest: &'a Manifest,
+    /// The pack that carried the manifest.
+    pub pack: Parent,
+    pub lineage: &'a str,
+    /// Recorded files that are still on disk, as they were.
+    pub same: &'a BTreeSet<usize>,
+    /// Every pack it refers to is still there and whole.
+    pub complete: bool,
+}
+
+/// What to store, and on what.
+#[derive(Debug)]
+pub struct DeltaPlan {
+    pub kind: DeltaKind,
+    pub parents: Vec<Parent>,
+    pub files: Vec<FileEntry>,
+    /// Files, by index, whose bytes go into the new pack.
+    pub stored: Vec<usize>,
+    pub stored_bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeltaKind {
+    Base(NewBase),
+    Delta,
+}
+
+/// Why everything is stored anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewBase {
+    NothingRestored,
+    ParentLost,
+    TooManyDeltas,
+    DeltasTooLarge,
+    TooMuchDead,
+}
+
+impl NewBase {
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::NothingRestored => "nothing was restored",
+            Self::ParentLost => "a pack that the last state is made of is missing or damaged",
+            Self::TooManyDeltas => "the base has eight deltas",
+            Self::DeltasTooLarge => "the deltas have grown to half of the base",
+            Self::TooMuchDead => "a third of what the packs hold is no longer needed",
+        }
+    }
+}
+
+/// Plans the save of `files`, whose locations are not yet filled in.
+pub fn plan(files: Vec<FileEntry>, previous: Option<&Previous<'_>>) -> DeltaPlan {
+    let Some(previous) = previous else {
+        return base(files, NewBase::NothingRestored);
+    };
+    if !previous.complete {
+        return base(files, NewBase::ParentLost);
+    }
+    let delta = delta(files.clone(), previous);
+    match too_much(&delta) {
+        Some(reason) => base(files, reason),
+        None => delta,
+    }
+}
+
+fn base(files: Vec<FileEntry>, reason: NewBase) -> DeltaPlan {
+    let stored: Vec<usize> = (0..files.len()).collect();
+    let stored_bytes = files.iter().map(FileEntry::size).sum();
+    DeltaPlan { kind: DeltaKind::Base(reason), parents: Vec::new(), files, stored, stored_bytes }
+}
+
+fn delta(mut files: Vec<FileEntry>, previous: &Previous<'_>) -> DeltaPlan {
+    let manifest = previous.manifest;
+    let old: HashMap<(&str, &str), usize> = manifest
+        .files
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| previous.same.contains(at))
+        .map(|(at, file)| ((manifest.roots[file.root].label.as_str(), file.path.as_str()), at))
+        .collect();
+    // Roots are declared in the same order by every save of a lineage: their paths are hard parts of the key.
+    let labels: Vec<&str> = manifest.roots.iter().map(|root| root.label.as_str()).collect();
+
+    let all: Vec<Parent> = std::iter::once(previous.pack.clone()).chain(manifest.parents.iter().cloned()).collect();
+    let mut reused: BTreeMap<usize, u64> = BTreeMap::new();
+    let (mut stored, mut stored_bytes) = (Vec::new(), 0);
+    for (at, file) in files.iter_mut().enumerate() {
+        let label = labels.get(file.root).copied().unwrap_or_default();
+        let before = old.get(&(label, file.path.as_str())).map(|&at| &manifest.files[at]);
+        let kept = before.filter(|before| alike(before, file));
+        match (kept.map(|before| &before.content), &mut file.content) {
+            (Some(Content::File { sha256: old_hash, at: old_at, .. }), Content::File { sha256, at, size, .. }) => {
+                sha256.clone_from(old_hash);
+                *at = *old_at;
+                *reused.entry(old_at.pack).or_default() += *size;
+            }
+            (Some(_), _) => {}
+            (None, _) => {
+                stored.push(at);
+                stored_bytes += file.size();
+            }
+        }
+    }
+    // Only packs that still give something are parents; `pack` 0 becomes the first of them, or whichever place it gets.
+    let kept: Vec<usize> = reused.keys().copied().collect();
+    let new_place: HashMap<usize, usize> = kept.iter().enumerate().map(|(place, &pack)| (pack, place + 1)).collect();
+    let stored_set: BTreeSet<usize> = stored.iter().copied().collect();
+    for (at, file) in files.iter_mut().enumerate() {
+        if let (false, Content::File { at, .. }) = (stored_set.contains(&at), &mut file.content) {
+            *at = Location { pack: new_place.get(&at.pack).copied().unwrap_or_default(), ..*at };
+        }
+    }
+    let parents = kept.iter().filter_map(|&pack| all.get(pack).cloned()).collect();
+    DeltaPlan { kind: DeltaKind::Delta, parents, files, stored, stored_bytes }
+}
+
+/// Whether two entries of one path are the same kind of thing.
+fn alike(before: &FileEntry, now: &FileEntry) -> bool {
+    match (&before.content, &now.content) {
+        (Content::File { size: old, .. }, Content::File { size: new, .. }) => old == new,
+        (Content::Symlink { to: old }, Content::Symlink { to: new }) => old == new,
+        (Content::Folder { .. }, Content::Folder { .. }) | (Content::HardLink { .. }, Content::HardLink { .. }) => true,
+        _ => false,
+    }
+}
+
+fn too_much(delta: &DeltaPlan) -> Option<NewBase> {
+    // The base is the largest pack; the others are deltas.
+    let base = delta.parents.iter().map(|parent| parent.bytes).max().unwrap_or(0);
+    let all: u64 = delta.parents.iter().map(|parent| parent.bytes).sum();
+    let live: u64 = delta.files.iter().map(FileEntry::size).sum::<u64>() - delta.stored_bytes;
+    if delta.parents.len() > MAX_DELTAS {
+        Some(NewBase::TooManyDeltas)
+    } else if all - base + delta.stored_bytes > base / 2 {
+        Some(NewBase::DeltasTooLarge)
+    } else if all.saturating_sub(live) > all / 3 {
+        Some(NewBase::TooMuchDead)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+    use crate::moment::Moment;
+    use crate::state::key::{HardParts, KeyParts, NameParts, SoftParts};
+    use crate::state::manifest::Root;
+
+    fn file(path: &str, size: u64, mtime: i64, pack: usize) -> FileEntry {
+        let at = Location { pack, frame: 0, offset: 0 };
+        let content = Content::File { size, mode: 0o644, sha256: Digest::of(path.as_bytes()), at };
+        FileEntry { root: 0, path: path.into(), mtime: Moment(mtime), unit: None, content }
+    }
+
+    fn parent(key: &str, bytes: u64) -> Parent {
+        Parent { key: key.into(), sha256: Digest::of(key.as_bytes()), bytes }
+    }
+
+    fn manifest(files: Vec<FileEntry>, parents: Vec<Parent>) -> Manifest {
+        let parts = KeyParts { name: NameParts::default(), hard: HardParts::default(), soft: SoftParts::default() };
+        let roots = vec![Root { label: "target".into(), path: "/t".into() }];
+        Manifest { key: "k".into(), parents, files, ..Manifest::blank(parts, roots) }
+    }
+
+    fn planned(now: Vec<FileEntry>, old: &Manifest, own: Parent, complete: bool) -> DeltaPlan {
+        let time = |path: &str| now.iter().find(|file| file.path == path).map(|file| file.mtime);
+        let files = old.files.iter().enumerate();
+        let same = files.filter(|(_, file)| time(&file.path) == Some(file.mtime)).map(|(at, _)| at).collect();
+        let previous = Previous { manifest: old, pack: own, lineage: "l", same: &same, complete };
+        plan(now, Some(&previous))
+    }
+
+    #[test]
+    fn only_what_changed_is_stored_and_the_rest_points_at_parents() {
+        let old = manifest(vec![file("a", 900, 1, 1), file("b", 100, 2, 0)], vec![parent("base", 1000)]);
+        let plan = planned(vec![file("a", 900, 1, 0), file("b", 100, 3, 0)], &old, parent("d1", 100), true);
+        assert_eq!(plan.kind, DeltaKind::Delta);
+        assert_eq!(plan.stored, [1]);
+        assert_eq!(plan.parents, [parent("base", 1000)]);
+        let Content::File { at, .. } = &plan.files[0].content else { panic!() };
+        assert_eq!(at.pack, 1);
+    }
+
+    #[test]
+    fn a_new_base_is_written_for_each_of_its_reasons() {
+        let big = |mtime| vec![file("a", 700, mtime, 0), file("b", 300, 1, 0)];
+        let old = manifest(big(1), Vec::new());
+        let kind = |plan: DeltaPlan| plan.kind;
+        assert_eq!(kind(plan(big(1), None)), DeltaKind::Base(NewBase::NothingRestored));
+        assert_eq!(kind(planned(big(1), &old, parent("p", 1000), false)), DeltaKind::Base(NewBase::ParentLost));
+        assert_eq!(kind(planned(big(2), &old, parent("p", 1000), true)), DeltaKind::Base(NewBase::DeltasTooLarge));
+        assert_eq!(
+            kind(planned(vec![file("b", 300, 1, 0)], &old, parent("p", 1000), true)),
+            DeltaKind::Base(NewBase::TooMuchDead)
+        );
+        let many: Vec<FileEntry> =
+            (0..10).map(|at| file(&at.to_string(), if at == 0 { 9000 } else { 1 }, 1, at)).collect();
+        let parents = (1..10).map(|at| parent(&at.to_string(), 1)).collect();
+        let chain = manifest(many.clone(), parents);
+        assert_eq!(kind(planned(many, &chain, parent("p", 9000), true)), DeltaKind::Base(NewBase::TooManyDeltas));
+    }
+}

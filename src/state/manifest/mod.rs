@@ -1,0 +1,287 @@
+//! The manifest: the value inside a pack that says everything about the state that the pack restores.
+//!
+//! It speaks only for target files that still have the size and mtime it recorded; every rule that gives a source file an old
+//! time rests on that. It is read from places that others can write to, so nothing in it is believed before it is checked:
+//! paths by `pack::reader`, indices by `Manifest::check`.
+
+mod unit;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::digest::{ContentId, Digest};
+use crate::moment::Moment;
+use crate::state::key::{FORMAT, KeyParts};
+
+pub use unit::{
+    Described, FingerprintRecord, Layout, LibraryFact, Lies, MacroFacts, RunFacts, Scan, UnitRecord, Unread,
+};
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Manifest {
+    pub format: u32,
+    /// The key of the pack that carries this manifest.
+    pub key: String,
+    pub parts: KeyParts,
+    /// The commit that was built, by the top folder of its repository.
+    pub heads: BTreeMap<String, String>,
+    /// Packs that hold the bytes of files which this pack does not hold itself.
+    pub parents: Vec<Parent>,
+    pub roots: Vec<Root>,
+    pub files: Vec<FileEntry>,
+    pub inputs: Vec<Input>,
+    pub units: Vec<UnitRecord>,
+    pub packages: Vec<PackageRecord>,
+    /// What nobody read in the jobs that units were compiled in.
+    #[serde(default)]
+    pub unread: Vec<Unread>,
+    /// Environment variables that units track, with what they were.
+    pub env: BTreeMap<String, EnvRecord>,
+    /// Locked packages, as `name version`, members included.
+    #[serde(default)]
+    pub locked: BTreeSet<String>,
+    /// Profiles and lints, by name and value.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
+    /// Units that were dropped lately, as `package target`.
+    #[serde(default)]
+    pub pruned: BTreeSet<String>,
+    /// Folders in which the job had left something that counts for nothing, with the names of it.
+    #[serde(default)]
+    pub litter: BTreeMap<String, BTreeSet<String>>,
+    /// The last runs, newest last.
+    pub history: Vec<RunRecord>,
+}
+
+/// A pack that this one builds on, by name and by content: the same name with other bytes is another pack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    pub key: String,
+    pub sha256: Digest,
+    /// Uncompressed bytes of file content that it holds.
+    pub bytes: u64,
+}
+
+/// A folder that files are restored into.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Root {
+    /// What stands before every path in the archive.
+    pub label: String,
+    pub path: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FileEntry {
+    pub root: usize,
+    pub path: String,
+    pub mtime: Moment,
+    /// The unit that is lost when this file is; none for files that belong to nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<usize>,
+    #[serde(flatten)]
+    pub content: Content,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Content {
+    File {
+        size: u64,
+        mode: u32,
+        sha256: Digest,
+        at: Location,
+    },
+    /// Another name of the file with this index.
+    HardLink {
+        to: usize,
+    },
+    Symlink {
+        to: String,
+    },
+    Folder {
+        mode: u32,
+    },
+}
+
+/// Where a file's bytes start: `pack` 0 is the pack that carries the manifest, `n` is parent `n - 1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Location {
+    pub pack: usize,
+    pub frame: usize,
+    pub offset: u64,
+}
+
+/// Something that a build read, or could have read, and what it was then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// Absolute: the workspace path is a hard part of the key.
+    pub path: String,
+    pub kind: InputKind,
+    pub id: ContentId,
+    pub mtime: Moment,
+    pub origin: Origin,
+    /// Where a symlink leads in the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InputKind {
+    File,
+    Folder,
+    Symlink,
+}
+
+/// Who answers for an input being there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// In git's index: a checkout brings it back.
+    Tracked,
+    /// In a package, not in git, not ignored.
+    Untracked,
+    /// Ignored by git; here because a unit names it.
+    Ignored,
+    /// Outside every source root; here because a unit names it.
+    Outside,
+}
+
+/// A package whose files can change between two runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageRecord {
+    pub name: String,
+    /// Without symlinks, as git lists its files.
+    pub dir: String,
+    pub kind: PackageKind,
+    /// Root sources of its targets, build script excepted.
+    pub sources: Vec<String>,
+    /// Cargo reaches it through a symlink, and does not see its files when it looks for the newest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub linked: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PackageKind {
+    /// A workspace member or a path dependency.
+    Path,
+    /// A registry package in a vendor folder: Cargo never looks at its files' times.
+    Vendored,
+}
+
+/// The value of a tracked variable; a secret-looking one is only ever known to be set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EnvRecord {
+    Unset,
+    Set,
+    Value(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    pub commit: Option<String>,
+    pub at: Moment,
+    pub restored: Option<String>,
+    pub compiled: usize,
+    /// Spent on what was compiled, and what the rest had taken when it was.
+    pub seconds: f64,
+    #[serde(default)]
+    pub saved: f64,
+    /// The size of the whole state.
+    #[serde(default)]
+    pub bytes: u64,
+}
+
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum ManifestError {
+    #[error("format {found} is newer than this Rekindle understands ({FORMAT})")]
+    NewerFormat { found: u32 },
+    #[error("`{name}` is not the name of a folder")]
+    BadName { name: String },
+    #[error("`{what}` points at entry {index}, which does not exist")]
+    BadIndex { what: &'static str, index: usize },
+}
+
+impl Manifest {
+    /// One of a state that nothing is known of yet.
+    pub fn blank(parts: KeyParts, roots: Vec<Root>) -> Self {
+        Self {
+            format: FORMAT,
+            key: String::new(),
+            parts,
+            heads: BTreeMap::new(),
+            parents: Vec::new(),
+            roots,
+            files: Vec::new(),
+            inputs: Vec::new(),
+            units: Vec::new(),
+            packages: Vec::new(),
+            unread: Vec::new(),
+            env: BTreeMap::new(),
+            settings: BTreeMap::new(),
+            locked: BTreeSet::new(),
+            pruned: BTreeSet::new(),
+            litter: BTreeMap::new(),
+            history: Vec::new(),
+        }
+    }
+
+    /// Refuses what later code would index with; a manifest that passes cannot make it panic.
+    pub fn check(&self) -> Result<(), ManifestError> {
+        if self.format != FORMAT {
+            return Err(ManifestError::NewerFormat { found: self.format });
+        }
+        let within = |what, index: usize, len: usize| {
+            if index < len { Ok(()) } else { Err(ManifestError::BadIndex { what, index }) }
+        };
+        for file in &self.files {
+            within("file root", file.root, self.roots.len())?;
+            if let Some(unit) = file.unit {
+                within("file unit", unit, self.units.len())?;
+            }
+            match &file.content {
+                Content::File { at, .. } => within("file pack", at.pack, self.parents.len() + 1)?,
+                Content::HardLink { to } => within("hard link", *to, self.files.len())?,
+                Content::Symlink { .. } | Content::Folder { .. } => {}
+            }
+        }
+        for unit in &self.units {
+            within("unit root", unit.root, self.roots.len())?;
+            // Folders are made of these, and removed by them.
+            let names = unit.profile.split('/').chain([unit.package.as_str(), unit.id.as_str()]);
+            let is_odd = |name: &&str| *name == ".." || *name == "." || name.contains(['/', '\\', '\0']);
+            if let Some(name) = names.into_iter().find(is_odd) {
+                return Err(ManifestError::BadName { name: name.escape_debug().to_string() });
+            }
+            unit.inputs.iter().try_for_each(|&input| within("unit input", input, self.inputs.len()))?;
+            unit.deps.iter().try_for_each(|&dep| within("unit dependency", dep, self.units.len()))?;
+            let made = unit.run.iter().flat_map(|run| &run.made);
+            made.copied().try_for_each(|input| within("generated file", input, self.inputs.len()))?;
+        }
+        Ok(())
+    }
+
+    /// The newest time of any regular file that a restore would bring.
+    pub fn newest(&self) -> Option<Moment> {
+        let files = self.files.iter().filter(|file| matches!(file.content, Content::File { .. }));
+        files.map(|file| file.mtime).max()
+    }
+
+    /// Bytes of file content, wherever they are stored.
+    pub fn content_bytes(&self) -> u64 {
+        self.files.iter().map(FileEntry::size).sum()
+    }
+}
+
+impl FileEntry {
+    pub fn size(&self) -> u64 {
+        match self.content {
+            Content::File { size, .. } => size,
+            Content::HardLink { .. } | Content::Symlink { .. } | Content::Folder { .. } => 0,
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! What a stored state says about itself: the name under which it lies, what it holds, and what a new one adds.
+
+pub mod decision;
+pub mod delta;
+pub mod key;
+pub mod manifest;
+pub mod secrets;
