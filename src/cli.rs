@@ -262,7 +262,7 @@ impl From<ExportArg> for crate::report::python::Export {
     }
 }
 
-impl From<JobResultArg> for crate::phase::save::JobResult {
+impl From<JobResultArg> for crate::job::inputs::JobResult {
     fn from(arg: JobResultArg) -> Self {
         match arg {
             JobResultArg::Success => Self::Succeeded,

@@ -1,4 +1,4 @@
-//! Names for bytes: a sha256 with field separators, and the content id of one input.
+//! Names for bytes: a sha256 with field separators, and the content id of one input. Pure.
 //!
 //! A digest over several fields frames each of them, so that `("ab", "c")` and `("a", "bc")` never meet. Content ids of files
 //! are git blob ids whichever way they were obtained (git's index or the bytes), so that one path compared across two runs

@@ -9,24 +9,28 @@
 //! inputs ─► facts ─► key ─► lookup ─► unpack ─► stamp ─► [ the job ] ─► survey ─► decide ─► pack ─► store ─► report
 //! ```
 //!
-//! # Reading order
+//! # The rooms, in reading order
 //!
-//! Values, which do no input or output: [`key`] (what a state depends on), [`manifest`] (what a pack says about itself),
-//! [`stamp`] (which source gets which time: the heart of the promise), [`sight`] (what a unit can be shown to have seen),
-//! [`rebuild`] (why a unit is not trusted), [`macro_inputs`] (what a proc macro may have read), [`traces`] (what in a source
-//! suggests that), [`record`]
-//! (what a save writes down), [`delta`] (what is stored anew), [`decision`] (whether to save), [`outcome`] (what happened),
-//! [`finding`] (what `doctor` can find, and what there is to say about it).
+//! Small values that everything is made of: [`unit`] (what Cargo fingerprints), [`digest`] (what content is), [`moment`] (a file's
+//! time), [`problem`] (what goes wrong), [`words`] (numbers as people read them).
 //!
-//! Edges, each of which meets one outside thing: [`disk`], [`git`], [`cargo`], [`pack`], [`store`], [`sources`] (inputs on
-//! disk), [`libraries`] (system packages), [`python`] (interpreters, and what gives a build's throw-away environment a path that
-//! stays), [`facts`] (everything a key needs), [`state`] (from `restore` to `save`), [`doctor`] (the files that say how a
-//! checkout is built), [`shim`] (where the `cargo` shim lives), [`late`] (inputs that come after the restore), [`ledger`] (what a
-//! kept machine has held), [`recorded`] (which units on disk a manifest speaks for), [`observed`] (which files nobody read),
-//! [`process`].
+//! - [`machine`]: the operating system, one room a thing.
+//! - [`state`]: what a stored state says about itself. `state::key` is what it depends on, `state::manifest` what it holds.
+//! - [`git`], [`github`]: the checkout's history, and the run that this job is part of.
+//! - [`cargo`]: what lies in a target folder, a workspace and a Cargo home.
+//! - [`stamp`]: which source gets which time, and which unit is not trusted: the heart of the promise. Begin with `stamp::plan`
+//!   (a time for every source), `stamp::sight` (what a unit can be shown to have seen) and `stamp::doubt` (why one is not
+//!   trusted).
+//! - [`explain`]: why a unit was compiled, and what would stop it.
+//! - [`store`] and [`pack`]: where states are kept, and the archives that hold them.
+//! - [`python`] and [`shim`]: interpreters, and the `cargo` in front of cargo that gives a build's throw-away environment a path
+//!   that stays.
+//! - [`job`]: one job from its inputs to its outcome, and what `restore` hands over to `save`.
+//! - [`doctor`]: what the files of a checkout say about its CI.
+//! - [`phase`]: the commands, one a room. [`report`]: every outcome as words. [`cli`]: the command line.
 //!
-//! Phases, one per command: [`phase`]. Words: [`report`]. Imports go one way, `main → phase → edges → values`, and a test
-//! holds them to it.
+//! Imports go down this house and never up or in circles; a file whose first words say `Pure.` does no input or output and
+//! imports nothing that does. `tests/it/rooms.rs` holds the code to both.
 //!
 //! # The invariants
 //!
@@ -55,4 +59,5 @@ pub mod shim;
 pub mod stamp;
 pub mod state;
 pub mod store;
+pub mod unit;
 pub mod words;

@@ -1,4 +1,4 @@
-//! A file time in nanoseconds: the unit in which Cargo compares, and so the only one in which anything here is stored.
+//! A file time in nanoseconds: the unit in which Cargo compares, and so the only one in which anything here is stored. Pure.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Numbers as people read them. Pure.
 
 /// `1 unit`, `2 units`.
 pub fn count(number: usize, word: &str) -> String {
@@ -26,37 +26,6 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// `serde (lib)`, `app (test greets)`: how a unit is called, from the names of its fingerprints.
-pub fn unit<'a>(package: &str, targets: impl Iterator<Item = &'a str>) -> String {
-    let targets: Vec<String> = targets.map(|target| target_name(package, target)).collect();
-    format!("{package} ({})", targets.join(", "))
-}
-
-fn target_name(package: &str, target: &str) -> String {
-    let kinds = [
-        ("run-build-script-", "build script's run"),
-        ("build-script-", "build script"),
-        ("test-integration-test-", "test"),
-        ("test-lib-", "unit tests"),
-        ("test-bin-", "unit tests of bin"),
-        ("test-example-", "tests of example"),
-        ("test-bench-", "tests of bench"),
-        ("bench-bench-", "bench"),
-        ("lib-", "lib"),
-        ("bin-", "bin"),
-        ("example-", "example"),
-        ("doc-lib-", "docs"),
-        ("doc-bin-", "docs of bin"),
-    ];
-    let found = kinds.iter().find_map(|(start, kind)| Some((*kind, target.strip_prefix(start)?)));
-    match found {
-        Some((kind, _)) if kind.starts_with("build script") => kind.to_owned(),
-        Some((kind, name)) if name.replace('_', "-") == package.replace('_', "-") && kind != "test" => kind.to_owned(),
-        Some((kind, name)) => format!("{kind} {name}"),
-        None => target.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,20 +39,5 @@ mod tests {
             ("0.0 s".into(), "89.0 s".into(), "1.5 min".into())
         );
         assert_eq!(duration(7_200.0), "2.0 h");
-    }
-
-    #[test]
-    fn units_have_names_that_can_be_read() {
-        let names = [
-            ("lib-my_app", "my-app (lib)"),
-            ("lib-other", "my-app (lib other)"),
-            ("test-integration-test-it", "my-app (test it)"),
-            ("test-bin-my-app", "my-app (unit tests of bin)"),
-            ("run-build-script-build-script-build", "my-app (build script's run)"),
-            ("strange", "my-app (strange)"),
-        ];
-        for (target, name) in names {
-            assert_eq!(unit("my-app", std::iter::once(target)), name);
-        }
     }
 }

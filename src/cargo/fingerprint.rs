@@ -1,15 +1,13 @@
-//! A unit's fingerprint as Cargo leaves it on disk: the hash file and the JSON beside it.
+//! A unit's fingerprint as Cargo leaves it on disk: the hash file and the JSON beside it. Pure.
 //!
 //! The schema changes between Cargo versions, so unknown fields and unknown kinds of local input are passed over. The JSON is
 //! for people as far as Cargo is concerned; a unit without it is still a unit.
 
 use std::collections::HashMap;
 
-use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-use crate::explain::snapshot::{DepField, Fields};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -57,6 +55,31 @@ pub enum Local {
         value: Option<String>,
     },
     Unknown,
+}
+
+/// What Cargo compares, in the order in which it does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fields {
+    pub rustc: u64,
+    pub features: Vec<String>,
+    pub declared_features: Vec<String>,
+    pub target: u64,
+    pub path: u64,
+    pub profile: u64,
+    pub rustflags: Vec<String>,
+    pub config: u64,
+    pub compile_kind: u64,
+    /// The newest file of the whole package, where that is what counts: `1795247732.834608785s (src/lib.rs)`.
+    pub newest_file: Option<String>,
+    pub deps: Vec<DepField>,
+    /// Fields that this program does not know.
+    pub unknown: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DepField {
+    pub name: String,
+    pub hash: String,
 }
 
 impl Fingerprint {

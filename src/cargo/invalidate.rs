@@ -8,13 +8,12 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use super::layout::UnitPlace;
-use super::units::{fingerprint_dir, run_output};
+use crate::unit::UnitPlace;
 
 /// Invalidates the unit at `place` below `root`.
 pub fn invalidate(root: &Path, place: &UnitPlace) -> io::Result<()> {
-    let dir = root.join(fingerprint_dir(place));
-    let mut marked = remove_if_there(&root.join(run_output(place)))?;
+    let dir = root.join(place.fingerprint_dir());
+    let mut marked = remove_if_there(&root.join(place.run_output()))?;
     match fs::read_dir(&dir) {
         Ok(entries) => {
             for entry in entries {

@@ -1,24 +1,15 @@
 //! Both target layouts: which unit, if any, a path below a target or build folder belongs to.
 //!
-//! A pure reading of paths. What it does not recognise is `Loose` and kept: a file that a build script put somewhere is part of
+//! Pure. What it does not recognise is `Loose` and kept: a file that a build script put somewhere is part of
 //! the machine that is to look as if it had never been wiped. A name that only looks like a unit's is no unit: each has a folder
 //! for its fingerprint, and whatever lies in a build script's `OUT_DIR` is that script's, be it a target folder of its own.
 
 use std::collections::BTreeSet;
 
-use crate::state::manifest::Layout;
+use crate::unit::{Layout, UnitPlace};
 
 /// What Rekindle itself keeps in a target folder, and what it was bringing when it was killed, is called so.
 const OWN: &str = ".rekindle";
-
-/// A unit's place on disk.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UnitPlace {
-    pub layout: Layout,
-    pub profile: String,
-    pub package: String,
-    pub id: String,
-}
 
 /// What a path is for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -54,8 +54,8 @@ pub fn ages(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cargo::layout::UnitPlace;
-    use crate::state::manifest::Layout;
+    use crate::unit::Layout;
+    use crate::unit::UnitPlace;
 
     fn unit(accessed: i64) -> DiskUnit {
         let place = UnitPlace { layout: Layout::Legacy, profile: "debug".into(), package: "a".into(), id: "0".into() };

@@ -10,8 +10,8 @@ use fs_err as fs;
 use memchr::memmem;
 
 use super::config::{self, ConfigFile};
+use crate::cargo::means;
 use crate::machine::disk;
-use crate::stamp::means;
 use crate::state::manifest::Scan;
 
 /// What every proc macro's library exports, whatever the compiler.

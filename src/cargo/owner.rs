@@ -9,12 +9,13 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use super::layout::{self, Belongs, UnitPlace};
+use super::layout::{self, Belongs};
 use super::units::{DiskUnit, Role};
 use crate::machine::disk::{Kind, Meta};
 use crate::machine::paths;
 use crate::moment::Moment;
-use crate::state::manifest::Layout;
+use crate::unit::Unit;
+use crate::unit::{Layout, UnitPlace};
 
 /// What it takes to say whose a file is.
 pub(super) struct Owners<'a> {

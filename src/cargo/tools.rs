@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use toml::Value;
 
 use super::config::ConfigFile;
-use crate::stamp::libraries::{self, Asked};
+use crate::machine::libraries::{self, Asked};
 
 /// How long one program may take to say what it is.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -97,7 +97,7 @@ fn flagged_libraries(configs: &[ConfigFile], environment: &BTreeMap<String, Stri
     }
     let files = asked.files(&[], &bases.into_iter().collect::<Vec<_>>(), &[]);
     let facts = libraries::identify(&files, None).into_iter();
-    let text = |fact: &crate::state::manifest::LibraryFact| {
+    let text = |fact: &crate::machine::libraries::fact::LibraryFact| {
         format!("{} {}", fact.owner.as_deref().unwrap_or_default(), fact.version)
     };
     facts.map(|fact| (format!("library {}", fact.file), text(&fact).trim().to_owned())).collect()

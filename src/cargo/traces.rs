@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use super::units::{DiskUnit, Survey};
+use super::units::Survey;
 use crate::machine::disk::{Kind, Meta};
 use crate::machine::paths;
 
 /// Sets back the access times that a survey moved.
 pub fn forget_reading(surveys: &[Survey]) {
     for survey in surveys {
-        let units: HashSet<String> = survey.units.iter().map(DiskUnit::fingerprint_dir).collect();
+        let units: HashSet<String> = survey.units.iter().map(|unit| unit.place.fingerprint_dir()).collect();
         let read = survey.files.iter().filter(|file| {
             let dir = file.path.rsplit_once('/').map_or("", |(dir, _)| dir);
             file.meta.kind == Kind::File && units.contains(dir)

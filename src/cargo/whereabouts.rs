@@ -22,6 +22,7 @@ use super::vendor::Vendored;
 use super::workspace::{Workspace, real};
 use crate::machine::paths;
 use crate::state::manifest::Lies;
+use crate::unit::Unit;
 
 /// What is known of packages before any unit is looked at.
 #[derive(Debug, Default)]

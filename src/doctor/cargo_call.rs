@@ -140,10 +140,11 @@ impl CargoCall {
 #[cfg(test)]
 mod tests {
     use super::super::shell::commands;
+    use super::CargoCall;
 
     #[test]
     fn options_are_read_in_each_spelling() {
-        let call = |text: &str| commands(text, 1)[0].cargo().unwrap();
+        let call = |text: &str| CargoCall::of(&commands(text, 1)[0]).unwrap();
         let one = call("cargo +nightly test --features=b,a -F c --release --target-dir out -p x -- --features z");
         assert_eq!((one.toolchain.as_deref(), one.subcommand.as_str()), (Some("nightly"), "test"));
         assert_eq!((one.features.join(" "), one.profile.as_str()), ("a b c".to_owned(), "release"));

@@ -11,7 +11,7 @@ use fs_err as fs;
 
 use super::job::{Actions, Job};
 use super::tree::{Fault, Node};
-use super::{packages, tables, yaml};
+use super::{tables, yaml};
 use crate::doctor::finding::{Finding, Rule};
 use crate::git::Repository;
 
@@ -65,14 +65,13 @@ impl Workflow {
     }
 }
 
-/// Reads what lies below a folder.
+/// Reads what lies below a folder, but for its packages.
 pub(super) fn read(root: &Path) -> Result<Checkout> {
     let (files, tracked) = listing(root)?;
     let mut checkout = Checkout { files, tracked, ..Checkout::default() };
     checkout.read_workflows(root);
     checkout.read_python(root);
     checkout.read_settings(root);
-    packages::read(&mut checkout, root);
     Ok(checkout)
 }
 

@@ -1,4 +1,4 @@
-//! What `doctor` can find, and what there is to say about each kind of it: the one place for ids, reasons and remedies.
+//! What `doctor` can find, and what there is to say about each kind of it: the one place for ids, reasons and remedies. Pure.
 //!
 //! An id never changes its meaning, as people name ids in scripts. A level only says how loudly a finding is shown.
 

@@ -83,7 +83,7 @@ impl Job {
     }
 
     pub(super) fn cargo(&self) -> impl Iterator<Item = (&Step, &Command, CargoCall)> {
-        self.commands().filter_map(|(step, command)| command.cargo().map(|call| (step, command, call)))
+        self.commands().filter_map(|(step, command)| CargoCall::of(command).map(|call| (step, command, call)))
     }
 
     pub(super) fn compiles(&self) -> bool {

@@ -44,7 +44,8 @@ const SUBJECTS: [Rules; 8] = [
 
 /// Reads the checkout at `root` and applies every rule.
 pub fn examine(root: &Path) -> Result<Examination> {
-    let checkout = checkout::read(root)?;
+    let mut checkout = checkout::read(root)?;
+    packages::read(&mut checkout, root);
     let mut findings = checkout.faults.clone();
     for subject in SUBJECTS {
         subject(&checkout, &mut findings);

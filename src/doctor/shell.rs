@@ -3,8 +3,6 @@
 //! This is no shell. Quotes, continuations, `&&`, `;`, pipes and `cd` are understood; what is built by substitution or loops
 //! is not, and is never guessed at.
 
-use super::cargo_call::CargoCall;
-
 /// One simple command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Command {
@@ -35,10 +33,6 @@ impl Command {
     /// As it would be typed.
     pub(super) fn said(&self) -> String {
         self.words.join(" ")
-    }
-
-    pub(super) fn cargo(&self) -> Option<CargoCall> {
-        CargoCall::of(self)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Rules about toolchains that change on their own, in jobs that start cold whenever they do.
 
+use super::cargo_call::CargoCall;
 use super::checkout::Checkout;
 use super::job::{Job, Step};
 use crate::doctor::finding::{Finding, Rule};
@@ -46,8 +47,9 @@ fn rule(channel: &str) -> Option<Rule> {
 
 /// The step that sets the toolchain with which the job begins to compile. One with a condition may not run.
 fn by_step(job: &Job) -> Option<Finding> {
-    let compiles =
-        |step: &Step| step.commands().iter().any(|command| command.cargo().is_some_and(|call| call.may_compile()));
+    let compiles = |step: &Step| {
+        step.commands().iter().any(|command| CargoCall::of(command).is_some_and(|call| call.may_compile()))
+    };
     let first = job.steps.iter().position(compiles).unwrap_or(job.steps.len());
     let before = job.steps.iter().take(first + 1).filter(|step| step.condition.is_none());
     let (step, (named, line, how)) = before.rev().find_map(|step| Some((step, set_by(step)?)))?;
@@ -92,7 +94,7 @@ fn named_channel(job: &Job, step: &Step, named: &str, line: usize, how: &str) ->
 
 fn by_call(job: &Job, step: &Step) -> Option<Finding> {
     step.commands().iter().find_map(|command| {
-        let call = command.cargo().filter(super::cargo_call::CargoCall::compiles)?;
+        let call = CargoCall::of(command).filter(super::cargo_call::CargoCall::compiles)?;
         let named = call.toolchain.as_deref().or_else(|| step.variable(command, "RUSTUP_TOOLCHAIN"))?;
         named_channel(job, step, named, command.line, &format!("`{}`", call.said))
     })

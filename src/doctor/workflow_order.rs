@@ -1,5 +1,6 @@
 //! Rules about where the action stands among the steps of its job, and about steps that undo it.
 
+use super::cargo_call::CargoCall;
 use super::checkout::Checkout;
 use super::job::{Job, Kind, Step};
 use super::python::uses_pyo3;
@@ -76,7 +77,7 @@ fn sets_toolchain(job: &Job, step: &Step) -> Option<String> {
 fn may_compile(step: &Step) -> bool {
     let tools = ["maturin", "pip", "pip3", "uv", "uvx", "nox", "tox", "pytest", "hatch", "make", "just", "cross"];
     let compiles = |command: &Command| {
-        command.cargo().is_some_and(|call| call.compiles())
+        CargoCall::of(command).is_some_and(|call| call.compiles())
             || tools.contains(&command.program())
             || command.program().starts_with("python")
     };
@@ -133,7 +134,7 @@ fn interpreter(job: &Job, first: usize) -> Option<Finding> {
 
 fn build_before(job: &Job, first: usize) -> Option<Finding> {
     let compiles = |command: &&Command| {
-        command.cargo().is_some_and(|call| call.compiles())
+        CargoCall::of(command).is_some_and(|call| call.compiles())
             || command.program() == "maturin"
                 && matches!(command.words.get(1).map(String::as_str), Some("develop" | "build"))
     };
@@ -202,7 +203,7 @@ fn cleaning(checkout: &Checkout, step: &Step) -> Vec<Finding> {
             && command.words.iter().any(is_target)
             && checkout.packages.contains_key(&folder);
         // With an option it only takes a part: one package, the documentation, another folder.
-        let cleans = command.cargo().is_some_and(|call| call.subcommand == "clean") && command.words.len() == 2;
+        let cleans = CargoCall::of(command).is_some_and(|call| call.subcommand == "clean") && command.words.len() == 2;
         if removes || cleans {
             found.push(Finding::new(Rule::CleanAfterAction, &step.file, command.line, said));
         } else if cleans_ignored(command) {

@@ -1,5 +1,5 @@
 //! Why a unit was compiled, as a past-tense fact with old and new value. Roots, of which something outside Cargo changed, are
-//! apart from cascades, which only follow.
+//! apart from cascades, which only follow. Pure.
 
 use std::fmt;
 

@@ -1,9 +1,10 @@
-//! What differs between what Cargo recorded of a unit then and now, field by field.
+//! What differs between what Cargo recorded of a unit then and now, field by field. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::cargo::fingerprint::Fields;
 use crate::explain::cause::{Cause, value};
-use crate::explain::snapshot::{Fields, UnitSnapshot};
+use crate::explain::snapshot::UnitSnapshot;
 use crate::state::manifest::EnvRecord;
 
 pub(super) fn rustflags_changed(old: &Fields, new: &Fields) -> Cause {

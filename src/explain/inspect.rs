@@ -9,11 +9,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::compare::{difference, distance, env_change, newest_file, rustflags_changed, setting};
 
+use crate::cargo::fingerprint::Fields;
 use crate::explain::cause::Cause;
 use crate::explain::inspection::{InspectedUnit, Inspection};
-use crate::explain::snapshot::{Fields, PrintSnapshot, Snapshot, UnitSnapshot};
+use crate::explain::snapshot::{PrintSnapshot, Snapshot, UnitSnapshot};
 use crate::moment::Moment;
 use crate::state::manifest::EnvRecord;
+use crate::unit::Unit;
 
 /// What else is known about the job.
 #[derive(Debug, Default)]

@@ -1,4 +1,4 @@
-//! What was found out about the units of a job: which were fresh, which were compiled, and what for.
+//! What was found out about the units of a job: which were fresh, which were compiled, and what for. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -48,6 +48,17 @@ pub struct InspectedUnit {
     pub files: Vec<String>,
     /// For a cascade: where it came from, in the end.
     pub root: Option<usize>,
+}
+
+/// What takes the space in the target folder, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Weights {
+    /// Of units, by what they build.
+    pub by_kind: BTreeMap<String, u64>,
+    pub incremental: u64,
+    /// Of executables and shared libraries, and how much of that is debug information.
+    pub executables: u64,
+    pub debuginfo: u64,
 }
 
 /// A root and what followed from it.

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use rustc_stable_hash::StableSipHasher128;
 
+use crate::cargo::fingerprint::Fields;
 use crate::cargo::named;
 use crate::cargo::units::{DiskUnit, Role, Survey};
 use crate::cargo::whereabouts::Whereabouts;
-use crate::explain::snapshot::{Fields, PrintSnapshot, Snapshot, UnitSnapshot};
+use crate::explain::snapshot::{PrintSnapshot, Snapshot, UnitSnapshot};
 use crate::machine::disk::{self, Kind, Meta};
 use crate::moment::Moment;
 use crate::state::manifest::EnvRecord;
@@ -43,7 +44,7 @@ pub fn take(surveys: &[Survey], whereabouts: &Whereabouts) -> Snapshot {
 
 /// Units with at least one file beside their fingerprint.
 fn built_something(survey: &Survey) -> BTreeSet<usize> {
-    let dirs: Vec<String> = survey.units.iter().map(|unit| format!("{}/", unit.fingerprint_dir())).collect();
+    let dirs: Vec<String> = survey.units.iter().map(|unit| format!("{}/", unit.place.fingerprint_dir())).collect();
     let outputs = survey
         .files
         .iter()
@@ -69,7 +70,7 @@ fn unit_snapshot(root: usize, survey: &Survey, unit: &DiskUnit, dirs: &[PathBuf]
         unit.tracked_env().map(|(name, value)| (name.clone(), secrets.record(&name, value))).collect();
     let files = named::paths(unit, dirs, &survey.root);
     UnitSnapshot {
-        place: format!("{root}:{}", unit.fingerprint_dir()),
+        place: format!("{root}:{}", unit.place.fingerprint_dir()),
         profile: unit.place.profile.clone(),
         package: unit.place.package.clone(),
         reference: unit.reference,

@@ -10,8 +10,8 @@ use object::{Object, ObjectSection, ReadCache};
 use rayon::prelude::*;
 
 use crate::cargo::units::{DiskFile, Role, Survey};
-use crate::explain::snapshot;
-use crate::job::outcome::Weights;
+use crate::explain::inspection::Weights;
+use crate::unit::TargetName;
 
 /// Linked files that are opened.
 const OPENED: usize = 64;
@@ -28,7 +28,7 @@ pub fn weigh(surveys: &[Survey]) -> Weights {
                 Role::Incremental => weights.incremental += size,
                 Role::Unit(at) => {
                     let target = survey.units[at].fingerprints.first().map_or("", |print| print.name.as_str());
-                    let kind = snapshot::kind(target);
+                    let kind = TargetName::of(target).kind();
                     *weights.by_kind.entry(kind.to_owned()).or_default() += size;
                     let is_linked = ["bin", "test", "bench", "example", "lib", "build-script"].contains(&kind);
                     if is_linked && size >= SMALLEST && has_code(&file.path) {

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use octocrab::Octocrab;
 
 use super::event::{Event, PullRequest};
-use crate::job::outcome::{Roll, RollSource};
+use super::{Roll, RollSource};
 use crate::machine::net::{self, Engine};
 
 const LABEL: &str = "rekindle-roll:";

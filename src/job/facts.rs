@@ -118,7 +118,7 @@ impl Facts {
 
     /// Profiles and lints, by name and value.
     pub fn settings(&self) -> BTreeMap<String, String> {
-        settings::gather(&self.workspaces, &self.configs, &crate::job::handover::environment())
+        settings::gather(&self.workspaces, &self.configs, &crate::machine::environment::variables())
     }
 
     /// What it takes to say where a unit's package lies.
@@ -201,7 +201,7 @@ fn hard_parts(
         incremental: incremental.text.clone(),
         linker: toolchain::linker(&triple, configs),
         c_compiler: toolchain::c_compiler(),
-        tools: tools::identities(configs, &crate::job::handover::environment()),
+        tools: tools::identities(configs, &crate::machine::environment::variables()),
         options: BTreeMap::from([("incremental".to_owned(), format!("{:?}", inputs.incremental).to_lowercase())]),
         workspaces: parts,
     })
@@ -237,6 +237,6 @@ fn flags() -> BTreeMap<String, String> {
     };
     // Flags reach the key, the report and everything that is stored.
     let secrets = Secrets::of_environment();
-    let flags = crate::job::handover::environment().into_iter().filter(|(name, _)| counts(name));
+    let flags = crate::machine::environment::variables().into_iter().filter(|(name, _)| counts(name));
     flags.map(|(name, value)| (name, secrets.flag(&value))).collect()
 }

@@ -192,10 +192,3 @@ impl LocalManifest {
 
 /// Seconds per unit and runs per state are kept for this many runs.
 pub const HISTORY: usize = 20;
-
-/// Variables in sorted order, for records that have to compare equal.
-pub fn environment() -> BTreeMap<String, String> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
-}

@@ -6,9 +6,11 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::cargo::incremental::Wish;
+use crate::machine::environment::user_cache;
 use crate::problem::WrongInput;
 use crate::python::wish::PythonWish;
 use crate::state::decision::SaveMode;
+use crate::store::StoreInput;
 
 /// What the action can be told, in the order of `action.yml`.
 pub const OF_THE_ACTION: [&str; 14] = [
@@ -119,14 +121,6 @@ pub struct WorkspaceInput {
     pub target: Option<PathBuf>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StoreInput {
-    Dir(PathBuf),
-    /// The cache service of the runner.
-    Actions,
-}
-
 impl RawInputs {
     pub fn resolve(self) -> Result<Inputs> {
         let current = std::env::current_dir()?;
@@ -162,6 +156,16 @@ impl RawInputs {
 
 /// Successful runs for which an unused unit is kept.
 const KEEP_UNUSED: u32 = 3;
+
+/// How the job went, as far as it is known. Only one that succeeded makes anything older.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JobResult {
+    #[default]
+    Succeeded,
+    Failed,
+    /// Whoever cancelled it waits for its end.
+    Cancelled,
+}
 
 /// What a `save` is told otherwise than `restore` was.
 #[derive(Clone, Copy, Debug, Default)]
@@ -231,17 +235,6 @@ fn store(text: Option<&str>) -> Result<StoreInput> {
 
 fn default_store() -> PathBuf {
     user_cache().join("rekindle")
-}
-
-/// The user's cache folder, as each platform has it.
-pub fn user_cache() -> PathBuf {
-    let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = || std::env::home_dir().unwrap_or_else(std::env::temp_dir);
-    match std::env::consts::OS {
-        "windows" => var("LOCALAPPDATA").unwrap_or_else(home),
-        "macos" => home().join("Library/Caches"),
-        _ => var("XDG_CACHE_HOME").unwrap_or_else(|| home().join(".cache")),
-    }
 }
 
 fn choice<T: Copy + Default>(name: &str, text: Option<&str>, values: &[(&str, T)]) -> Result<T> {

@@ -1,4 +1,4 @@
-//! What a command did, as one value. Everything that is printed or reported is a function of it.
+//! What a command did, as one value. Everything that is printed or reported is a function of it. Pure.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::explain::advice::Advice;
 use crate::explain::inspection::Inspection;
+use crate::explain::inspection::Weights;
+use crate::github::Roll;
 use crate::problem::Warnings;
+use crate::python::Interpreter;
 use crate::stamp::doubt::{Doubt, Touch};
 use crate::state::decision::SkipReason;
 use crate::state::delta::DeltaKind;
@@ -43,34 +46,6 @@ pub struct RestoreOutcome {
     /// A second restore in one job, which gave this many late inputs their time back; the rest is the first one's.
     #[serde(default)]
     pub again: Option<usize>,
-}
-
-/// A Python interpreter, as far as a report names it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Interpreter {
-    /// As it is spelled.
-    pub path: String,
-    /// For people: `CPython 3.12.1`.
-    pub name: String,
-    /// For programs: `cpython-3.12.1`.
-    pub tag: String,
-}
-
-/// A name that somebody wanted to start under anew.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Roll {
-    pub text: String,
-    pub wished_by: RollSource,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RollSource {
-    Input,
-    /// A label of the pull request, as it stands now.
-    Label,
-    /// A label of the pull request, as it stood when the run was first started.
-    LabelOfEvent,
 }
 
 /// What a cold start comes of.
@@ -147,17 +122,6 @@ pub struct SaveOutcome {
     pub home: Saved,
     pub seconds: f64,
     pub warnings: Warnings,
-}
-
-/// What takes the space in the target folder, in bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Weights {
-    /// Of units, by what they build.
-    pub by_kind: BTreeMap<String, u64>,
-    pub incremental: u64,
-    /// Of executables and shared libraries, and how much of that is debug information.
-    pub executables: u64,
-    pub debuginfo: u64,
 }
 
 #[derive(Debug, Default)]

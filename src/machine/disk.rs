@@ -12,8 +12,8 @@ use fs_err as fs;
 use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;
+use crate::machine::shell::Shell;
 use crate::moment::Moment;
-use crate::stamp::sight::Shell;
 
 #[derive(Clone, Debug)]
 pub struct Meta {

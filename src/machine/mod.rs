@@ -2,7 +2,10 @@
 //! differs from system to system.
 
 pub mod disk;
+pub mod environment;
 pub mod host;
+pub mod libraries;
 pub mod net;
 pub mod paths;
 pub mod process;
+pub mod shell;

@@ -1,4 +1,4 @@
-//! Paths as text: written so that any name survives, and compared by whole components.
+//! Paths as text: written so that any name survives, and compared by whole components. Pure.
 //!
 //! A name on Unix is bytes, not text. `text` keeps names that are UTF-8 as they are and writes every other byte as one character
 //! of a private range, so that two paths never share a text and `path` gives back exactly what was there. How it can be wrong:

@@ -5,8 +5,9 @@ use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, Result};
 
+use crate::cargo::survey;
 use crate::cargo::traces;
-use crate::cargo::units::{self, Survey};
+use crate::cargo::units::Survey;
 use crate::explain::inspection::Inspection;
 use crate::job::beginning::Beginning;
 use crate::job::facts::Facts;
@@ -49,7 +50,7 @@ pub fn command(inputs: &Inputs, words: &[String]) -> Result<(Inspection, ExitSta
 
 fn survey(facts: &Facts) -> Result<Vec<Survey>> {
     let paths: Vec<PathBuf> = facts.roots().iter().map(|root| PathBuf::from(&root.path)).collect();
-    let surveys = units::survey_all(&paths)?;
+    let surveys = survey::survey_all(&paths)?;
     // A later `save` goes by access times, and being explained is no use.
     traces::forget_reading(&surveys);
     Ok(surveys)

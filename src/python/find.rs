@@ -17,8 +17,8 @@ use super::venv::Venv;
 use super::wish::{PythonWish, Version, Wanted};
 use crate::cargo::lockfile::Locked;
 use crate::cargo::workspace::Workspace;
-use crate::job::outcome::Interpreter;
 use crate::problem::WrongInput;
+use crate::python::Interpreter;
 
 /// The interpreters of a job.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +63,7 @@ impl Interpreters {
 
     /// Those of a job with these workspaces.
     pub fn of_job(wish: &PythonWish, workspaces: &[Workspace], locked: &[Locked]) -> Result<Self> {
-        let environment = crate::job::handover::environment();
+        let environment = crate::machine::environment::variables();
         let current = std::env::current_dir()?;
         let around = Surroundings { environment: &environment, current: &current };
         Self::find(wish, around, || project::reason(workspaces, locked))

@@ -6,8 +6,10 @@ use serde::Serialize;
 use super::outputs;
 use crate::explain::advice::Advice;
 use crate::explain::cause::Cause;
+use crate::explain::inspection::Weights;
 use crate::explain::inspection::{InspectedUnit, Inspection};
-use crate::job::outcome::{Interpreter, RestoreOutcome, SaveOutcome, Weights};
+use crate::job::outcome::{RestoreOutcome, SaveOutcome};
+use crate::python::Interpreter;
 use crate::state::manifest::RunRecord;
 
 const FORMAT: u32 = 1;

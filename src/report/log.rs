@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use crate::explain::inspection::{Inspection, Rebuild};
-use crate::job::outcome::{
-    Cold, Interpreter, IsolationOutcome, MtimeOutcome, RestoreOutcome, Roll, RollSource, SaveOutcome, Saved, Start,
-};
+use crate::github::{Roll, RollSource};
+use crate::job::outcome::{Cold, IsolationOutcome, MtimeOutcome, RestoreOutcome, SaveOutcome, Saved, Start};
+use crate::python::Interpreter;
 use crate::state::decision::SkipReason;
 use crate::state::delta::DeltaKind;
 use crate::state::key::{Fit, KeyParts, PartChange};

@@ -1,6 +1,7 @@
 //! What later steps of the job can ask for, as names and values. `action.yml` declares the same names.
 
-use crate::job::outcome::{Interpreter, RestoreOutcome, Start};
+use crate::job::outcome::{RestoreOutcome, Start};
+use crate::python::Interpreter;
 
 /// The outputs of `restore`, in the order of `action.yml`.
 pub fn restore(outcome: &RestoreOutcome) -> [(&'static str, String); 6] {

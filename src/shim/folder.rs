@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use fs_err as fs;
 
-use crate::job::inputs;
 use crate::machine::disk::{self, FileSystem, Kind, Meta};
+use crate::machine::environment::user_cache;
 
 /// Lies beside the program, so that one shim knows another.
 const MARKER: &str = ".rekindle-shim";
@@ -23,7 +23,7 @@ impl ShimFolder {
     /// Where this job's lies, whether it is there or not.
     pub fn of_job() -> Self {
         let temp = std::env::var_os("RUNNER_TEMP").filter(|path| !path.is_empty()).map(PathBuf::from);
-        Self(temp.map_or_else(|| inputs::user_cache().join("rekindle-shim"), |temp| temp.join("rekindle").join("shim")))
+        Self(temp.map_or_else(|| user_cache().join("rekindle-shim"), |temp| temp.join("rekindle").join("shim")))
     }
 
     /// The one that this program was put into.

@@ -1,4 +1,4 @@
-//! Why a unit is not trusted although Cargo would trust it, as past-tense facts with old and new value.
+//! Why a unit is not trusted although Cargo would trust it, as past-tense facts with old and new value. Pure.
 //!
 //! Each variant is a soundness rule: something that Cargo cannot see, or would read wrongly after a restore.
 

@@ -12,8 +12,8 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{ContentId, Digest};
-use crate::job::inputs::user_cache;
 use crate::machine::disk;
+use crate::machine::environment::user_cache;
 use crate::moment::Moment;
 use crate::state::key::FORMAT;
 use crate::state::manifest::Input;

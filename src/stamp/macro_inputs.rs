@@ -1,4 +1,4 @@
-//! Which units have to be compiled again because a proc macro may have read a file that is another one now.
+//! Which units have to be compiled again because a proc macro may have read a file that is another one now. Pure.
 //!
 //! A macro leaves no trace of what it reads. A file that a unit's own dep-info lists is Cargo's to see; a file that nobody read
 //! while the unit was compiled cannot have mattered to it, however it changes; any other file of the package, or of no package,
@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::machine::paths::{file_name, is_under, parent};
 use crate::stamp::doubt::Doubt;
 use crate::state::manifest::{Input, InputKind, MacroFacts, Manifest, Origin, PackageKind, PackageRecord, UnitRecord};
+use crate::unit::Unit;
 
 /// What is not as it was recorded.
 #[derive(Clone, Copy, Debug)]

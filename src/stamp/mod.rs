@@ -2,9 +2,7 @@
 
 pub mod doubt;
 pub mod ledger;
-pub mod libraries;
 pub mod macro_inputs;
-pub mod means;
 pub mod observed;
 pub mod plan;
 pub mod record;

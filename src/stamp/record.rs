@@ -1,4 +1,4 @@
-//! What a save writes down of the inputs it sees: job litter left out, folder times cleaned of it.
+//! What a save writes down of the inputs it sees: job litter left out, folder times cleaned of it. Pure.
 //!
 //! How it can be wrong: litter that is recorded rebuilds something in the next run; an input that is taken for litter is
 //! compared with nothing, so only files that no finished build can have seen are ever left out.

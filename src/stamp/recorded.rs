@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use rayon::prelude::*;
 
-use crate::cargo::layout::UnitPlace;
 use crate::cargo::units::Survey;
 use crate::digest::Digest;
 use crate::machine::disk::{self, Kind, Meta};
 use crate::machine::paths;
 use crate::moment::Moment;
-use crate::state::manifest::{Content, FileEntry, Manifest, UnitRecord};
+use crate::state::manifest::{Content, FileEntry, Manifest};
+use crate::unit::UnitPlace;
 
 /// When each file of a manifest last changed in any way, as of the moment at which it was known to be the recorded one; none
 /// for one that was not, or where the platform does not say.
@@ -44,7 +44,7 @@ pub fn differences(manifest: &Manifest, changed: &Changed, shift: Duration, surv
         }
     }
     for unit in &manifest.units {
-        found.unknown.remove(&(unit.root, place_of(unit)));
+        found.unknown.remove(&(unit.root, unit.place.clone()));
     }
     found
 }
@@ -92,9 +92,4 @@ pub fn places(surveys: &[Survey]) -> BTreeSet<(usize, UnitPlace)> {
         survey.units.iter().map(move |unit| (root, unit.place.clone())).collect::<Vec<_>>()
     };
     surveys.iter().enumerate().flat_map(places).collect()
-}
-
-/// Where a recorded unit lies.
-pub fn place_of(unit: &UnitRecord) -> UnitPlace {
-    UnitPlace { layout: unit.layout, profile: unit.profile.clone(), package: unit.package.clone(), id: unit.id.clone() }
 }

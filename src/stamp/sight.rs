@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::ContentId;
 use crate::machine::paths::{is_under, parent};
+use crate::machine::shell::Shell;
 use crate::moment::Moment;
 use crate::state::manifest::{Input, InputKind, Origin};
 
@@ -27,16 +28,6 @@ pub struct Sight {
     /// Where a link led; none for anything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link_to: Option<String>,
-}
-
-/// What a file is besides its content and times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shell {
-    pub inode: u64,
-    pub mode: u32,
-    pub owner: u32,
-    pub group: u32,
-    pub links: u64,
 }
 
 impl Sight {

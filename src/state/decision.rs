@@ -1,4 +1,4 @@
-//! Whether a job's state is saved, as a value with its reason.
+//! Whether a job's state is saved, as a value with its reason. Pure.
 
 use std::fmt;
 

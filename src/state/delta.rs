@@ -1,6 +1,6 @@
 //! Which files a save stores anew, which packs it builds on for the rest, and when it is time for a new base.
 //!
-//! Pure: whoever asks has found out which recorded files are still the ones on disk.
+//! Pure. Whoever asks has found out which recorded files are still the ones on disk.
 
 use crate::state::manifest::{Content, FileEntry, Location, Manifest, Parent};
 use std::collections::{BTreeMap, BTreeSet, HashMap};

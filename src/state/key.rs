@@ -1,4 +1,4 @@
-//! The key as a value: `KeyParts` says everything that a stored state depends on, `Key` is its name in a store.
+//! The key as a value: `KeyParts` says everything that a stored state depends on, `Key` is its name in a store. Pure.
 //!
 //! Hard parts decide whether old bytes can be used at all, soft parts whether they are the best match, name parts only keep
 //! apart what the user wants apart. A part that is missing here is a stale build waiting to happen; a part that is noise

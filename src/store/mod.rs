@@ -5,18 +5,25 @@
 pub mod actions;
 mod dir;
 mod none;
+mod open;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::Result;
-
-use self::actions::{Absence, ActionsStore, Service};
-use crate::job::inputs::StoreInput;
-use crate::problem::Warning;
+use serde::{Deserialize, Serialize};
 
 pub use dir::DirStore;
 pub use none::NoStore;
+pub use open::open;
+
+/// Which store somebody wants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoreInput {
+    Dir(PathBuf),
+    /// The cache service of the runner.
+    Actions,
+}
 
 /// A kind of place to keep packs in.
 pub trait Store: Send + Sync + std::fmt::Debug {
@@ -60,28 +67,6 @@ pub enum Put {
     AlreadyThere,
     /// Somebody holds the name of the same state, and nothing is to be seen under it yet.
     Reserved,
-}
-
-/// Opens a store, whose work has to be over in `budget`. One that cannot be reached is no store, with a warning unless
-/// somebody wants it so.
-pub fn open(input: &StoreInput, budget: Duration) -> (Box<dyn Store>, Option<Warning>) {
-    let none =
-        |reason: &str, warning: Option<Warning>| -> (Box<dyn Store>, _) { (Box::new(NoStore::new(reason)), warning) };
-    match input {
-        StoreInput::Dir(dir) => (Box::new(DirStore::new(dir.clone())), None),
-        StoreInput::Actions => {
-            match Service::choose(&crate::job::handover::environment(), jiff::Timestamp::now().as_second()) {
-                Ok(service) => match ActionsStore::open(service, budget) {
-                    Ok(store) => (Box::new(store), None),
-                    Err(error) => none("it cannot be asked", Some(Warning::of("the cache service", &error))),
-                },
-                Err(Absence::Wished(reason)) => none(&reason, None),
-                Err(Absence::Fault(reason)) => {
-                    none(&reason, Some(Warning::new(format!("there is no cache: {reason}"))))
-                }
-            }
-        }
-    }
 }
 
 /// What may be done, and why not.

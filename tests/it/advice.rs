@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use rekindle::explain::advice::{Advice, Evidence, advise};
 use rekindle::explain::cause::Cause;
+use rekindle::explain::inspection::Weights;
 use rekindle::explain::inspection::{InspectedUnit, Inspection};
-use rekindle::job::outcome::Weights;
 use rekindle::state::decision::SkipReason;
 use rekindle::state::key::PartChange;
 

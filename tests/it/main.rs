@@ -63,6 +63,7 @@ mod pyo3;
 mod python;
 mod rendering;
 mod reports;
+mod rooms;
 mod scenarios;
 #[cfg(unix)]
 mod secrets;

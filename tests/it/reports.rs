@@ -6,12 +6,13 @@ use proptest::prelude::*;
 use pulldown_cmark::{Event, Options, Parser, TagEnd};
 use rekindle::explain::advice::{self, Evidence};
 use rekindle::explain::cause::Cause;
+use rekindle::explain::inspection::Weights;
 use rekindle::explain::inspection::{InspectedUnit, Inspection};
-use rekindle::job::outcome::{
-    Interpreter, RestoreOutcome, Roll, RollSource, SaveOutcome, Saved, Stamping, Start, Weights,
-};
+use rekindle::github::{Roll, RollSource};
+use rekindle::job::outcome::{RestoreOutcome, SaveOutcome, Saved, Stamping, Start};
 use rekindle::moment::Moment;
 use rekindle::problem::Warning;
+use rekindle::python::Interpreter;
 use rekindle::report::{html, json, summary};
 use rekindle::state::decision::SkipReason;
 use rekindle::state::delta::{DeltaKind, NewBase};

@@ -1,4 +1,5 @@
-//! What would make the next jobs faster, from what this one measured. No advice without a figure of this job and a line to write.
+//! What would make the next jobs faster, from what this one measured. No advice without a figure of this job and a
+//! line to write. Pure.
 //!
 //! How it can be wrong: a figure of one job need not hold for the next, so only what costs clearly more than reading about it
 //! is said, and never more than a handful.
@@ -10,8 +11,8 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use crate::explain::inspection::Weights;
 use crate::explain::inspection::{InspectedUnit, Inspection};
-use crate::job::outcome::Weights;
 use crate::state::decision::SkipReason;
 use crate::state::key::PartChange;
 

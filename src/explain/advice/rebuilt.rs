@@ -1,4 +1,4 @@
-//! Advice about what was compiled again: variables, files, scripts and toolchains that are others in every run.
+//! Advice about what was compiled again: variables, files, scripts and toolchains that are others in every run. Pure.
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,10 @@
-//! Advice about what there is too much of: variants of one crate, test programs, debug information, incremental state.
+//! Advice about what there is too much of: variants of one crate, test programs, debug information, incremental state. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Advice, BYTES, Evidence, SECONDS, inside};
 use crate::explain::inspection::InspectedUnit;
-use crate::job::outcome::Weights;
+use crate::explain::inspection::Weights;
 use crate::state::decision::SkipReason;
 use crate::words::{duration, size};
 

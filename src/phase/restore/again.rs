@@ -11,8 +11,8 @@ use anyhow::Result;
 
 use super::{isolation, stamping};
 use crate::cargo::fingerprint::Local;
-use crate::cargo::layout::UnitPlace;
-use crate::cargo::units::{self, DiskUnit, Survey};
+use crate::cargo::survey;
+use crate::cargo::units::{DiskUnit, Survey};
 use crate::cargo::{named, traces};
 use crate::digest::ContentId;
 use crate::git::Repository;
@@ -25,10 +25,12 @@ use crate::machine::paths::is_under;
 use crate::moment::Moment;
 use crate::shim::late::LateList;
 use crate::stamp::ledger::Ledger;
-use crate::stamp::recorded::{place_of, same_files};
+use crate::stamp::recorded::same_files;
 use crate::stamp::sight::{Reader, Sight};
 use crate::stamp::sources::{self, Sources};
 use crate::state::manifest::{Manifest, Root};
+use crate::unit::Unit;
+use crate::unit::UnitPlace;
 
 /// What the first `restore` of this job left, if there was one and its target is still there.
 pub(super) fn earlier(inputs: &Inputs, facts: &Facts, roots: &[Root]) -> Option<State> {
@@ -62,7 +64,7 @@ pub(super) fn restore(
     notes: Vec<String>,
 ) -> Result<RestoreOutcome> {
     let paths: Vec<PathBuf> = roots.iter().map(|root| PathBuf::from(&root.path)).collect();
-    let surveys = units::survey_all(&paths)?;
+    let surveys = survey::survey_all(&paths)?;
     traces::forget_reading(&surveys);
     let blank = Manifest::blank(state.parts.clone(), roots.to_vec());
     let manifest = state.restored.as_ref().map_or(&blank, |restored| &restored.manifest);
@@ -87,7 +89,7 @@ pub(super) fn restore(
     }
     let mut doubtful = unseen(&state, manifest, &standing, &found);
     let changes = stamping::unseen_changes(facts, manifest, &found.repositories);
-    let of_unit = |at: usize| (manifest.units[at].root, place_of(&manifest.units[at]));
+    let of_unit = |at: usize| (manifest.units[at].root, manifest.units[at].place.clone());
     let intact: BTreeSet<_> =
         standing.iter().filter(|one| one.is_intact).map(|one| (one.root, one.unit.place.clone())).collect();
     doubtful.extend(changes.into_iter().map(|(at, _)| of_unit(at)).filter(|unit| intact.contains(unit)));
@@ -143,7 +145,7 @@ fn intact(state: &State, surveys: &[Survey]) -> BTreeSet<(usize, UnitPlace)> {
         files.filter(|(at, _)| !same.contains(at)).filter_map(|(_, file)| file.unit).collect();
     let units = manifest.units.iter().enumerate();
     let whole = units.filter(|(at, _)| !broken.contains(at) && !lost_units.contains(at));
-    whole.map(|(_, unit)| (unit.root, place_of(unit))).collect()
+    whole.map(|(_, unit)| (unit.root, unit.place.clone())).collect()
 }
 
 /// Inputs that are as recorded and have another time, although nothing was built from anything else in their place.
@@ -159,7 +161,7 @@ fn late(state: &State, manifest: &Manifest, standing: &[Standing<'_>], found: &S
     };
     // Such a unit may have read every file of its package.
     let uses_macros = |one: &Standing<'_>| {
-        let of_package = manifest.units.iter().filter(|unit| unit.package == one.unit.place.package);
+        let of_package = manifest.units.iter().filter(|unit| unit.place.package == one.unit.place.package);
         let mut of_package = of_package.peekable();
         of_package.peek().is_none() || of_package.any(crate::state::manifest::UnitRecord::uses_reading_macros)
     };

@@ -11,10 +11,9 @@ use std::time::Duration;
 use anyhow::ensure;
 use fs_err as fs;
 
+use super::Arrival;
 use super::choice::{self, Found};
-use super::{Arrival, unit_name};
 use crate::cargo::clock;
-use crate::cargo::units::fingerprint_dir;
 use crate::job::facts::Facts;
 use crate::job::handover::Restored;
 use crate::job::outcome::{Cold, RestoreOutcome, Start};
@@ -23,7 +22,6 @@ use crate::machine::paths;
 use crate::pack::{Late, Pack, Staged};
 use crate::problem::{Warning, Warnings};
 use crate::stamp::doubt::Doubt;
-use crate::stamp::recorded::place_of;
 use crate::state::key::{Fit, PartChange};
 use crate::state::manifest::{Content, Manifest, Parent, Root};
 use crate::store::Store;
@@ -147,7 +145,7 @@ impl Arrival {
         let missing = staged.move_in(manifest, &late, |missing| {
             for unit in units_of(missing).into_iter().map(|at| &manifest.units[at]) {
                 // One that is not there cannot mislead anybody.
-                let _ = fs::remove_dir_all(dirs[unit.root].join(fingerprint_dir(&place_of(unit))));
+                let _ = fs::remove_dir_all(dirs[unit.root].join(unit.place.fingerprint_dir()));
             }
         });
         // Those that had been lost before have been told of.
@@ -158,7 +156,7 @@ impl Arrival {
         outcome.lost_files += missing.len();
         for unit in units_of(&missing) {
             let (record, file) = (&manifest.units[unit], manifest.files[first].path.clone());
-            self.forced.insert(unit_name(record.root, &place_of(record)), Doubt::Incomplete { file }.to_string());
+            self.forced.insert(record.place.name_in(record.root), Doubt::Incomplete { file }.to_string());
             restored.lost_units.insert(unit);
         }
         restored.damaged = true;
@@ -187,7 +185,7 @@ fn fingerprints(manifest: &Manifest) -> Vec<Late> {
     }
     let mut late = vec![Late::new(); manifest.roots.len()];
     for (unit, depth) in manifest.units.iter().zip(depths) {
-        late[unit.root].insert(paths::path(&fingerprint_dir(&place_of(unit))), depth);
+        late[unit.root].insert(paths::path(&unit.place.fingerprint_dir()), depth);
     }
     late
 }

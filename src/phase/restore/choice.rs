@@ -16,6 +16,7 @@ use crate::problem::Warnings;
 use crate::state::key::{Fit, Key, KeyFields};
 use crate::state::manifest::{InputKind, Manifest, Origin, Root, UnitRecord};
 use crate::store::Store;
+use crate::unit::UnitPlace;
 
 /// How many damaged entries are passed over before a start counts as cold.
 const TRIES: usize = 3;
@@ -130,10 +131,10 @@ fn blobs(facts: &Facts) -> HashMap<String, String> {
     blobs
 }
 
-type UnitKey<'a> = (usize, &'a str, &'a str, &'a str);
+type UnitKey<'a> = (usize, &'a UnitPlace);
 
 fn unit_key(unit: &UnitRecord) -> UnitKey<'_> {
-    (unit.root, &unit.profile, &unit.package, &unit.id)
+    (unit.root, &unit.place)
 }
 
 fn best_of(
@@ -156,7 +157,7 @@ fn best_of(
         let wanted = wanted(manifest, locked, own);
         let counts = |unit: &UnitRecord| match &used {
             Some(used) => used.contains(&unit_key(unit)),
-            None => wanted.contains(unit.package.as_str()),
+            None => wanted.contains(unit.place.package.as_str()),
         };
         let stale = stale(manifest, blobs, &counts);
         let fresh = manifest.units.iter().zip(stale).filter(|(_, stale)| !stale);

@@ -18,14 +18,16 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use fs_err as fs;
 
-use crate::cargo::units::{self, Survey};
+use crate::cargo::survey;
+use crate::cargo::units::Survey;
 use crate::explain::snapshot::Snapshot;
 use crate::github::{self, GithubToken};
 use crate::job::facts::Facts;
-use crate::job::handover::{HomeState, JobMark, LocalManifest, Restored, Run, State, environment};
+use crate::job::handover::{HomeState, JobMark, LocalManifest, Restored, Run, State};
 use crate::job::inputs::{Inputs, Stamp};
 use crate::job::outcome::{Cold, RestoreOutcome, Start};
 use crate::machine::disk::{FileSystem, Meta};
+use crate::machine::environment;
 use crate::moment::Moment;
 use crate::pack;
 use crate::shim::late::LateList;
@@ -52,7 +54,7 @@ struct Arrival {
     /// Entries that would have fitted and could not be used.
     passed_over: BTreeSet<String>,
     /// Units on disk that no manifest speaks for.
-    unknown: BTreeSet<(usize, crate::cargo::layout::UnitPlace)>,
+    unknown: BTreeSet<(usize, crate::unit::UnitPlace)>,
     newest: Moment,
     /// What was unpacked, and is not in its place yet.
     staged: Option<pack::Staged>,
@@ -64,7 +66,7 @@ const BUDGET: Duration = Duration::from_secs(10 * 60);
 
 pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome> {
     let began = Instant::now();
-    let (roll, roll_note) = github::key_roll(&inputs.key_roll, &environment(), token);
+    let (roll, roll_note) = github::key_roll(&inputs.key_roll, &environment::variables(), token);
     let key_roll = roll.as_ref().map(|roll| roll.text.clone()).unwrap_or_default();
     let inputs = Inputs { key_roll, ..inputs };
     let mut facts = Facts::gather(&inputs)?;
@@ -137,7 +139,7 @@ fn state_of(
         access_times,
         watch: arrival.watch,
         passed_over: arrival.passed_over,
-        unknown_units: arrival.unknown.iter().map(|(root, place)| unit_name(*root, place)).collect(),
+        unknown_units: arrival.unknown.iter().map(|(root, place)| place.name_in(*root)).collect(),
         restored: arrival.restored,
         home: home.clone(),
         before,
@@ -254,7 +256,7 @@ fn snapshot(facts: &Facts, roots: &[Root], file_system: &FileSystem) -> Result<S
             for (unit, print) in
                 survey.units.iter().flat_map(|unit| unit.fingerprints.iter().map(move |print| (unit, print)))
             {
-                let path = survey.root.join(unit.fingerprint_dir()).join(&print.name);
+                let path = survey.root.join(unit.place.fingerprint_dir()).join(&print.name);
                 // One that keeps its access time is kept one run too long.
                 let _ = filetime::set_file_atime(path, Moment::EPOCH.to_file_time());
             }
@@ -274,14 +276,9 @@ fn limits(access: &Access) -> Vec<String> {
     }
 }
 
-/// A unit's name in the state file.
-pub(crate) fn unit_name(root: usize, place: &crate::cargo::layout::UnitPlace) -> String {
-    format!("{root}:{}", units::fingerprint_dir(place))
-}
-
 fn survey_all(roots: &[Root]) -> Result<Vec<Survey>> {
     let paths: Vec<PathBuf> = roots.iter().map(|root| PathBuf::from(&root.path)).collect();
-    Ok(units::survey_all(&paths)?)
+    Ok(survey::survey_all(&paths)?)
 }
 
 /// Makes the target folder as Cargo would, so that backup tools pass over it.

@@ -7,26 +7,26 @@ use std::time::Duration;
 use anyhow::Result;
 use rayon::prelude::*;
 
-use super::{Arrival, unit_name, watching};
+use super::{Arrival, watching};
 use crate::cargo::invalidate::invalidate;
-use crate::cargo::layout::UnitPlace;
 use crate::git::{Repository, TimeOf};
 use crate::job::facts::Facts;
 use crate::job::inputs::Stamp;
 use crate::job::outcome::RestoreOutcome;
 use crate::machine::disk::{self, FileSystem, Kind, Meta};
+use crate::machine::libraries;
 use crate::machine::paths;
 use crate::moment::Moment;
 use crate::problem::Warning;
 use crate::shim::folder::ShimFolder;
 use crate::stamp::doubt::{Doubt, Touch};
 use crate::stamp::ledger::Ledger;
-use crate::stamp::libraries;
 use crate::stamp::plan::{self as planning, Present, StampPlan};
-use crate::stamp::recorded::place_of;
 use crate::stamp::sight::{Sight, Stamped};
 use crate::stamp::sources::{self, Sources};
 use crate::state::manifest::{Input, InputKind, Manifest, Root};
+use crate::unit::Unit;
+use crate::unit::UnitPlace;
 use crate::words::count;
 
 /// What the sources were when everything was set.
@@ -260,7 +260,7 @@ pub(super) fn unseen_changes(facts: &Facts, manifest: &Manifest, repositories: &
     doubts
 }
 
-fn version_of(fact: &crate::state::manifest::LibraryFact) -> String {
+fn version_of(fact: &crate::machine::libraries::fact::LibraryFact) -> String {
     match &fact.owner {
         Some(owner) => format!("{owner} {}", fact.version),
         None => fact.version.clone(),
@@ -330,7 +330,7 @@ fn distrust_readers(
         unit.is_precalculated() || unit.inputs.iter().any(|&at| failed.contains(manifest.inputs[at].path.as_str()))
     };
     for unit in manifest.units.iter().filter(names_one) {
-        invalidate_or_warn(&roots[unit.root], &place_of(unit), outcome);
+        invalidate_or_warn(&roots[unit.root], &unit.place, outcome);
     }
 }
 
@@ -345,7 +345,7 @@ fn carry_out_doubts(
     if let Some(restored) = &mut arrival.restored {
         for (&at, doubts) in &plan.doubts {
             let unit = &restored.manifest.units[at];
-            invalid.insert((unit.root, place_of(unit)), (unit.title(), doubts.clone()));
+            invalid.insert((unit.root, unit.place.clone()), (unit.title(), doubts.clone()));
             restored.lost_units.insert(at);
         }
         for (root, place) in &arrival.unknown {
@@ -361,7 +361,7 @@ fn carry_out_doubts(
     for ((root, place), (title, doubts)) in invalid {
         invalidate_or_warn(&roots[root], &place, outcome);
         if let Some(doubt) = doubts.first() {
-            arrival.forced.insert(unit_name(root, &place), doubt.to_string());
+            arrival.forced.insert(place.name_in(root), doubt.to_string());
         }
         let known = outcome.doubts.entry(title).or_default();
         known.extend(doubts.into_iter().filter(|doubt| !matches!(doubt, Doubt::Incomplete { .. })));
@@ -372,11 +372,11 @@ fn carry_out_doubts(
 pub(super) fn invalidate_or_warn(root: &Root, place: &UnitPlace, outcome: &mut RestoreOutcome) {
     if let Err(error) = invalidate(Path::new(&root.path), place) {
         // What cannot be invalidated cannot be kept either.
-        let dir = Path::new(&root.path).join(crate::cargo::units::fingerprint_dir(place));
+        let dir = Path::new(&root.path).join(place.fingerprint_dir());
         let removed = fs_err::remove_dir_all(dir);
         let text = format!(
             "`{}` could not be invalidated: {error}; its fingerprint is removed: {}",
-            unit_name(0, place),
+            place.name_in(0),
             removed.is_ok()
         );
         outcome.warnings.push(Warning::new(text));
@@ -391,9 +391,9 @@ fn reset_access_times(roots: &[Root], arrival: &Arrival, file_system: &FileSyste
         return;
     }
     let recorded = arrival.restored.iter().flat_map(|restored| restored.manifest.units.iter());
-    let places = recorded.map(|unit| (unit.root, place_of(unit))).chain(arrival.unknown.iter().cloned());
+    let places = recorded.map(|unit| (unit.root, unit.place.clone())).chain(arrival.unknown.iter().cloned());
     for (root, place) in places {
-        let dir = Path::new(&roots[root].path).join(crate::cargo::units::fingerprint_dir(&place));
+        let dir = Path::new(&roots[root].path).join(place.fingerprint_dir());
         for found in disk::walk(&dir, &|_| false).unwrap_or_default() {
             // One that keeps its access time is kept one run too long.
             let _ = filetime::set_file_atime(&found.path, Moment::EPOCH.to_file_time());

@@ -16,6 +16,7 @@ use crate::machine::paths::{self, file_name};
 use crate::stamp::observed::{self, Moved, Watch};
 use crate::stamp::sources::Sources;
 use crate::state::manifest::{Input, InputKind, Manifest, Origin, Root};
+use crate::unit::Unit;
 
 /// The watch, if there is anything to be watched and the file system notices reads.
 pub(super) fn begin(

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::Job;
+use super::job::Job;
 use crate::explain::advice::{self, Advice, Evidence};
 use crate::explain::cause::Cause;
 use crate::explain::inspection::Inspection;

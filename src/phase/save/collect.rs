@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use super::inputs_seen::Seen;
-use super::{Job, KnownUnits, described, known_units, linked, macro_facts, packages, run_facts, unchanged, unseen};
+use super::job::Job;
+use super::{described, linked, macro_facts, packages, run_facts, unseen};
 use crate::cargo::fingerprint::Local;
 use crate::cargo::units;
 use crate::machine::disk::FileSystem;
@@ -34,8 +35,7 @@ pub(super) fn manifest(
     manifest.packages = packages::records(job);
 
     let place: HashMap<usize, usize> = live.iter().enumerate().map(|(new, &old)| (old, new)).collect();
-    let known = known_units(job);
-    manifest.units = live.iter().map(|&at| unit_record(job, at, ages, &edges[at], &place, &known)).collect();
+    manifest.units = live.iter().map(|&at| unit_record(job, at, ages, &edges[at], &place)).collect();
     macro_facts::add(job, live, &mut manifest);
     let litter = {
         let read: Vec<(&UnitRecord, &BTreeSet<String>)> = manifest.units.iter().zip(&named).collect();
@@ -82,10 +82,9 @@ fn unit_record(
     ages: &[Option<u32>],
     edges: &[Option<usize>],
     place: &HashMap<usize, usize>,
-    known: &KnownUnits<'_>,
 ) -> UnitRecord {
     let unit = job.unit(at);
-    let before = unchanged(job, at, known);
+    let before = job.unchanged(at);
     let is_precalculated = |fingerprint: &units::DiskFingerprint| match &fingerprint.fingerprint {
         Some(parsed) => parsed.locals().contains(&Local::Precalculated),
         None => before.is_some_and(UnitRecord::is_precalculated),
@@ -102,10 +101,7 @@ fn unit_record(
     });
     UnitRecord {
         root: job.units[at].0,
-        layout: unit.place.layout,
-        profile: unit.place.profile.clone(),
-        package: unit.place.package.clone(),
-        id: unit.place.id.clone(),
+        place: unit.place.clone(),
         lies: job.place(at).lies.clone(),
         fingerprints: fingerprints.collect(),
         reference: unit.reference,

@@ -8,25 +8,24 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use memchr::memmem;
 
-use super::{Job, known_units, unchanged};
-use crate::cargo::units;
+use super::job::Job;
 use crate::cargo::workspace::{self, Package};
 use crate::git::Repository;
 use crate::machine::disk::{self, Kind};
 use crate::machine::paths;
 use crate::state::manifest::{Described, Manifest};
+use crate::unit::Unit;
 
 /// Names that a script which asks git mentions in its source, or that its package depends on.
 const ASKS_GIT: [&str; 6] = ["git", "gix", "vergen", "built", "shadow", "describe"];
 
 /// Notes what git says now for the runs of local packages that hold such a text.
 pub(super) fn add(job: &Job<'_>, live: &[usize], repositories: &[Repository], manifest: &mut Manifest) {
-    let known = known_units(job);
     let mut asked: Vec<(&Repository, Vec<String>, Option<String>)> = Vec::new();
     for (place, &at) in live.iter().enumerate() {
         let (unit, record) = (job.unit(at), &manifest.units[place]);
         let dirs = &job.place(at).dirs;
-        if !unit.is_run() || dirs.is_empty() || unchanged(job, at, &known).is_some() {
+        if !unit.is_run() || dirs.is_empty() || job.unchanged(at).is_some() {
             continue;
         }
         let inside =
@@ -52,7 +51,7 @@ pub(super) fn add(job: &Job<'_>, live: &[usize], repositories: &[Repository], ma
         let tags: Vec<&String> = tags.iter().filter(counts).collect();
         let embeds_head = record.run.as_ref().is_some_and(|run| run.commit.is_some());
         let root = &job.surveys[record.root].root;
-        let held = tags_in(&root.join(units::run_output(&unit.place)), &root.join(units::out_dir(&unit.place)), &tags);
+        let held = tags_in(&root.join(unit.place.run_output()), &root.join(unit.place.out_dir()), &tags);
         if !held.is_empty() || embeds_head {
             // A tag that came after the script ran, or went: what git said then is not known.
             let seen = embeds_head || held.iter().any(|tag| text.starts_with(tag.as_str()));

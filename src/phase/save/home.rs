@@ -5,17 +5,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::{Job, write_and_put};
+use super::job::Job;
+use super::put::{self, Began};
 use crate::cargo::home::{Wanted, holdings, is_kept};
 use crate::digest::{Digest, FieldHasher};
 use crate::job::inputs::Inputs;
 use crate::job::outcome::Saved;
 use crate::machine::disk::{Found, Kind};
 use crate::machine::paths;
-use crate::pack::{Pack, Source};
 use crate::state::decision::{SaveMode, SkipReason};
-use crate::state::delta::{self, DeltaKind, DeltaPlan, Previous};
-use crate::state::key::Key;
 use crate::state::manifest::{Content, FileEntry, Location, Manifest, Root};
 
 pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
@@ -39,22 +37,11 @@ pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
     manifest.history.clear();
     let known = before.manifest.as_ref().map(times).unwrap_or_default();
     let entries = held.files.iter().filter_map(|found| entry(found, &job.facts.cargo_home, &known));
-    let (files, paths): (Vec<FileEntry>, Vec<PathBuf>) = entries.unzip();
-
-    let lineage = before.pack.as_ref().and_then(|pack| Key::parse(&pack.key)).map(|key| key.lineage);
-    let same = before.manifest.as_ref().map(|manifest| unchanged(manifest, &before.lost_files, &files));
+    let entries: Vec<(FileEntry, PathBuf)> = entries.collect();
+    let same = before.manifest.as_ref().map(|manifest| unchanged(manifest, &before.lost_files, &entries));
     let same = same.unwrap_or_default();
-    let previous = match (&before.manifest, &before.pack, &lineage) {
-        (Some(manifest), Some(pack), Some(lineage)) => {
-            let mut parents = std::iter::once(pack).chain(&manifest.parents);
-            let there =
-                parents.all(|parent| Pack::open(job.store, &parent.key).is_ok_and(|open| open.sha256 == parent.sha256));
-            let complete = there && !before.damaged;
-            Some(Previous { manifest, pack: pack.clone(), lineage, same: &same, complete })
-        }
-        _ => None,
-    };
-    let DeltaPlan { kind, parents, files, stored, stored_bytes: _ } = delta::plan(files, previous.as_ref());
+    let began = before.manifest.as_ref().zip(before.pack.as_ref());
+    let began = began.map(|(manifest, pack)| Began { manifest, pack, same: &same, damaged: before.damaged });
     let mut hasher = FieldHasher::default();
     // Entries that could not be used, whole or in part, keep their names.
     let damaged = before.pack.iter().filter(|_| before.damaged).map(|pack| &pack.key);
@@ -62,24 +49,12 @@ pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
         hasher.field(name);
     }
     let state = hasher.finish().short().to_owned();
-    let lineage = match (kind, lineage) {
-        (DeltaKind::Delta, Some(lineage)) => lineage,
-        _ => state.clone(),
-    };
-    let key = Key { fields: manifest.parts.fields(), lineage, state }.to_string();
-    manifest.key.clone_from(&key);
-    manifest.parents = parents;
-    manifest.files = files;
-    let content_bytes = manifest.content_bytes();
-    let sources: Vec<Source> = stored.iter().map(|&file| Source { file, path: paths[file].clone() }).collect();
-    let count = sources.len();
-    let (landed, written) = write_and_put(job.store, inputs, &key, manifest, sources)?;
-    Ok(landed.unwrap_or(Saved::Stored { key, kind, files: count, bytes: written.bytes, content_bytes }))
+    Ok(put::put(job.store, inputs, manifest, entries, began, state, None)?.saved)
 }
 
 /// Recorded files that are there with the same size and time. What Cargo reads of them it checks itself.
-fn unchanged(manifest: &Manifest, lost: &BTreeSet<usize>, now: &[FileEntry]) -> BTreeSet<usize> {
-    let now: HashMap<&str, &FileEntry> = now.iter().map(|file| (file.path.as_str(), file)).collect();
+fn unchanged(manifest: &Manifest, lost: &BTreeSet<usize>, now: &[(FileEntry, PathBuf)]) -> BTreeSet<usize> {
+    let now: HashMap<&str, &FileEntry> = now.iter().map(|(file, _)| (file.path.as_str(), file)).collect();
     let is_same = |file: &FileEntry| {
         now.get(file.path.as_str()).is_some_and(|now| now.size() == file.size() && now.mtime == file.mtime)
     };

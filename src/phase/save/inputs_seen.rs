@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use super::{Job, KnownUnits, known_units, made, unchanged};
+use super::job::Job;
+use super::made;
 use crate::cargo::named;
 use crate::machine::disk::FileSystem;
 use crate::stamp::ledger::Ledger;
@@ -18,14 +19,13 @@ pub(super) struct Seen {
 }
 
 pub(super) fn look(job: &Job<'_>, live: &[usize], file_system: &FileSystem) -> Result<Seen> {
-    let known = known_units(job);
     let named: Vec<BTreeSet<String>> = live
         .iter()
         .map(|&at| {
             let unit = job.unit(at);
             let named = named::paths(unit, &job.place(at).dirs, &job.surveys[job.units[at].0].root);
             let mut paths: BTreeSet<String> = named.into_iter().collect();
-            paths.extend(remembered_paths(job, at, &known));
+            paths.extend(remembered_paths(job, at));
             paths
         })
         .collect();
@@ -43,10 +43,10 @@ pub(super) fn look(job: &Job<'_>, live: &[usize], file_system: &FileSystem) -> R
 
 /// Paths that an unchanged unit named when its fingerprint could still be read; the JSON of one that tracks a secret is not
 /// stored.
-fn remembered_paths(job: &Job<'_>, at: usize, known: &KnownUnits<'_>) -> Vec<String> {
+fn remembered_paths(job: &Job<'_>, at: usize) -> Vec<String> {
     let unit = job.unit(at);
     let is_readable = unit.fingerprints.iter().all(|fingerprint| fingerprint.fingerprint.is_some());
-    let Some(before) = unchanged(job, at, known).filter(|_| !is_readable) else { return Vec::new() };
+    let Some(before) = job.unchanged(at).filter(|_| !is_readable) else { return Vec::new() };
     let Some(restored) = job.previous() else { return Vec::new() };
     before.inputs.iter().map(|&input| restored.manifest.inputs[input].path.clone()).collect()
 }

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::Job;
+use super::job::Job;
 use super::screen::Screened;
 use crate::cargo::units::{DiskFile, Role, Survey};
 use crate::digest::Digest;
 use crate::machine::disk::{Kind, Meta};
 use crate::machine::paths;
 use crate::state::manifest::{Content, FileEntry, Location};
+use crate::unit::Unit;
 
 /// Every file that is kept, with where it lies on disk.
 pub(super) fn files(job: &Job<'_>, live: &[usize], screened: &Screened) -> Vec<(FileEntry, PathBuf)> {

@@ -5,21 +5,20 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::{Job, known_units, unchanged};
+use super::job::Job;
 use crate::cargo::depinfo::DepFile;
-use crate::cargo::units;
-use crate::stamp::libraries::{self, Asked};
+use crate::machine::libraries::{self, Asked};
 use crate::state::manifest::{Manifest, RunFacts};
+use crate::unit::Unit;
 
 /// Adds to every unit that was built what it links. One that was not is as it was.
 pub(super) fn add(job: &Job<'_>, live: &[usize], manifest: &mut Manifest) {
-    let known = known_units(job);
     let own: Vec<PathBuf> = job.roots.iter().map(|root| PathBuf::from(&root.path)).collect();
     let roots: Vec<PathBuf> = job.facts.workspaces.iter().map(|workspace| workspace.root.clone()).collect();
     let mut folders: Option<Vec<PathBuf>> = None;
     for (place, &at) in live.iter().enumerate() {
         let unit = job.unit(at);
-        if let Some(before) = unchanged(job, at, &known) {
+        if let Some(before) = job.unchanged(at) {
             // What is known of a script's run is known already.
             if !unit.is_run() {
                 manifest.units[place].run.clone_from(&before.run);
@@ -50,7 +49,7 @@ pub(super) fn add(job: &Job<'_>, live: &[usize], manifest: &mut Manifest) {
 }
 
 fn of_script(job: &Job<'_>, at: usize) -> Asked {
-    let path = job.surveys[job.units[at].0].root.join(units::run_output(&job.unit(at).place));
+    let path = job.surveys[job.units[at].0].root.join(job.unit(at).place.run_output());
     Asked::of_script(&String::from_utf8_lossy(&fs::read(path).unwrap_or_default()))
 }
 

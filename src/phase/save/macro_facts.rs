@@ -7,15 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
-use super::{Job, known_units, record_dir, unchanged, was_compiled};
+use super::job::Job;
 use crate::cargo::macros;
 use crate::cargo::units::{DiskUnit, Role};
 use crate::state::manifest::{MacroFacts, Manifest, PackageKind, PackageRecord, Scan, UnitRecord, Unread};
+use crate::unit::Unit;
+use crate::unit::UnitPlace;
 
 /// Adds it to the manifest, whose units are the live ones; what nobody read comes later.
 pub(super) fn add(job: &Job<'_>, live: &[usize], manifest: &mut Manifest) {
-    let known = known_units(job);
-    let before: Vec<Option<&UnitRecord>> = live.iter().map(|&at| unchanged(job, at, &known)).collect();
+    let before: Vec<Option<&UnitRecord>> = live.iter().map(|&at| job.unchanged(at)).collect();
     let disk: Vec<&DiskUnit> = live.iter().map(|&at| job.unit(at)).collect();
     let products = Products::of(job, live);
     let then = |at: usize| before[at].and_then(|unit| unit.macros.as_ref());
@@ -61,8 +62,7 @@ pub(super) fn add(job: &Job<'_>, live: &[usize], manifest: &mut Manifest) {
 
 /// Adds what nobody read while the users were compiled, now that the inputs are complete.
 pub(super) fn add_unread(job: &Job<'_>, live: &[usize], manifest: &mut Manifest) {
-    let known = known_units(job);
-    let before: Vec<Option<&UnitRecord>> = live.iter().map(|&at| unchanged(job, at, &known)).collect();
+    let before: Vec<Option<&UnitRecord>> = live.iter().map(|&at| job.unchanged(at)).collect();
     let unread = unread(job, live, manifest, &before);
     for (unit, unread) in manifest.units.iter_mut().zip(unread) {
         if let Some(facts) = unit.macros.as_mut().filter(|facts| !facts.readers.is_empty()) {
@@ -81,8 +81,8 @@ struct Graph {
 
 impl Graph {
     fn new(job: &Job<'_>, disk: &[&DiskUnit], before: &[Option<&UnitRecord>], units: &[UnitRecord]) -> Self {
-        let place: HashMap<(usize, String), usize> =
-            units.iter().enumerate().map(|(at, unit)| ((unit.root, record_dir(unit)), at)).collect();
+        let place: HashMap<(usize, &UnitPlace), usize> =
+            units.iter().enumerate().map(|(at, unit)| ((unit.root, &unit.place), at)).collect();
         let recorded = job.previous().map(|restored| restored.manifest.units.as_slice()).unwrap_or_default();
         let mut graph = Self { deps: Vec::new(), unknown: Vec::new() };
         for ((disk, before), unit) in disk.iter().zip(before).zip(units) {
@@ -90,7 +90,7 @@ impl Graph {
             let mut deps = unit.deps.clone();
             if let (false, Some(before)) = (is_readable, before) {
                 let old = before.deps.iter().map(|&dep| &recorded[dep]);
-                deps.extend(old.filter_map(|dep| place.get(&(dep.root, record_dir(dep)))));
+                deps.extend(old.filter_map(|dep| place.get(&(dep.root, &dep.place))));
             }
             deps.retain(|&dep| !units[dep].is_run());
             graph.deps.push(deps);
@@ -199,12 +199,11 @@ fn unread(
     if let Some(unread) = &job.unread {
         sets.push(indices(&mut unread.paths.iter().map(String::as_str)));
     }
-    let known = known_units(job);
     let of_unit = |(place, before): (&usize, Option<&UnitRecord>)| match (before, &job.unread) {
         (Some(before), _) => before.macros.as_ref()?.unread,
         (None, Some(unread)) => {
             let began = job.unit(*place).started?;
-            (was_compiled(job, *place, &known) && began > unread.since).then_some(own)
+            (job.was_compiled(*place) && began > unread.since).then_some(own)
         }
         (None, None) => None,
     };

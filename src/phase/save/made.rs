@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::{Job, known_units, unchanged};
+use super::job::Job;
 use crate::machine::disk::{Kind, Meta};
 use crate::machine::paths::{self, is_under};
 use crate::moment::Moment;
 use crate::stamp::sources::Sources;
+use crate::unit::Unit;
 
 /// A run of a script, by its index in the job, from its start to its end.
 struct Span {
@@ -24,8 +25,7 @@ struct Span {
 
 /// Runs of the project's own build scripts in this job.
 fn spans(job: &Job<'_>, live: &[usize]) -> Vec<Span> {
-    let known = known_units(job);
-    let runs = live.iter().copied().filter(|&at| job.unit(at).is_run() && unchanged(job, at, &known).is_none());
+    let runs = live.iter().copied().filter(|&at| job.unit(at).is_run() && job.unchanged(at).is_none());
     let spans = runs.filter_map(|at| {
         let unit = job.unit(at);
         let (from, to) = unit.span()?;
@@ -68,10 +68,9 @@ fn covers(spans: &[Span], time: Moment) -> bool {
 
 /// What earlier runs had made that did not run again.
 pub(super) fn remembered(job: &Job<'_>, live: &[usize]) -> BTreeMap<usize, BTreeSet<String>> {
-    let known = known_units(job);
     let Some(restored) = job.previous() else { return BTreeMap::new() };
     let made = live.iter().filter_map(|&at| {
-        let run = unchanged(job, at, &known)?.run.as_ref()?;
+        let run = job.unchanged(at)?.run.as_ref()?;
         Some((at, run.made.iter().map(|&input| restored.manifest.inputs[input].path.clone()).collect()))
     });
     made.collect()

@@ -1,6 +1,6 @@
 //! The packages whose files can change between two runs: members, path dependencies, and what is vendored.
 
-use super::Job;
+use super::job::Job;
 use crate::machine::paths::text;
 use crate::state::manifest::{PackageKind, PackageRecord};
 

@@ -6,17 +6,18 @@ use std::path::Path;
 use fs_err as fs;
 use memchr::memmem;
 
-use super::{Job, known_units, made, unchanged};
-use crate::cargo::units::{self, DiskUnit};
+use super::job::Job;
+use super::made;
+use crate::cargo::units::DiskUnit;
 use crate::machine::disk::{self, Kind};
 use crate::stamp::sources::Sources;
 use crate::state::manifest::{Manifest, RunFacts};
+use crate::unit::Unit;
 
 /// Digits of a commit that a build script is taken to have written down.
 const ABBREVIATED: usize = 7;
 
 pub(super) fn add(job: &Job<'_>, live: &[usize], sources: &Sources, manifest: &mut Manifest) {
-    let known = known_units(job);
     let commits = commits(job, sources);
     let index: BTreeMap<&str, usize> =
         sources.inputs.keys().enumerate().map(|(at, path)| (path.as_str(), at)).collect();
@@ -28,12 +29,12 @@ pub(super) fn add(job: &Job<'_>, live: &[usize], sources: &Sources, manifest: &m
         }
         let paths = made.remove(&at).unwrap_or_default();
         let made = paths.iter().filter_map(|path| index.get(path.as_str()).copied()).collect();
-        if let Some(before) = unchanged(job, at, &known) {
+        if let Some(before) = job.unchanged(at) {
             record.run = before.run.clone().map(|run| RunFacts { made, ..run });
             continue;
         }
         let root = &job.surveys[record.root].root;
-        let output = fs::read(root.join(units::run_output(&unit.place))).unwrap_or_default();
+        let output = fs::read(root.join(unit.place.run_output())).unwrap_or_default();
         let holds = |commit: &&String| {
             let head = &commit.as_bytes()[..ABBREVIATED];
             memmem::find(&output, head).is_some() || folder_holds(root, unit, head)
@@ -60,7 +61,7 @@ fn watched_interpreter(unit: &DiskUnit) -> Option<String> {
 }
 
 fn folder_holds(root: &Path, unit: &DiskUnit, text: &[u8]) -> bool {
-    let found = disk::walk(&root.join(units::out_dir(&unit.place)), &|_| true).unwrap_or_default();
+    let found = disk::walk(&root.join(unit.place.out_dir()), &|_| true).unwrap_or_default();
     let files = found.iter().filter(|found| found.meta.kind == Kind::File);
     files.into_iter().any(|found| fs::read(&found.path).is_ok_and(|bytes| memmem::find(&bytes, text).is_some()))
 }

@@ -12,13 +12,14 @@ use std::time::Duration;
 use fs_err as fs;
 use rayon::prelude::*;
 
-use super::Job;
-use crate::cargo::units::{self, DiskFile, DiskUnit, Role, Survey};
+use super::job::Job;
+use crate::cargo::units::{DiskFile, DiskUnit, Role, Survey};
 use crate::machine::disk::Kind;
 use crate::machine::paths;
 use crate::moment::Moment;
 use crate::state::manifest::EnvRecord;
 use crate::state::secrets::{Secrets, is_secret_name};
+use crate::unit::Unit;
 
 /// What may not be stored.
 #[derive(Debug, Default)]
@@ -53,7 +54,7 @@ pub(super) fn secrets(surveys: &[Survey]) -> Secrets {
         let tracked = unit.tracked_env().filter_map(|(name, value)| Some((name, value?)));
         tracked.chain(given_on(survey, unit)).collect::<Vec<_>>()
     });
-    Secrets::new(crate::job::handover::environment().into_iter().chain(on_disk))
+    Secrets::new(crate::machine::environment::variables().into_iter().chain(on_disk))
 }
 
 /// Variables that a build script set for the compiler.
@@ -61,7 +62,7 @@ fn given_on(survey: &Survey, unit: &DiskUnit) -> Vec<(String, String)> {
     if !unit.is_run() {
         return Vec::new();
     }
-    let output = fs::read(survey.root.join(paths::path(&units::run_output(&unit.place)))).unwrap_or_default();
+    let output = fs::read(survey.root.join(paths::path(&unit.place.run_output()))).unwrap_or_default();
     let output = String::from_utf8_lossy(&output);
     let pair = |line: &str| {
         let rest = line.strip_prefix("cargo::").or_else(|| line.strip_prefix("cargo:"))?.strip_prefix("rustc-env=")?;
@@ -174,7 +175,7 @@ fn by_name(survey: &Survey, root: usize, unit: usize, at: usize, secrets: &Secre
         screened.units.insert(at);
     }
     if unit.tracked_env().any(|(name, value)| hidden(&name, &value)) {
-        let dir = unit.fingerprint_dir();
+        let dir = unit.place.fingerprint_dir();
         screened.files.extend(unit.fingerprints.iter().map(|print| (root, format!("{dir}/{}.json", print.name))));
     }
 }
@@ -202,7 +203,7 @@ fn stored_files<'a>(job: &'a Job<'_>) -> HashSet<(usize, &'a str)> {
 }
 
 fn is_fingerprint_json(unit: &DiskUnit, path: &str) -> bool {
-    let name = path.strip_prefix(&unit.fingerprint_dir()).and_then(|rest| rest.strip_prefix('/'));
+    let name = path.strip_prefix(&unit.place.fingerprint_dir()).and_then(|rest| rest.strip_prefix('/'));
     let print = name.and_then(|name| name.strip_suffix(".json"));
     print.is_some_and(|print| unit.fingerprints.iter().any(|known| known.name == print))
 }

@@ -6,8 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::{Job, known_units, unchanged};
-use crate::cargo::units;
+use super::job::Job;
 use crate::digest::{ContentId, Digest};
 use crate::machine::disk;
 use crate::machine::paths::{self, is_under};
@@ -25,12 +24,11 @@ pub(super) fn find(
     named: &[BTreeSet<String>],
     view: &View<'_>,
 ) -> Vec<Vec<String>> {
-    let known = known_units(job);
     let all: Vec<&str> = view.inputs.keys().map(String::as_str).collect();
     // In the order in which a manifest lists them.
     let saw = saw(job);
     let of_unit = |(at, (unit, named)): (usize, (&UnitRecord, &BTreeSet<String>))| {
-        let known_record = unchanged(job, live[at], &known);
+        let known_record = job.unchanged(live[at]);
         let reader = match known_record {
             Some(_) => Reader::Kept { reference: unit.reference, saw: &saw },
             // Documentation is dated by its end.
@@ -142,9 +140,11 @@ fn links_read<'a>(view: &'a View<'_>, named: &BTreeSet<String>) -> Vec<&'a str> 
 fn is_believed(job: &Job<'_>, at: usize, manifest: &Manifest, view: &View<'_>, unseen: &BTreeSet<&str>) -> bool {
     let Some(restored) = job.previous() else { return false };
     let place = &job.unit(at).place;
-    let before = restored.manifest.units.iter().position(|unit| {
-        unit.root == job.units[at].0 && crate::stamp::recorded::place_of(unit) == *place && !unit.unseen.is_empty()
-    });
+    let before = restored
+        .manifest
+        .units
+        .iter()
+        .position(|unit| unit.root == job.units[at].0 && unit.place.clone() == *place && !unit.unseen.is_empty());
     let Some(before) = before else { return false };
     let is_same_litter = |folder: &&str| {
         let is_same =
@@ -161,7 +161,7 @@ fn made_the_same(job: &Job<'_>, at: usize, before: usize) -> bool {
     let Some(restored) = job.previous() else { return false };
     let (root, _) = job.units[at];
     let place = &job.unit(at).place;
-    let (output, out) = (units::run_output(place), format!("{}/", units::out_dir(place)));
+    let (output, out) = (place.run_output(), format!("{}/", place.out_dir()));
     let counts = |path: &str| path == output || path.starts_with(&out);
     let survey = &job.surveys[root];
     let now: BTreeMap<&str, PathBuf> = survey

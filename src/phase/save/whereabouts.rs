@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::{Job, known_units, title, unchanged_in};
+use super::job::Job;
 use crate::cargo::units::DiskUnit;
 use crate::cargo::whereabouts::{self, Place};
 use crate::job::outcome::SaveOutcome;
 use crate::machine::paths;
 use crate::problem::Warning;
 use crate::state::manifest::Lies;
+use crate::unit::Unit;
 
 /// Finds the place of every unit, and takes packages in that only a unit or an earlier build knows of.
 pub(super) fn find(job: &mut Job<'_>) {
@@ -34,22 +35,17 @@ pub(super) fn find(job: &mut Job<'_>) {
 }
 
 fn locate(job: &Job<'_>) -> Vec<Vec<Place>> {
-    let known = known_units(job);
-    let recorded = |root: usize, unit: &DiskUnit| Some(unchanged_in(job, root, unit, &known)?.lies.clone());
+    let recorded = |root: usize, unit: &DiskUnit| Some(job.unchanged_in(root, unit)?.lies.clone());
     job.facts.whereabouts().locate(&job.surveys, &recorded)
 }
 
 /// Units whose sources nobody would see change, and what was built from them.
-pub(super) fn blind(
-    job: &Job<'_>,
-    all: &[&DiskUnit],
-    edges: &[Vec<Option<usize>>],
-    outcome: &mut SaveOutcome,
-) -> BTreeSet<usize> {
+pub(super) fn blind(job: &Job<'_>, edges: &[Vec<Option<usize>>], outcome: &mut SaveOutcome) -> BTreeSet<usize> {
+    let all = job.all();
     let places: Vec<&Place> = (0..all.len()).map(|at| job.place(at)).collect();
-    let (roots, all_blind) = whereabouts::blind(all, &places, edges);
+    let (roots, all_blind) = whereabouts::blind(&all, &places, edges);
     if !roots.is_empty() {
-        let names: BTreeSet<String> = roots.iter().map(|&at| title(job.unit(at))).collect();
+        let names: BTreeSet<String> = roots.iter().map(|&at| job.unit(at).title()).collect();
         let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
         outcome.warnings.push(Warning::new(format!(
             "{} and what was built from it are not stored: nobody can say where the package lies",

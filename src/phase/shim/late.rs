@@ -14,7 +14,8 @@ use fs_err as fs;
 
 use super::line::Line;
 use crate::cargo::invalidate::invalidate;
-use crate::cargo::units::{Survey, survey_all};
+use crate::cargo::survey::survey_all;
+use crate::cargo::units::Survey;
 use crate::cargo::{building, named};
 use crate::digest::ContentId;
 use crate::job::handover::LocalManifest;
@@ -23,7 +24,7 @@ use crate::machine::paths::is_under;
 use crate::machine::process::Lock;
 use crate::moment::Moment;
 use crate::shim::late::{LateInput, LateList};
-use crate::stamp::recorded::{differences, place_of};
+use crate::stamp::recorded::differences;
 use crate::stamp::sources::hash_file;
 
 /// For another call that is busy with the same list.
@@ -165,7 +166,7 @@ fn invalidate_readers(roots: &[PathBuf], input: &LateInput) {
     let reads = |at: &usize| input.path.to_str() == Some(manifest.inputs[*at].path.as_str());
     for unit in manifest.units.iter().filter(|unit| unit.inputs.iter().any(&reads)) {
         if let Some(root) = roots.get(unit.root) {
-            let _ = invalidate(root, &place_of(unit));
+            let _ = invalidate(root, &unit.place);
         }
     }
 }
@@ -208,7 +209,7 @@ impl Trust {
 fn named_by_others(local: &LocalManifest, surveys: &[Survey]) -> Option<BTreeSet<String>> {
     let LocalManifest { manifest, shift, changed, .. } = local;
     let mut others = differences(manifest, changed, *shift, surveys);
-    others.unknown.extend(others.units.keys().map(|&at| (manifest.units[at].root, place_of(&manifest.units[at]))));
+    others.unknown.extend(others.units.keys().map(|&at| (manifest.units[at].root, manifest.units[at].place.clone())));
     let mut paths = BTreeSet::new();
     for (root, survey) in surveys.iter().enumerate() {
         for unit in survey.units.iter().filter(|unit| others.unknown.contains(&(root, unit.place.clone()))) {

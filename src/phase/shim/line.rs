@@ -7,8 +7,6 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::current_dir;
-
 /// Commands that run no compiler and no build script, and that no alias of a project can redefine.
 const HARMLESS: [&str; 13] = [
     "--version",
@@ -81,6 +79,11 @@ impl Line {
 
 fn same(a: &Path, b: &Path) -> bool {
     a == b || fs_err::canonicalize(a).is_ok_and(|a| fs_err::canonicalize(b).is_ok_and(|b| a == b))
+}
+
+/// The folder that a call works in.
+pub(super) fn current_dir() -> PathBuf {
+    env::current_dir().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ mod real;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
@@ -105,9 +105,4 @@ fn patience() -> Duration {
     let (name, seconds) = PATIENCE;
     let given = env::var(name).ok().and_then(|text| text.trim().parse().ok());
     Duration::from_secs(given.unwrap_or(seconds))
-}
-
-/// The folder that a call works in.
-fn current_dir() -> PathBuf {
-    env::current_dir().unwrap_or_default()
 }

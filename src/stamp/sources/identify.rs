@@ -10,8 +10,8 @@ use crate::digest::{BlobAlgorithm, BlobHasher, ContentId};
 use crate::git::Repository;
 use crate::machine::disk::{FileSystem, Kind, Meta};
 use crate::machine::paths;
+use crate::machine::shell::Shell;
 use crate::moment::Moment;
-use crate::stamp::sight::Shell;
 use crate::state::manifest::{Input, InputKind};
 
 pub(super) struct Identified {

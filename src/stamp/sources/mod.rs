@@ -17,9 +17,10 @@ use crate::digest::{BlobAlgorithm, ContentId};
 use crate::git::{Repository, Tracked};
 use crate::machine::disk::{self, FileSystem, Kind, Meta};
 use crate::machine::paths;
+use crate::machine::shell::Shell;
 use crate::moment::Moment;
 use crate::stamp::record;
-use crate::stamp::sight::{Shell, Stamped, View};
+use crate::stamp::sight::{Stamped, View};
 use crate::state::manifest::{Input, Origin};
 
 pub use identify::hash_file;

@@ -1,4 +1,4 @@
-//! The manifest: the value inside a pack that says everything about the state that the pack restores.
+//! The manifest: the value inside a pack that says everything about the state that the pack restores. Pure.
 //!
 //! It speaks only for target files that still have the size and mtime it recorded; every rule that gives a source file an old
 //! time rests on that. It is read from places that others can write to, so nothing in it is believed before it is checked:
@@ -15,9 +15,7 @@ use crate::digest::{ContentId, Digest};
 use crate::moment::Moment;
 use crate::state::key::{FORMAT, KeyParts};
 
-pub use unit::{
-    Described, FingerprintRecord, Layout, LibraryFact, Lies, MacroFacts, RunFacts, Scan, UnitRecord, Unread,
-};
+pub use unit::{Described, FingerprintRecord, Lies, MacroFacts, RunFacts, Scan, UnitRecord, Unread};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Manifest {
@@ -252,7 +250,7 @@ impl Manifest {
         for unit in &self.units {
             within("unit root", unit.root, self.roots.len())?;
             // Folders are made of these, and removed by them.
-            let names = unit.profile.split('/').chain([unit.package.as_str(), unit.id.as_str()]);
+            let names = unit.place.profile.split('/').chain([unit.place.package.as_str(), unit.place.id.as_str()]);
             let is_odd = |name: &&str| *name == ".." || *name == "." || name.contains(['/', '\\', '\0']);
             if let Some(name) = names.into_iter().find(is_odd) {
                 return Err(ManifestError::BadName { name: name.escape_debug().to_string() });

@@ -1,23 +1,20 @@
-//! What a manifest says about one unit: where it lies, what it read and was built from, and what nobody told Cargo.
+//! What a manifest says about one unit: where it lies, what it read and was built from, and what nobody told Cargo. Pure.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use super::PackageRecord;
+use crate::machine::libraries::fact::LibraryFact;
 use crate::moment::Moment;
-use crate::words;
+use crate::unit::{TargetName, Unit, UnitPlace};
 
 /// One unit as Cargo fingerprints it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UnitRecord {
     pub root: usize,
-    pub layout: Layout,
-    /// The profile folder below the root: `debug`, `x86_64-unknown-linux-musl/release`.
-    pub profile: String,
-    pub package: String,
-    /// The 16 hex digits that name the unit on disk.
-    pub id: String,
+    #[serde(flatten)]
+    pub place: UnitPlace,
     #[serde(default, skip_serializing_if = "Lies::is_unknown")]
     pub lies: Lies,
     pub fingerprints: Vec<FingerprintRecord>,
@@ -107,13 +104,6 @@ impl Lies {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Layout {
-    Legacy,
-    PerUnit,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FingerprintRecord {
     /// `lib-a`, `test-bin-rg`, `run-build-script-build-script-build`.
@@ -152,25 +142,21 @@ pub struct Described {
     pub text: String,
 }
 
-/// A file outside the target that is linked, and what pins it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LibraryFact {
-    pub file: String,
-    /// The distribution package that owns it, if one does.
-    pub owner: Option<String>,
-    /// That package's version, else the file's content id.
-    pub version: String,
+impl Unit for UnitRecord {
+    fn package(&self) -> &str {
+        &self.place.package
+    }
+
+    fn targets(&self) -> impl Iterator<Item = TargetName<'_>> {
+        self.fingerprints.iter().map(|fingerprint| TargetName::of(&fingerprint.name))
+    }
 }
 
 impl UnitRecord {
-    pub fn is_run(&self) -> bool {
-        self.fingerprints.iter().any(|fingerprint| fingerprint.name.starts_with("run-"))
-    }
-
     /// Whether this may be a unit of that package: certainly, where it is known in which folder it lies, else by name.
     pub fn is_of(&self, package: &PackageRecord) -> bool {
         match &self.lies {
-            Lies::Unknown => self.package == package.name,
+            Lies::Unknown => self.place.package == package.name,
             Lies::Fetched => false,
             Lies::In(dir) => *dir == package.dir,
         }
@@ -187,10 +173,5 @@ impl UnitRecord {
 
     pub fn is_precalculated(&self) -> bool {
         self.fingerprints.iter().any(|fingerprint| fingerprint.precalculated)
-    }
-
-    /// How it is called in messages.
-    pub fn title(&self) -> String {
-        words::unit(&self.package, self.fingerprints.iter().map(|fingerprint| fingerprint.name.as_str()))
     }
 }

@@ -58,7 +58,7 @@ impl Secrets {
 
     /// Those of this program's own environment.
     pub fn of_environment() -> Self {
-        Self::new(crate::job::handover::environment().into_iter())
+        Self::new(crate::machine::environment::variables().into_iter())
     }
 
     pub fn is_empty(&self) -> bool {

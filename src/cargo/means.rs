@@ -1,4 +1,4 @@
-//! What in a Rust source suggests that the code can read files, list folders or start programs.
+//! What in a Rust source suggests that the code can read files, list folders or start programs. Pure.
 //!
 //! Goes by tokens: comments and modules that only tests compile do not count, and a word counts only where it is used as the
 //! name of the thing in question (`Command` is nothing, `process::Command` is). How it can be wrong: code that reaches the file

@@ -5,6 +5,7 @@
 //! into, nor is what a linker script names in turn.
 
 mod asked;
+pub mod fact;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,8 +16,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;
 use crate::machine::disk::Meta;
+use crate::machine::libraries::fact::LibraryFact;
 use crate::moment::Moment;
-use crate::state::manifest::LibraryFact;
 
 pub use asked::Asked;
 

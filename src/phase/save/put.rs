@@ -1,0 +1,101 @@
+//! From what a state holds to an entry in the store: which pack it builds on, what it is called, and whether it landed. The same
+//! way for the target folder and the Cargo home.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::job::inputs::Inputs;
+use crate::job::outcome::Saved;
+use crate::machine::disk;
+use crate::pack::{self, Pack, Source};
+use crate::state::decision::SkipReason;
+use crate::state::delta::{self, DeltaKind, DeltaPlan, Previous};
+use crate::state::key::Key;
+use crate::state::manifest::{FileEntry, Manifest, Parent};
+use crate::state::secrets::Secrets;
+use crate::store::{PackFile, Put, Store};
+
+/// The state that the job began with, as far as its bytes can be built on.
+#[derive(Clone, Copy)]
+pub(super) struct Began<'a> {
+    pub(super) manifest: &'a Manifest,
+    pub(super) pack: &'a Parent,
+    /// Recorded files that are still on disk, as they were.
+    pub(super) same: &'a BTreeSet<usize>,
+    /// A pack that it refers to was missing or damaged.
+    pub(super) damaged: bool,
+}
+
+/// Where it went.
+pub(super) struct Landed {
+    pub(super) saved: Saved,
+    /// What the pack says of itself, whether the store took it or not.
+    pub(super) manifest: Manifest,
+    pub(super) pack: Parent,
+}
+
+/// Plans, names, packs and stores a state, whose `manifest` lacks nothing but its files and what follows from them. `state` is the
+/// last field of its name.
+pub(super) fn put(
+    store: &dyn Store,
+    inputs: &Inputs,
+    mut manifest: Manifest,
+    entries: Vec<(FileEntry, PathBuf)>,
+    began: Option<Began<'_>>,
+    state: String,
+    secrets: Option<&Secrets>,
+) -> Result<Landed> {
+    let (files, paths): (Vec<FileEntry>, Vec<PathBuf>) = entries.into_iter().unzip();
+    // The name of an entry that somebody else gave is not a lineage to go on with.
+    let began = began.and_then(|began| Some((began, Key::parse(&began.pack.key)?.lineage)));
+    let previous = began.as_ref().map(|(began, lineage)| Previous {
+        manifest: began.manifest,
+        pack: began.pack.clone(),
+        lineage,
+        same: began.same,
+        complete: !began.damaged && are_there(store, began),
+    });
+    let DeltaPlan { kind, parents, files, stored, stored_bytes } = delta::plan(files, previous.as_ref());
+    let lineage = match (kind, &previous) {
+        (DeltaKind::Delta, Some(previous)) => previous.lineage.to_owned(),
+        _ => state.clone(),
+    };
+    let key = Key { fields: manifest.parts.fields(), lineage, state }.to_string();
+    manifest.key.clone_from(&key);
+    manifest.parents = parents;
+    manifest.files = files;
+    if let Some(secrets) = secrets {
+        let is_clean = !secrets.are_in(&serde_json::to_vec(&manifest)?);
+        ensure!(is_clean, "the manifest would hold a secret of this job's environment");
+    }
+    let content_bytes = manifest.content_bytes();
+    let sources: Vec<Source> = stored.iter().map(|&file| Source { file, path: paths[file].clone() }).collect();
+    let files = sources.iter().filter(|source| manifest.files[source.file].size() > 0).count();
+
+    let dir = inputs.state.parent().context("the state file lies in no folder")?;
+    disk::make_private(dir)?;
+    let file = tempfile::Builder::new().prefix("pack-").tempfile_in(dir)?;
+    let mut out = std::io::BufWriter::new(file.as_file());
+    let written = pack::write(&mut out, manifest, sources)?;
+    drop(out);
+    let bytes = written.bytes;
+    let file = PackFile { path: file.path().to_path_buf(), index_at: written.index_at, bytes };
+    let saved = if let Some(limit) = inputs.max_size.filter(|limit| bytes > *limit) {
+        Saved::Skipped(SkipReason::OverBudget { bytes, limit })
+    } else {
+        match store.put(&key, &file)? {
+            Put::Stored => Saved::Stored { key: key.clone(), kind, files, bytes, content_bytes },
+            Put::AlreadyThere => Saved::AlreadyThere { key: key.clone() },
+            Put::Reserved => Saved::Reserved { key: key.clone() },
+        }
+    };
+    let pack = Parent { key, sha256: written.sha256, bytes: stored_bytes };
+    Ok(Landed { saved, manifest: written.index.manifest, pack })
+}
+
+fn are_there(store: &dyn Store, began: &Began<'_>) -> bool {
+    let mut packs = std::iter::once(began.pack).chain(&began.manifest.parents);
+    packs.all(|parent| Pack::open(store, &parent.key).is_ok_and(|pack| pack.sha256 == parent.sha256))
+}

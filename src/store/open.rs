@@ -1,0 +1,26 @@
+//! From what somebody wants to a store that can be asked, or to none.
+
+use std::time::Duration;
+
+use super::actions::{Absence, ActionsStore, Service};
+use super::{DirStore, NoStore, Store, StoreInput};
+use crate::machine::environment;
+use crate::problem::Warning;
+
+/// Opens a store, whose work has to be over in `budget`. One that cannot be reached is no store, with a warning unless
+/// somebody wants it so.
+pub fn open(input: &StoreInput, budget: Duration) -> (Box<dyn Store>, Option<Warning>) {
+    let none =
+        |reason: &str, warning: Option<Warning>| -> (Box<dyn Store>, _) { (Box::new(NoStore::new(reason)), warning) };
+    match input {
+        StoreInput::Dir(dir) => (Box::new(DirStore::new(dir.clone())), None),
+        StoreInput::Actions => match Service::choose(&environment::variables(), jiff::Timestamp::now().as_second()) {
+            Ok(service) => match ActionsStore::open(service, budget) {
+                Ok(store) => (Box::new(store), None),
+                Err(error) => none("it cannot be asked", Some(Warning::of("the cache service", &error))),
+            },
+            Err(Absence::Wished(reason)) => none(&reason, None),
+            Err(Absence::Fault(reason)) => none(&reason, Some(Warning::new(format!("there is no cache: {reason}")))),
+        },
+    }
+}
