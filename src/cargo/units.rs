@@ -104,20 +104,30 @@ impl DiskUnit {
     }
 }
 
-/// For every unit, the units that it was built from: the indices of those whose hash it names. `None` stands for a name that
-/// nobody on disk answers to, which means that the unit is out of date.
-pub fn edges(units: &[&DiskUnit]) -> Vec<Vec<Option<usize>>> {
-    let mut by_hash: HashMap<&str, usize> = HashMap::new();
-    for (at, unit) in units.iter().enumerate() {
+/// For every unit of a root, the units that it was built from: the indices of those whose hash it names. `None` stands for a name
+/// that nobody on disk answers to, which means that the unit is out of date.
+///
+/// Cargo hashes what it finds in a workspace alike wherever the workspace lies, so that several may answer: those of the own root
+/// if there are any, and of these all.
+pub fn edges(units: &[(usize, &DiskUnit)]) -> Vec<Vec<Option<usize>>> {
+    let mut by_hash: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (at, (_, unit)) in units.iter().enumerate() {
         for fingerprint in unit.fingerprints.iter().filter(|fingerprint| !fingerprint.hash.is_empty()) {
-            by_hash.insert(&fingerprint.hash, at);
+            by_hash.entry(&fingerprint.hash).or_default().push(at);
         }
     }
-    units
-        .iter()
-        .map(|unit| {
-            let parsed = unit.fingerprints.iter().filter_map(|fingerprint| fingerprint.fingerprint.as_ref());
-            parsed.flat_map(Fingerprint::dependency_hashes).map(|hash| by_hash.get(hash.as_str()).copied()).collect()
-        })
-        .collect()
+    let answers = |root: usize, hash: &str| -> Vec<Option<usize>> {
+        let all = by_hash.get(hash).map(Vec::as_slice).unwrap_or_default();
+        let own: Vec<Option<usize>> = all.iter().filter(|at| units[**at].0 == root).map(|at| Some(*at)).collect();
+        match (own.is_empty(), all.is_empty()) {
+            (false, _) => own,
+            (true, false) => all.iter().map(|at| Some(*at)).collect(),
+            (true, true) => vec![None],
+        }
+    };
+    let of_unit = |(root, unit): &(usize, &DiskUnit)| {
+        let parsed = unit.fingerprints.iter().filter_map(|fingerprint| fingerprint.fingerprint.as_ref());
+        parsed.flat_map(Fingerprint::dependency_hashes).flat_map(|hash| answers(*root, &hash)).collect()
+    };
+    units.iter().map(of_unit).collect()
 }

@@ -22,7 +22,7 @@ use super::vendor::Vendored;
 use super::workspace::{Workspace, real};
 use crate::machine::paths;
 use crate::state::manifest::Lies;
-use crate::unit::Unit;
+use crate::unit::{TargetName, Unit};
 
 /// What is known of packages before any unit is looked at.
 #[derive(Debug, Default)]
@@ -53,6 +53,15 @@ pub struct Place {
 impl Place {
     fn within(dir: PathBuf) -> Self {
         Self { lies: Lies::In(paths::text(&dir)), dirs: vec![dir] }
+    }
+
+    /// Where all of them lie, if that is one place.
+    fn one_of(places: &[&Self]) -> Self {
+        if places.iter().all(|place| place.lies == places[0].lies) {
+            return places[0].clone();
+        }
+        let dirs: BTreeSet<&PathBuf> = places.iter().flat_map(|place| &place.dirs).collect();
+        Self { lies: Lies::Unknown, dirs: dirs.into_iter().cloned().collect() }
     }
 
     fn fetched() -> Self {
@@ -111,17 +120,16 @@ impl Whereabouts {
                 self.of_compiled(&surveys[root], unit, dep_file, || recorded(root, unit))
             })
             .collect();
-        let units: Vec<&DiskUnit> = all.iter().map(|(_, unit)| *unit).collect();
-        let edges = units::edges(&units);
+        let edges = units::edges(&all);
         for (at, &(root, unit)) in all.iter().enumerate().filter(|(_, (_, unit))| unit.is_run()) {
             let is_script = |dep: &&usize| {
-                let dep = units[**dep];
-                dep.place.package == unit.place.package
-                    && dep.fingerprints.iter().any(|print| print.name.starts_with("build-script-"))
+                let dep = all[**dep].1;
+                dep.place.package == unit.place.package && dep.targets().any(TargetName::is_build_script)
             };
-            places[at] = match edges[at].iter().flatten().find(is_script) {
-                Some(&script) => places[script].clone(),
-                None => self.remembered(&surveys[root], unit, recorded(root, unit)),
+            let scripts: Vec<&Place> = edges[at].iter().flatten().filter(is_script).map(|dep| &places[*dep]).collect();
+            places[at] = match scripts.as_slice() {
+                [] => self.remembered(&surveys[root], unit, recorded(root, unit)),
+                scripts => Place::one_of(scripts),
             };
         }
         let mut places = places.into_iter();

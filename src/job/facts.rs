@@ -13,11 +13,11 @@ use crate::cargo::whereabouts::Whereabouts;
 use crate::cargo::workspace::{self, Workspace};
 use crate::cargo::{home, settings, toolchain, tools};
 use crate::job::inputs::Inputs;
-use crate::machine::host;
+use crate::machine::{host, paths};
 use crate::python::find::Interpreters;
 use crate::stamp::sources::Scope;
 use crate::state::key::{HardParts, KeyParts, NameParts, PackKind, SoftParts, WorkspaceParts};
-use crate::state::manifest::{Manifest, PackageKind, Root};
+use crate::state::manifest::{Manifest, PackageKind, PackageRecord, Root};
 use crate::state::secrets::Secrets;
 
 /// The workspaces of a job and what surrounds them.
@@ -124,6 +124,30 @@ impl Facts {
     /// What it takes to say where a unit's package lies.
     pub fn whereabouts(&self) -> Whereabouts {
         Whereabouts::new(&self.workspaces, &self.vendored, &self.cargo_home)
+    }
+
+    /// The packages whose files can change between two runs: members, path dependencies, and what is vendored.
+    pub fn packages(&self) -> Vec<PackageRecord> {
+        let own = self.workspaces.iter().flat_map(|workspace| {
+            workspace.packages.iter().map(|package| PackageRecord {
+                name: package.name.clone(),
+                dir: paths::text(&package.real),
+                kind: PackageKind::Path,
+                sources: package.real_sources().map(|path| paths::text(&path)).collect(),
+                linked: package.is_linked(&workspace.root),
+            })
+        });
+        let vendored = self.vendored.iter().map(|package| PackageRecord {
+            name: package.name.clone(),
+            dir: paths::text(&package.real),
+            kind: PackageKind::Vendored,
+            sources: Vec::new(),
+            linked: false,
+        });
+        let mut records: Vec<PackageRecord> = own.chain(vendored).collect();
+        records.sort_by(|a, b| a.dir.cmp(&b.dir));
+        records.dedup();
+        records
     }
 
     /// Takes in packages by path that only an earlier build knew of, or that only a unit on disk tells of.

@@ -11,7 +11,7 @@ use crate::explain::inspection::Weights;
 use crate::github::Roll;
 use crate::problem::Warnings;
 use crate::python::Interpreter;
-use crate::stamp::doubt::{Doubt, Touch};
+use crate::stamp::doubt::{ClockSkew, Doubt};
 use crate::state::decision::SkipReason;
 use crate::state::delta::DeltaKind;
 use crate::state::key::{Fit, PartChange};
@@ -80,7 +80,7 @@ pub enum Start {
 pub struct Stamping {
     pub same: usize,
     pub differing: Vec<String>,
-    pub touches: Vec<Touch>,
+    pub skewed: Vec<ClockSkew>,
     pub not_ours: Vec<String>,
     pub by_commit: usize,
 }
@@ -197,7 +197,7 @@ impl RestoreOutcome {
 
     /// Whether the job starts from exactly what it would have had on a machine that was never wiped, with nothing changed.
     pub fn is_hit(&self) -> bool {
-        self.is_whole() && self.stamping.differing.is_empty() && self.stamping.touches.is_empty()
+        self.is_whole() && self.stamping.differing.is_empty() && self.stamping.skewed.is_empty()
     }
 
     /// Whether what was restored fits in every part.

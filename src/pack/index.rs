@@ -93,7 +93,7 @@ impl Index {
         // The format decides before the fields do: a newer manifest need not parse as this one.
         let probe: Probe = serde_json::from_slice(&json)?;
         if probe.manifest.format != crate::state::key::FORMAT {
-            return Err(ManifestError::NewerFormat { found: probe.manifest.format }.into());
+            return Err(ManifestError::OtherFormat { found: probe.manifest.format }.into());
         }
         let index: Self = serde_json::from_slice(&json)?;
         index.manifest.check()?;

@@ -87,7 +87,7 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
     lines.extend(cut("differs", stamping.differing.iter().map(|path| format!("`{path}`")).collect()));
     let doubts = doubts.iter().filter_map(|(unit, doubts)| Some(format!("{unit}: {}", doubts.first()?)));
     lines.extend(cut("will be rebuilt", doubts.collect()));
-    lines.extend(cut("will be rebuilt", stamping.touches.iter().map(ToString::to_string).collect()));
+    lines.extend(cut("will be rebuilt", stamping.skewed.iter().map(ToString::to_string).collect()));
     lines.extend(cut(
         "newer, and not ours to set back",
         stamping.not_ours.iter().map(|path| format!("`{path}`")).collect(),

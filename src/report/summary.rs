@@ -44,8 +44,8 @@ pub fn markdown(job: &str, restore: &RestoreOutcome, save: &SaveOutcome) -> Stri
     page.add(3, drift(save));
     page.add(2, advice(save));
     let doubts = restore.doubts.iter().filter_map(|(unit, doubts)| Some(format!("{unit}: {}", doubts.first()?)));
-    let touches = restore.stamping.touches.iter().map(ToString::to_string);
-    page.add(4, section("Made to rebuild, because Cargo could not have seen the change", doubts.chain(touches)));
+    let skewed = restore.stamping.skewed.iter().map(ToString::to_string);
+    page.add(4, section("Made to rebuild, because Cargo could not have seen the change", doubts.chain(skewed)));
     page.add(
         4,
         section(
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_cold_start_and_its_warnings_are_told() {
-        let mut restore = RestoreOutcome { key: "rekindle.1.a.".into(), ..RestoreOutcome::default() };
+        let mut restore = RestoreOutcome { key: "rekindle.2.a.".into(), ..RestoreOutcome::default() };
         restore.warnings.push(Warning::new("the cache service: no connection"));
         let unit = |number: usize| InspectedUnit {
             unit: format!("p{number} (lib-p)"),

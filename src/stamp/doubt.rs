@@ -33,6 +33,10 @@ pub enum Doubt {
     Unseen { path: String },
     /// A vendored package changed at the same version.
     VendoredChanged { path: String },
+    /// It is judged by the newest file of its package, and does not miss one that went away.
+    FileGone { path: String },
+    /// The same where a new manifest takes a folder out of the package.
+    PackageSplit { manifest: String },
     /// Its package lies behind a symlink, where Cargo does not look for files that changed.
     ChangedBehindLink { path: String },
     /// A library that it links, or that its build script does, was replaced.
@@ -84,6 +88,10 @@ impl fmt::Display for Doubt {
                 write!(f, "`{path}` was changed after it was built and given an old time, or may have been")
             }
             Self::VendoredChanged { path } => write!(f, "the vendored file `{path}` changed"),
+            Self::FileGone { path } => {
+                write!(f, "`{path}` is gone, and Cargo does not miss it: the build script names no inputs")
+            }
+            Self::PackageSplit { manifest } => write!(f, "`{manifest}` is new and takes its folder out of the package"),
             Self::ChangedBehindLink { path } => {
                 write!(f, "`{path}` changed, and Cargo does not look for it behind a symlink")
             }
@@ -101,24 +109,16 @@ impl fmt::Display for Doubt {
     }
 }
 
-/// One reason to give an unchanged source file a new time, so that Cargo rebuilds what reads it.
+/// A package whose unchanged sources were given a new time, so that Cargo rebuilds what reads them: the saved times lie in the
+/// future, and it cannot be shifted with the rest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "because")]
-pub enum Touch {
-    /// The package's build script names no inputs, and Cargo does not notice that a file of the package went away.
-    FileSetChanged { package: String, path: String },
-    /// The saved times lie in the future and the package cannot be shifted with the rest.
-    ClockSkew { package: String },
+pub struct ClockSkew {
+    pub package: String,
 }
 
-impl fmt::Display for Touch {
+impl fmt::Display for ClockSkew {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::FileSetChanged { package, path } => {
-                write!(f, "`{package}` has a build script without `rerun-if`, and `{path}` went away")
-            }
-            Self::ClockSkew { package } => write!(f, "the saved times of `{package}` lie in the future (clock skew)"),
-        }
+        write!(f, "the saved times of `{}` lie in the future (clock skew)", self.package)
     }
 }
 

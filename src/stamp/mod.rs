@@ -5,6 +5,7 @@ pub mod ledger;
 pub mod macro_inputs;
 pub mod observed;
 pub mod plan;
+pub mod reach;
 pub mod record;
 pub mod recorded;
 pub mod sight;

@@ -1,16 +1,16 @@
 //! The stamping plan: which source files and folders get their recorded time back, which get a new one, and which units
 //! cannot be trusted whatever the times say.
 //!
-//! A pure function of the manifest and of what is on disk now. The rule behind every line: the restored tree is the state in
+//! Pure. A function of the manifest and of what is on disk now. The rule behind every line: the restored tree is the state in
 //! which a developer goes on working, plus differences that are all newer than anything restored. A recorded time given to
 //! something that differs is a stale build; a new time given to something equal is only a rebuild.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use crate::machine::paths::{file_name, is_under, join};
+use crate::machine::paths::{file_name, is_under};
 use crate::moment::Moment;
-use crate::stamp::doubt::{Doubt, Touch};
+use crate::stamp::doubt::{ClockSkew, Doubt};
 use crate::stamp::macro_inputs::{self, Changes};
 use crate::state::manifest::{Input, InputKind, Manifest, Origin, PackageKind, PackageRecord, UnitRecord};
 
@@ -34,7 +34,8 @@ pub struct Present {
 pub struct StampPlan {
     pub times: BTreeMap<String, Moment>,
     pub doubts: BTreeMap<usize, Vec<Doubt>>,
-    pub touches: Vec<Touch>,
+    /// Packages whose sources were made to look new.
+    pub skewed: Vec<ClockSkew>,
     /// Inputs that came back as they were recorded.
     pub same: usize,
     /// Inputs that are new, changed or gone.
@@ -154,11 +155,10 @@ impl<'a> Planner<'a> {
         for path in candidates {
             let then = self.recorded[path];
             let kind_now = self.present.inputs.get(path).map(|input| input.kind);
-            if then.kind == InputKind::Symlink {
-                if let Some(old) = &then.resolved {
-                    self.doubt_readers(old, &Doubt::LinkMoved { link: path.to_owned(), old: old.clone() });
-                }
-                self.file_set_changed(path);
+            if let (InputKind::Symlink, Some(old)) = (then.kind, &then.resolved) {
+                let doubt = Doubt::LinkMoved { link: path.to_owned(), old: old.clone() };
+                self.doubt_readers(old, &doubt);
+                self.file_set_changed(path, &doubt);
             }
             if kind_now.is_some_and(|kind| kind != then.kind) {
                 self.doubt_readers(path, &Doubt::KindChanged { path: path.to_owned() });
@@ -203,12 +203,12 @@ impl<'a> Planner<'a> {
         // Cargo makes the lock file again before anybody can miss it.
         let gone: Vec<&str> = self.gone.iter().copied().filter(|path| file_name(path) != "Cargo.lock").collect();
         for path in gone {
-            self.file_set_changed(path);
+            self.file_set_changed(path, &Doubt::FileGone { path: path.to_owned() });
         }
         // A manifest that appears below a package takes its folder out of the package.
         let added: Vec<&str> = self.added.iter().copied().filter(|path| file_name(path) == "Cargo.toml").collect();
         for path in added {
-            self.file_set_changed(path);
+            self.file_set_changed(path, &Doubt::PackageSplit { manifest: path.to_owned() });
         }
     }
 
@@ -224,7 +224,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn file_set_changed(&mut self, path: &str) {
+    fn file_set_changed(&mut self, path: &str, doubt: &Doubt) {
         let splits_a_package = file_name(path) == "Cargo.toml";
         let deepest = self.owner(path).map(|package| package.dir.clone());
         let owners: Vec<&PackageRecord> = self
@@ -235,16 +235,8 @@ impl<'a> Planner<'a> {
             .filter(|package| splits_a_package || deepest.as_ref() == Some(&package.dir))
             .collect();
         for package in owners {
-            if self.units_of(package, UnitRecord::is_precalculated).is_empty() {
-                continue;
-            }
-            let manifest_path = join(&package.dir, "Cargo.toml");
-            if !self.present.inputs.contains_key(&manifest_path) {
-                continue;
-            }
-            if self.plan.times.insert(manifest_path, self.present.new_time) != Some(self.present.new_time) {
-                let (package, path) = (package.name.clone(), path.to_owned());
-                self.plan.touches.push(Touch::FileSetChanged { package, path });
+            for unit in self.units_of(package, UnitRecord::is_precalculated) {
+                self.doubt(unit, doubt.clone());
             }
         }
     }
@@ -316,7 +308,7 @@ impl<'a> Planner<'a> {
             if exact.iter().all(|(_, mtime)| *mtime <= limit) {
                 self.plan.times.extend(exact.into_iter().map(|(path, mtime)| (path.to_owned(), mtime)));
             } else {
-                self.plan.touches.push(Touch::ClockSkew { package: package.name.clone() });
+                self.plan.skewed.push(ClockSkew { package: package.name.clone() });
             }
         }
     }

@@ -439,6 +439,76 @@ fn a_second_restore_in_one_job_keeps_what_was_built_and_dates_what_came_late() {
     assert!(next_save_says(&world), "the save after it still works");
 }
 
+/// A build script that names no inputs, and so is judged by the newest file of its package.
+const READS_ALL: &str = "fn main() { let mut names: Vec<_> = std::fs::read_dir(\"notes\").unwrap()\
+    .map(|e| std::fs::read_to_string(e.unwrap().path()).unwrap()).collect(); names.sort(); \
+    println!(\"cargo:rustc-env=SEEN={}\", names.join(\",\")); }\n";
+
+#[test]
+fn a_second_restore_doubts_what_was_built_from_a_whole_package_that_is_another_now() {
+    let world = tiny(&[("build.rs", READS_ALL), ("notes/a", "a"), ("notes/b", "b")]);
+    let note = |name: &str| world.workspace().join("notes").join(name);
+    let is_right = |text: &str| {
+        let log = world.restore();
+        world.build();
+        assert_eq!(world.output(), format!("{text}\n"), "{log}");
+    };
+    world.start();
+    world.build();
+    assert_eq!(world.output(), "a,b\n");
+    // Built by this job: another text with an old time, then one file less.
+    copy_old(&note("a"), "c");
+    is_right("b,c");
+    fs::remove_file(note("a")).unwrap();
+    is_right("b");
+    git(&world.workspace(), &["checkout", "--quiet", "."], None);
+    is_right("a,b");
+    world.save();
+    // The same with what an earlier job built.
+    world.start();
+    assert!(world.build().compiled.is_empty());
+    copy_old(&note("a"), "c");
+    is_right("b,c");
+    fs::remove_file(note("b")).unwrap();
+    is_right("c");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_restore_doubts_what_was_built_through_a_link_that_leads_elsewhere_now() {
+    let main = "fn main() { println!(\"{}\", include_str!(\"../now/text.txt\")); }\n";
+    let world = tiny(&[("src/main.rs", main), ("one/text.txt", "one"), ("two/text.txt", "two")]);
+    let link = |to: &str| {
+        let link = world.workspace().join("now");
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(to, &link).unwrap();
+        filetime::set_symlink_file_times(
+            &link,
+            FileTime::from_unix_time(1_500_000_000, 0),
+            FileTime::from_unix_time(1_500_000_000, 0),
+        )
+        .unwrap();
+    };
+    let is_right = |text: &str| {
+        let log = world.restore();
+        world.build();
+        assert_eq!(world.output(), format!("{text}\n"), "{log}");
+    };
+    world.wipe_and_clone();
+    link("one");
+    is_right("one");
+    link("two");
+    is_right("two");
+    world.save();
+    world.wipe_and_clone();
+    link("two");
+    is_right("two");
+    link("one");
+    is_right("one");
+    link("two");
+    is_right("two");
+}
+
 fn next_save_says(world: &World) -> bool {
     world.save_with(&["--save", "always"]).contains("saved")
 }

@@ -25,9 +25,11 @@ use crate::machine::paths::is_under;
 use crate::moment::Moment;
 use crate::shim::late::LateList;
 use crate::stamp::ledger::Ledger;
+use crate::stamp::reach::Reach;
 use crate::stamp::recorded::same_files;
 use crate::stamp::sight::{Reader, Sight};
 use crate::stamp::sources::{self, Sources};
+use crate::state::manifest::{Lies, PackageRecord};
 use crate::state::manifest::{Manifest, Root};
 use crate::unit::Unit;
 use crate::unit::UnitPlace;
@@ -51,6 +53,7 @@ fn heads(facts: &Facts) -> Vec<String> {
 struct Standing<'a> {
     root: usize,
     unit: &'a DiskUnit,
+    lies: Lies,
     named: BTreeSet<String>,
     /// It is the restored one.
     is_intact: bool,
@@ -87,7 +90,7 @@ pub(super) fn restore(
             outcome.warnings.fault("this machine's ledger", &error);
         }
     }
-    let mut doubtful = unseen(&state, manifest, &standing, &found);
+    let mut doubtful = unseen(&state, facts, manifest, &standing, &found);
     let changes = stamping::unseen_changes(facts, manifest, &found.repositories);
     let of_unit = |at: usize| (manifest.units[at].root, manifest.units[at].place.clone());
     let intact: BTreeSet<_> =
@@ -130,7 +133,7 @@ fn standing<'a>(state: &State, facts: &Facts, surveys: &'a [Survey]) -> Vec<Stan
         for (unit, place) in survey.units.iter().zip(&places[root]) {
             let named = named::paths(unit, &place.dirs, &survey.root).into_iter().collect();
             let is_intact = intact.contains(&(root, unit.place.clone()));
-            standing.push(Standing { root, unit, named, is_intact });
+            standing.push(Standing { root, unit, lies: place.lies.clone(), named, is_intact });
         }
     }
     standing
@@ -195,6 +198,7 @@ fn late(state: &State, manifest: &Manifest, standing: &[Standing<'_>], found: &S
 /// Units that were built from something else than what is there now, unless Cargo sees that by itself.
 fn unseen(
     state: &State,
+    facts: &Facts,
     manifest: &Manifest,
     standing: &[Standing<'_>],
     found: &Sources,
@@ -205,10 +209,17 @@ fn unseen(
         .iter()
         .map(|input| (input.path.as_str(), (&input.id, input.mtime.minus(state.shift))))
         .collect();
+    let packages = facts.packages();
     let doubted = standing.iter().filter(|one| {
         let reference = one.unit.reference;
-        let reader = if one.is_intact { Reader::Kept { reference, saw: &saw } } else { Reader::Built(reference) };
+        let built = one.unit.started.unwrap_or(reference).min(reference);
+        let reader = if one.is_intact { Reader::Kept { reference, saw: &saw } } else { Reader::Built(built) };
+        let reach = Reach { view: &view, packages: &packages, reader };
+        let own = |package: &PackageRecord| one.lies.may_be_in(package, &one.unit.place.package);
+        let whole = one.unit.locals().any(|local| local == Local::Precalculated);
         one.named.iter().any(|path| !view.was_seen(path, reader))
+            || !reach.unseen_in_packages(own, whole).is_empty()
+            || !reach.unseen_links_to(&one.named).is_empty()
     });
     doubted.map(|one| (one.root, one.unit.place.clone())).collect()
 }

@@ -19,7 +19,7 @@ use crate::machine::paths;
 use crate::moment::Moment;
 use crate::problem::Warning;
 use crate::shim::folder::ShimFolder;
-use crate::stamp::doubt::{Doubt, Touch};
+use crate::stamp::doubt::{ClockSkew, Doubt};
 use crate::stamp::ledger::Ledger;
 use crate::stamp::plan::{self as planning, Present, StampPlan};
 use crate::stamp::sight::{Sight, Stamped};
@@ -96,7 +96,7 @@ pub(super) fn stamp(
         keep_to(ledger, &found, new_time, &mut plan, outcome);
     }
     // Before any source gets an old time: whoever is killed in between must not leave a unit that looks newer than its sources.
-    arrival.touched = touched_sources(manifest, &plan.touches);
+    arrival.touched = touched_sources(manifest, &plan.skewed);
     carry_out_doubts(facts, roots, arrival, &plan, outcome);
     // Git writes into its own folder when it refreshes its index, so what lies in there comes last.
     let (inside_git, times): (BTreeMap<_, _>, BTreeMap<_, _>) =
@@ -131,7 +131,7 @@ pub(super) fn stamp(
     let stamped = found.inputs.values().map(sight).collect();
     outcome.stamping.same = plan.same;
     outcome.stamping.differing = plan.differing;
-    outcome.stamping.touches = plan.touches;
+    outcome.stamping.skewed = plan.skewed;
     outcome.stamping.not_ours = plan.not_ours;
     let heads = found.repositories.iter().filter_map(|repository| repository.head.clone()).collect();
     Ok(Inputs { stamped, heads })
@@ -190,15 +190,14 @@ pub(super) fn note_changes(stamped: &mut Stamped) {
 }
 
 /// The files whose new times are ours and not their own.
-fn touched_sources(manifest: Option<&Manifest>, touches: &[Touch]) -> BTreeMap<String, String> {
+fn touched_sources(manifest: Option<&Manifest>, skewed: &[ClockSkew]) -> BTreeMap<String, String> {
     let mut reasons = BTreeMap::new();
     let packages = manifest.map(|manifest| manifest.packages.as_slice()).unwrap_or_default();
-    for touch in touches {
-        let (Touch::FileSetChanged { package, .. } | Touch::ClockSkew { package }) = touch;
-        for record in packages.iter().filter(|record| record.name == *package) {
+    for skew in skewed {
+        for record in packages.iter().filter(|record| record.name == skew.package) {
             let manifest = format!("{}/Cargo.toml", record.dir);
             for path in record.sources.iter().cloned().chain([manifest]) {
-                reasons.insert(path, touch.to_string());
+                reasons.insert(path, skew.to_string());
             }
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::inputs_seen::Seen;
 use super::job::Job;
-use super::{described, linked, macro_facts, packages, run_facts, unseen};
+use super::{described, linked, macro_facts, run_facts, unseen};
 use crate::cargo::fingerprint::Local;
 use crate::cargo::units;
 use crate::machine::disk::FileSystem;
@@ -32,7 +32,7 @@ pub(super) fn manifest(
         .iter()
         .filter_map(|repository| Some((repository.top.to_str()?.to_owned(), repository.head.clone()?)));
     manifest.heads = heads.collect();
-    manifest.packages = packages::records(job);
+    manifest.packages = job.facts.packages();
 
     let place: HashMap<usize, usize> = live.iter().enumerate().map(|(new, &old)| (old, new)).collect();
     manifest.units = live.iter().map(|&at| unit_record(job, at, ages, &edges[at], &place)).collect();

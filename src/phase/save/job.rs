@@ -70,7 +70,8 @@ impl<'a> Job<'a> {
 
     /// What it was built from, as indices of units.
     pub(super) fn edges(&self) -> Vec<Vec<Option<usize>>> {
-        units::edges(&self.all())
+        let all: Vec<(usize, &DiskUnit)> = self.units.iter().map(|(root, _)| *root).zip(self.all()).collect();
+        units::edges(&all)
     }
 
     pub(super) fn place(&self, at: usize) -> &Place {

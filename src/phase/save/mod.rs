@@ -12,7 +12,6 @@ mod kept_files;
 mod linked;
 mod macro_facts;
 mod made;
-mod packages;
 mod put;
 mod run_facts;
 mod screen;

@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use super::job::Job;
 use crate::digest::{ContentId, Digest};
 use crate::machine::disk;
-use crate::machine::paths::{self, is_under};
+use crate::machine::paths;
 use crate::moment::Moment;
+use crate::stamp::reach::{Reach, owner};
 use crate::stamp::sight::{Reader, View, is_known_litter};
-use crate::state::manifest::{Content, InputKind, Manifest, PackageKind, PackageRecord, UnitRecord};
+use crate::state::manifest::{Content, InputKind, Manifest, UnitRecord};
 
 /// Paths that are written down for one unit; the first is reason enough.
 const MENTIONED: usize = 3;
@@ -36,32 +37,15 @@ pub(super) fn find(
         };
         let mut unseen: BTreeSet<&str> =
             unit.inputs.iter().map(|&input| all[input]).filter(|path| !view.was_seen(path, reader)).collect();
-        for package in own_packages(manifest, unit) {
-            unseen.extend(view.unseen_links(&package.dir, reader));
-            if unit.is_precalculated() {
-                let files = below(view, &package.dir).filter(|path| owner(manifest, path) == Some(package));
-                unseen.extend(files.filter(|path| !view.was_seen(path, reader)));
-                let before = view.stamped_below(&package.dir).filter(|path| owner(manifest, path) == Some(package));
-                unseen.extend(before.filter(|path| !view.was_seen_gone(path, reader)));
-            }
-        }
+        let reach = Reach { view, packages: &manifest.packages, reader };
+        unseen.extend(reach.unseen_in_packages(|package| unit.is_of(package), unit.is_precalculated()));
         if unit.uses_reading_macros() {
             unseen.extend(
                 macro_inputs(job, live[at], manifest, view, unit, known_record)
                     .filter(|path| !view.was_built_from(path, reader) || !view.was_seen_gone(path, reader)),
             );
         }
-        // Cargo never looks at the times of these.
-        let vendored = manifest.packages.iter().filter(|package| package.kind == PackageKind::Vendored);
-        for package in vendored.filter(|package| unit.is_of(package)) {
-            unseen.extend(below(view, &package.dir).filter(|path| !view.was_built_from(path, reader)));
-            unseen.extend(view.stamped_below(&package.dir).filter(|path| !view.was_seen_gone(path, reader)));
-        }
-        unseen.extend(
-            links_read(view, named)
-                .into_iter()
-                .filter(|path| !view.was_seen(path, reader) || !view.was_seen_gone(path, reader)),
-        );
+        unseen.extend(reach.unseen_links_to(named));
         if !unseen.is_empty() && is_believed(job, live[at], manifest, view, &unseen) {
             unseen.clear();
         }
@@ -96,7 +80,8 @@ fn macro_inputs<'a>(
     let gone = view.stamped.keys().map(String::as_str).filter(|path| !view.inputs.contains_key(*path));
     here.chain(gone).filter(move |path| {
         // Nothing happened to most of them.
-        let is_suspect = !view.is_constant(path) && owner(manifest, path).is_none_or(|owner| unit.is_of(owner));
+        let is_suspect =
+            !view.is_constant(path) && owner(&manifest.packages, path).is_none_or(|owner| unit.is_of(owner));
         let is_innocent = view.inputs.contains_key(*path)
             && (unread_now.is_some_and(|unread| unread.paths.contains(*path)) || unread_then.contains(path));
         is_suspect && !is_innocent
@@ -109,32 +94,6 @@ fn saw<'a>(job: &'a Job<'_>) -> BTreeMap<&'a str, (&'a ContentId, Moment)> {
     inputs.map(|input| (input.path.as_str(), (&input.id, input.mtime.minus(job.state.shift)))).collect()
 }
 
-fn own_packages<'a>(manifest: &'a Manifest, unit: &'a UnitRecord) -> impl Iterator<Item = &'a PackageRecord> {
-    manifest.packages.iter().filter(|package| package.kind == PackageKind::Path && unit.is_of(package))
-}
-
-/// The deepest package that a path belongs to.
-fn owner<'a>(manifest: &'a Manifest, path: &str) -> Option<&'a PackageRecord> {
-    manifest.packages.iter().filter(|package| is_under(path, &package.dir)).max_by_key(|package| package.dir.len())
-}
-
-fn below<'a>(view: &'a View<'_>, dir: &'a str) -> impl Iterator<Item = &'a str> {
-    let files = view.inputs.range(dir.to_owned()..).take_while(move |(path, _)| path.starts_with(dir));
-    let files = files.filter(move |(path, input)| is_under(path, dir) && input.kind != InputKind::Folder);
-    files.map(|(path, _)| path.as_str())
-}
-
-/// Links, anywhere, that lead or led to something that a unit names.
-fn links_read<'a>(view: &'a View<'_>, named: &BTreeSet<String>) -> Vec<&'a str> {
-    let leads = |to: &str| {
-        let below = named.range(paths::join(to, "")..).next();
-        named.contains(to) || below.is_some_and(|path| is_under(path, to))
-    };
-    let now = view.inputs.iter().filter_map(|(path, input)| Some((path.as_str(), input.resolved.as_deref()?)));
-    let then = view.stamped.iter().filter_map(|(path, sight)| Some((path.as_str(), sight.link_to.as_deref()?)));
-    now.chain(then).filter(|(_, to)| leads(to)).map(|(path, _)| path).collect()
-}
-
 /// Whether a build script's run may be believed although litter lies in a folder that it watches: it was made to run because of
 /// the same litter, the folder held the same before and after, and what came of it is what came of it the last time.
 fn is_believed(job: &Job<'_>, at: usize, manifest: &Manifest, view: &View<'_>, unseen: &BTreeSet<&str>) -> bool {
@@ -144,7 +103,7 @@ fn is_believed(job: &Job<'_>, at: usize, manifest: &Manifest, view: &View<'_>, u
         .manifest
         .units
         .iter()
-        .position(|unit| unit.root == job.units[at].0 && unit.place.clone() == *place && !unit.unseen.is_empty());
+        .position(|unit| unit.root == job.units[at].0 && unit.place == *place && !unit.unseen.is_empty());
     let Some(before) = before else { return false };
     let is_same_litter = |folder: &&str| {
         let is_same =

@@ -196,8 +196,8 @@ pub struct RunRecord {
 
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum ManifestError {
-    #[error("format {found} is newer than this Rekindle understands ({FORMAT})")]
-    NewerFormat { found: u32 },
+    #[error("format {found} is {} than the one of this Rekindle ({FORMAT})", if *found > FORMAT { "newer" } else { "older" })]
+    OtherFormat { found: u32 },
     #[error("`{name}` is not the name of a folder")]
     BadName { name: String },
     #[error("`{what}` points at entry {index}, which does not exist")]
@@ -231,7 +231,7 @@ impl Manifest {
     /// Refuses what later code would index with; a manifest that passes cannot make it panic.
     pub fn check(&self) -> Result<(), ManifestError> {
         if self.format != FORMAT {
-            return Err(ManifestError::NewerFormat { found: self.format });
+            return Err(ManifestError::OtherFormat { found: self.format });
         }
         let within = |what, index: usize, len: usize| {
             if index < len { Ok(()) } else { Err(ManifestError::BadIndex { what, index }) }

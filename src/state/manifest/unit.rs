@@ -99,6 +99,15 @@ pub enum Lies {
 }
 
 impl Lies {
+    /// Whether a unit of a package of that `name`, which lies there, may be one of this package.
+    pub fn may_be_in(&self, package: &PackageRecord, name: &str) -> bool {
+        match self {
+            Self::Unknown => name == package.name,
+            Self::Fetched => false,
+            Self::In(dir) => *dir == package.dir,
+        }
+    }
+
     fn is_unknown(&self) -> bool {
         *self == Self::Unknown
     }
@@ -155,11 +164,7 @@ impl Unit for UnitRecord {
 impl UnitRecord {
     /// Whether this may be a unit of that package: certainly, where it is known in which folder it lies, else by name.
     pub fn is_of(&self, package: &PackageRecord) -> bool {
-        match &self.lies {
-            Lies::Unknown => self.place.package == package.name,
-            Lies::Fetched => false,
-            Lies::In(dir) => *dir == package.dir,
-        }
+        self.lies.may_be_in(package, &self.place.package)
     }
 
     /// Whether it can use a proc macro that may read files.
