@@ -9,10 +9,20 @@ use serde::{Deserialize, Serialize};
 /// Nanoseconds since 1970; good until the year 2262.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Moment(pub i64);
+pub struct Moment(i64);
 
 impl Moment {
     pub const EPOCH: Self = Self(0);
+
+    /// Since 1970.
+    pub const fn from_nanos(nanos: i64) -> Self {
+        Self(nanos)
+    }
+
+    /// Since 1970.
+    pub const fn nanos(self) -> i64 {
+        self.0
+    }
 
     pub fn to_file_time(self) -> FileTime {
         let nanos = u32::try_from(self.0.rem_euclid(1_000_000_000)).unwrap_or(0);

@@ -30,17 +30,32 @@ pub struct GivenUp {
 
 /// Something that went wrong with a cache and cost only time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Warning(pub String);
+pub struct Warning {
+    text: String,
+    /// What it follows from, where other faults can follow from the same.
+    cause: Option<String>,
+}
 
 impl Warning {
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self { text: text.into(), cause: None }
     }
 
     /// `what failed: why`, with the whole chain of causes on one line.
     pub fn of(what: &str, error: &anyhow::Error) -> Self {
-        Self(format!("{what}: {error:#}").replace('\n', " "))
+        let cause = GivenUp::in_chain(error).map(|cause| cause.reason.clone());
+        Self { text: format!("{what}: {error:#}").replace('\n', " "), cause }
+    }
+
+    #[must_use]
+    pub fn because(self, cause: &str) -> Self {
+        Self { cause: Some(cause.to_owned()), ..self }
+    }
+}
+
+impl GivenUp {
+    pub fn in_chain(error: &anyhow::Error) -> Option<&Self> {
+        error.chain().find_map(|cause| cause.downcast_ref())
     }
 }
 
@@ -58,15 +73,14 @@ impl Warnings {
 
     /// Notes what failed and why, unless it is the consequence of something that was noted.
     pub fn fault(&mut self, what: &str, error: &anyhow::Error) {
-        let cause = error.chain().find_map(|cause| cause.downcast_ref::<GivenUp>());
-        if !cause.is_some_and(|cause| self.names(&cause.reason)) {
+        if !GivenUp::in_chain(error).is_some_and(|cause| self.tell_of(&cause.reason)) {
             self.push(Warning::of(what, error));
         }
     }
 
-    /// Whether this reason has been said.
-    pub fn names(&self, reason: &str) -> bool {
-        self.0.iter().any(|warning| warning.0.contains(reason))
+    /// Whether one of them follows from this cause.
+    pub fn tell_of(&self, cause: &str) -> bool {
+        self.0.iter().any(|warning| warning.cause.as_deref() == Some(cause))
     }
 
     pub fn iter(&self) -> std::slice::Iter<'_, Warning> {
@@ -101,7 +115,7 @@ impl Extend<Warning> for Warnings {
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 

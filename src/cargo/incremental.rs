@@ -10,6 +10,7 @@ use toml::{Table, Value};
 
 use super::config::{self, ConfigFile};
 use super::workspace::Workspace;
+use crate::state::key::Incremental;
 
 /// What the user asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -22,38 +23,39 @@ pub enum Wish {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effective {
-    /// For the key: who decided, and what.
-    pub text: String,
+    /// Who decided, and what.
+    pub decided: Incremental,
     /// `CARGO_INCREMENTAL=0` has to be put into the job's environment.
     pub export: bool,
 }
 
 /// Who decides for this workspace, and what.
 pub fn effective(wish: Wish, workspace: &Workspace, configs: &[ConfigFile]) -> Effective {
-    let said = |text: String| Effective { text, export: false };
+    let said = |decided: Incremental| Effective { decided, export: false };
+    let variable = |name: &str, value: String| Incremental::Variable { name: name.to_owned(), value };
     for name in ["CARGO_INCREMENTAL", "CARGO_BUILD_INCREMENTAL"] {
         if let Ok(value) = env::var(name) {
-            return said(format!("{name}={value}"));
+            return said(variable(name, value));
         }
     }
     let profile = env::vars().find(|(name, _)| name.starts_with("CARGO_PROFILE_") && name.ends_with("_INCREMENTAL"));
     if let Some((name, value)) = profile {
-        return said(format!("{name}={value}"));
+        return said(variable(&name, value));
     }
     if let Some((_, value)) = config::find(configs, &["build", "incremental"]) {
-        return said(format!("build.incremental={value}"));
+        return said(Incremental::Config(value.to_string()));
     }
     let manifest =
         fs::read_to_string(workspace.root.join("Cargo.toml")).ok().and_then(|text| text.parse::<Table>().ok());
     let tables = configs.iter().filter_map(|file| file.table.as_ref()).chain(manifest.as_ref());
     for profiles in tables.filter_map(|table| table.get("profile")?.as_table()) {
         if profiles.values().any(|profile| profile.get("incremental").and_then(Value::as_bool).is_some()) {
-            return said("profile".to_owned());
+            return said(Incremental::Profile);
         }
     }
     match wish {
-        Wish::On => said("cargo's default".to_owned()),
-        // The same words as for a variable that is already there, so that a second restore in the job makes the same key.
-        Wish::Off => Effective { text: "CARGO_INCREMENTAL=0".to_owned(), export: true },
+        Wish::On => said(Incremental::Undecided),
+        // The same as for a variable that is already there, so that a second restore in the job makes the same key.
+        Wish::Off => Effective { decided: variable("CARGO_INCREMENTAL", "0".to_owned()), export: true },
     }
 }

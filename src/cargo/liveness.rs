@@ -62,8 +62,8 @@ mod tests {
         DiskUnit {
             place,
             fingerprints: Vec::new(),
-            reference: Moment(1),
-            accessed: Moment(accessed),
+            reference: Moment::from_nanos(1),
+            accessed: Moment::from_nanos(accessed),
             started: None,
             seconds: 0.0,
         }

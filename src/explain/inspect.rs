@@ -15,6 +15,7 @@ use crate::explain::inspection::{InspectedUnit, Inspection};
 use crate::explain::snapshot::{PrintSnapshot, Snapshot, UnitSnapshot};
 use crate::moment::Moment;
 use crate::state::manifest::EnvRecord;
+use crate::state::manifest::LockedPackage;
 use crate::unit::Unit;
 
 /// What else is known about the job.
@@ -22,9 +23,9 @@ use crate::unit::Unit;
 pub struct Surroundings {
     /// What compilers call themselves, by the number under which Cargo remembers them.
     pub toolchains: HashMap<u64, String>,
-    /// Locked packages, as `name version`, before and after.
-    pub locked_before: BTreeSet<String>,
-    pub locked_after: BTreeSet<String>,
+    /// Locked packages, before and after.
+    pub locked_before: BTreeSet<LockedPackage>,
+    pub locked_after: BTreeSet<LockedPackage>,
     /// Profiles and lints, by name, that differ: `profile.dev.debug: 2 → 0`.
     pub settings: Vec<String>,
     /// Folders of the project's own packages, relative to the workspace.
@@ -396,9 +397,9 @@ impl<'a> Inspector<'a> {
 
     /// The package's version changed in the lock file.
     fn bump(&self, unit: &UnitSnapshot) -> Option<Cause> {
-        let versions = |locked: &BTreeSet<String>, not_in: &BTreeSet<String>| -> Vec<String> {
-            let only = locked.difference(not_in).filter_map(|entry| entry.split_once(' '));
-            only.filter(|(name, _)| *name == unit.package).map(|(_, version)| version.to_owned()).collect()
+        let versions = |locked: &BTreeSet<LockedPackage>, not_in: &BTreeSet<LockedPackage>| -> Vec<String> {
+            let only = locked.difference(not_in).filter(|locked| locked.name == unit.package);
+            only.map(|locked| locked.version.clone()).collect()
         };
         let old = versions(&self.known.locked_before, &self.known.locked_after);
         let new = versions(&self.known.locked_after, &self.known.locked_before);

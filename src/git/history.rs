@@ -101,7 +101,7 @@ impl Repository {
                 if let Some(stamp) = line.strip_prefix('\u{1}') {
                     let seconds: i64 =
                         stamp.parse().with_context(|| format!("`git log` printed the date `{stamp}`"))?;
-                    time = Moment(seconds.saturating_mul(1_000_000_000));
+                    time = Moment::from_nanos(seconds.saturating_mul(1_000_000_000));
                 } else if line.starts_with(':') {
                     status = line.chars().next_back().or(Some('M'));
                 }

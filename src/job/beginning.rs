@@ -11,6 +11,7 @@ use crate::explain::snapshot::Snapshot;
 use crate::explain::take;
 use crate::job::facts::Facts;
 use crate::job::handover::State;
+use crate::state::manifest::LockedPackage;
 use crate::state::manifest::Manifest;
 
 /// What was known when the job began.
@@ -21,7 +22,7 @@ pub struct Beginning {
     pub touched: BTreeMap<String, String>,
     /// `rustc -vV` of the toolchains that are known.
     pub compilers: Vec<String>,
-    pub locked: BTreeSet<String>,
+    pub locked: BTreeSet<LockedPackage>,
     pub pruned: BTreeSet<String>,
     pub settings: BTreeMap<String, String>,
     /// Access times tell what was used since.
@@ -52,7 +53,7 @@ impl Beginning {
         Self {
             before: take::take(surveys, &facts.whereabouts()),
             compilers: compilers.collect(),
-            locked: facts.locked_names(),
+            locked: facts.locked_packages(),
             settings: facts.settings(),
             ..Self::default()
         }
@@ -73,7 +74,7 @@ impl Beginning {
         let surroundings = Surroundings {
             toolchains: self.toolchains(facts, &after),
             locked_before: self.locked.clone(),
-            locked_after: facts.locked_names(),
+            locked_after: facts.locked_packages(),
             settings: changes(&self.settings, &facts.settings()),
             base: facts.workspaces[0].root.to_string_lossy().into_owned(),
             own: own_packages(facts),

@@ -17,7 +17,7 @@ use crate::machine::{host, paths};
 use crate::python::find::Interpreters;
 use crate::stamp::sources::Scope;
 use crate::state::key::{HardParts, KeyParts, NameParts, PackKind, SoftParts, WorkspaceParts};
-use crate::state::manifest::{Manifest, PackageKind, PackageRecord, Root};
+use crate::state::manifest::{LockedPackage, Manifest, PackageKind, PackageRecord, Root};
 use crate::state::secrets::Secrets;
 
 /// The workspaces of a job and what surrounds them.
@@ -110,10 +110,11 @@ impl Facts {
         roots
     }
 
-    /// Locked packages, as `name version`, members included.
-    pub fn locked_names(&self) -> BTreeSet<String> {
+    /// Locked packages, members included.
+    pub fn locked_packages(&self) -> BTreeSet<LockedPackage> {
         let packages = self.locked.iter().flat_map(|locked| &locked.packages);
-        packages.map(|package| format!("{} {}", package.name, package.version)).collect()
+        let named = |(name, version): (String, String)| LockedPackage { name, version };
+        packages.map(|package| named((package.name.to_string(), package.version.to_string()))).collect()
     }
 
     /// Profiles and lints, by name and value.
@@ -222,7 +223,7 @@ fn hard_parts(
         libc: host.libc,
         cargo_home: text(cargo_home),
         flags: flags(),
-        incremental: incremental.text.clone(),
+        incremental: incremental.decided.clone(),
         linker: toolchain::linker(&triple, configs),
         c_compiler: toolchain::c_compiler(),
         tools: tools::identities(configs, &crate::machine::environment::variables()),

@@ -14,7 +14,8 @@ use crate::python::Interpreter;
 use crate::stamp::doubt::{ClockSkew, Doubt};
 use crate::state::decision::SkipReason;
 use crate::state::delta::DeltaKind;
-use crate::state::key::{Fit, PartChange};
+use crate::state::key::Fit;
+use crate::state::key_change::PartChange;
 use crate::state::manifest::RunRecord;
 
 /// What `restore` found and did.

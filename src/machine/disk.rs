@@ -92,7 +92,7 @@ mod platform {
 
     #[expect(clippy::unnecessary_wraps, reason = "other platforms do not say")]
     pub(super) fn changed(meta: &std::fs::Metadata) -> Option<Moment> {
-        Some(Moment(meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec())))
+        Some(Moment::from_nanos(meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec())))
     }
 
     /// Sets the permission bits, and only those.
@@ -292,13 +292,14 @@ impl FileSystem {
         fs::write(path, b"probe")?;
         let fresh = Meta::of(path)?;
 
-        let odd = Moment(fresh.mtime.0 - fresh.mtime.0.rem_euclid(10_000_000_000) + 1_234_567_891);
+        let odd =
+            Moment::from_nanos(fresh.mtime.nanos() - fresh.mtime.nanos().rem_euclid(10_000_000_000) + 1_234_567_891);
         filetime::set_file_times(path, Moment::EPOCH.to_file_time(), odd.to_file_time())?;
         let kept = Meta::of(path)?.mtime;
         let tick = [1_u64, 100, 1_000, 1_000_000, 1_000_000_000]
             .into_iter()
             .find(|tick| {
-                kept.0.rem_euclid(i64::try_from(*tick).unwrap_or(1)) == 0
+                kept.nanos().rem_euclid(i64::try_from(*tick).unwrap_or(1)) == 0
                     && odd.since(kept).as_nanos() < u128::from(*tick)
             })
             .unwrap_or(2_000_000_000);
@@ -373,8 +374,8 @@ mod tests {
         fs::write(&file, "x").unwrap();
         symlink(Path::new("file"), &link).unwrap();
         let before = Meta::of(&file).unwrap().mtime;
-        set_mtime(&link, Kind::Symlink, Moment(1_000_000_007)).unwrap();
-        assert_eq!(Meta::of(&link).unwrap().mtime, Moment(1_000_000_007));
+        set_mtime(&link, Kind::Symlink, Moment::from_nanos(1_000_000_007)).unwrap();
+        assert_eq!(Meta::of(&link).unwrap().mtime, Moment::from_nanos(1_000_000_007));
         assert_eq!(Meta::of(&file).unwrap().mtime, before);
     }
 

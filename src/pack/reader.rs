@@ -19,6 +19,7 @@ use crate::digest::Digest;
 use crate::machine::disk::{self, Kind, Meta};
 use crate::machine::paths;
 use crate::moment::Moment;
+use crate::problem::GivenUp;
 use crate::state::manifest::{Content, FileEntry, Manifest};
 use crate::store::Store;
 
@@ -88,7 +89,7 @@ impl Failures {
         let is_full = |kind| {
             matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
         };
-        let text = format!("{error:#}");
+        let text = GivenUp::in_chain(error).map_or_else(|| format!("{error:#}"), |cause| cause.reason.clone());
         if kinds.into_iter().any(is_full) {
             self.full.get_or_insert_with(|| text.clone());
         }

@@ -228,7 +228,7 @@ mod tests {
         let file = |path: &&str| FileEntry {
             root: 0,
             path: (*path).to_owned(),
-            mtime: Moment(1),
+            mtime: Moment::from_nanos(1),
             unit: None,
             content: content.clone(),
         };

@@ -25,7 +25,7 @@ pub(super) fn header(manifest: &Manifest, entry: &FileEntry) -> io::Result<Vec<u
             (EntryType::Link, 0o644, Some(bytes(&archive_name(manifest, &manifest.files[*to]))))
         }
     };
-    let mut header = plain(kind, mode, entry.size(), entry.mtime.0.div_euclid(1_000_000_000));
+    let mut header = plain(kind, mode, entry.size(), entry.mtime.nanos().div_euclid(1_000_000_000));
     if name.len() <= SHORT && is_plain(&name) {
         header.as_old_mut().name[..name.len()].copy_from_slice(&name);
     } else {

@@ -10,7 +10,8 @@ use crate::job::facts::Facts;
 use crate::job::inputs::Inputs;
 use crate::pack::Pack;
 use crate::problem::WrongInput;
-use crate::state::key::{Key, KeyParts, PartChange};
+use crate::state::key::{Key, KeyParts};
+use crate::state::key_change::PartChange;
 use crate::store;
 
 /// How long a store may take to hand out one manifest.

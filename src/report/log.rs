@@ -8,7 +8,8 @@ use crate::job::outcome::{Cold, IsolationOutcome, MtimeOutcome, RestoreOutcome, 
 use crate::python::Interpreter;
 use crate::state::decision::SkipReason;
 use crate::state::delta::DeltaKind;
-use crate::state::key::{Fit, KeyParts, PartChange};
+use crate::state::key::{Fit, KeyParts};
+use crate::state::key_change::PartChange;
 use crate::words::{count, duration, size};
 
 /// How many items of a list are shown before it is cut.
@@ -152,8 +153,8 @@ pub fn save(outcome: &SaveOutcome) -> Vec<String> {
     if *ageless {
         lines.push("the job did not succeed, so what it did not use grew no older".to_owned());
     }
-    lines.extend(saved("target", target));
-    lines.extend(saved("Cargo home", home));
+    lines.extend(saved_line("target", target));
+    lines.extend(saved_line("Cargo home", home));
     lines.extend(advice.iter().map(|advice| format!("advice: {}; {}", advice.evidence, advice.fix)));
     lines.push(format!("took {seconds:.1} s"));
     lines
@@ -184,7 +185,7 @@ pub fn key(parts: &KeyParts) -> Vec<String> {
     for (flag, value) in &hard.flags {
         row(flag, value);
     }
-    row("incremental", &hard.incremental);
+    row("incremental", &hard.incremental.to_string());
     row("linker", &hard.linker);
     row("C compiler", &hard.c_compiler);
     for (name, text) in &hard.tools {
@@ -213,26 +214,34 @@ pub fn mtime(outcome: &MtimeOutcome) -> Vec<String> {
     lines
 }
 
-pub(super) fn saved(what: &str, saved: &Saved) -> Option<String> {
-    match saved {
+/// What became of a state, without the names of entries.
+pub(super) fn saved(saved: &Saved) -> Option<String> {
+    Some(match saved {
         Saved::Skipped(SkipReason::OverBudget { bytes, limit }) => {
-            Some(format!("{what}: not saved, it takes {} and `max-size` is {}", size(*bytes), size(*limit)))
+            format!("not saved, it takes {} and `max-size` is {}", size(*bytes), size(*limit))
         }
-        Saved::Skipped(reason) => Some(format!("{what}: not saved, {reason}")),
-        Saved::NothingFetched | Saved::Failed => None,
-        Saved::AlreadyThere { key } => Some(format!("{what}: `{key}` is already stored by another job")),
-        Saved::Reserved { key } => {
-            Some(format!("{what}: not saved, another job is storing `{key}` or was interrupted in doing so"))
-        }
-        Saved::Stored { key, kind, files, bytes, content_bytes } => {
+        Saved::Skipped(reason) => format!("not saved, {reason}"),
+        Saved::NothingFetched | Saved::Failed => return None,
+        Saved::AlreadyThere { .. } => "already stored by another job".to_owned(),
+        Saved::Reserved { .. } => "not saved, another job is storing it or was interrupted in doing so".to_owned(),
+        Saved::Stored { key: _, kind, files, bytes, content_bytes } => {
             let kind = match kind {
                 DeltaKind::Delta => "changes only".to_owned(),
                 DeltaKind::Base(reason) => format!("everything, because {}", reason.reason()),
             };
             let (files, bytes, all) = (count(*files, "file"), size(*bytes), size(*content_bytes));
-            Some(format!("{what}: saved {files} in {bytes} ({kind}; the state is {all}) as `{key}`"))
+            format!("saved {files} in {bytes} ({kind}; the state is {all})")
         }
-    }
+    })
+}
+
+fn saved_line(what: &str, outcome: &Saved) -> Option<String> {
+    let words = saved(outcome)?;
+    let key = match outcome {
+        Saved::AlreadyThere { key } | Saved::Reserved { key } | Saved::Stored { key, .. } => format!(" as `{key}`"),
+        Saved::Skipped(_) | Saved::NothingFetched | Saved::Failed => String::new(),
+    };
+    Some(format!("{what}: {words}{key}"))
 }
 
 /// Why a command compiled what it compiled.

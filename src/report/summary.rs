@@ -23,11 +23,8 @@ pub fn markdown(job: &str, restore: &RestoreOutcome, save: &SaveOutcome) -> Stri
         table(&[
             ("Start", start(restore)),
             ("Units", units(save)),
-            ("Target", saved("target", &save.target).map_or_else(|| "not saved".to_owned(), |line| after(&line))),
-            (
-                "Cargo home",
-                saved("Cargo home", &save.home).map_or_else(|| "nothing new".to_owned(), |line| after(&line)),
-            ),
+            ("Target", saved(&save.target).unwrap_or_else(|| "not saved".to_owned())),
+            ("Cargo home", saved(&save.home).unwrap_or_else(|| "nothing new".to_owned())),
             ("Time", format!("restore {}, save {}", duration(restore.seconds), duration(save.seconds))),
         ]),
     );
@@ -217,13 +214,6 @@ fn units(save: &SaveOutcome) -> String {
     let spent = save.inspection.seconds_spent();
     let took = if compiled > 0 { format!(" in {}", duration(spent)) } else { String::new() };
     format!("{} in use: {fresh} fresh, {compiled} compiled{took}; {} dropped", compiled + fresh, save.dropped)
-}
-
-/// The part behind `target: `, which stands in the first column here.
-fn after(line: &str) -> String {
-    let line = line.split_once(": ").map_or(line, |(_, rest)| rest);
-    // Keys have a table of their own.
-    line.split_once(" as `").map_or(line, |(before, _)| before).to_owned()
 }
 
 #[cfg(test)]

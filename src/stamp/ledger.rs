@@ -88,18 +88,18 @@ mod tests {
         let inputs = |text: &str| {
             let id = ContentId::of_link(text);
             let (kind, origin) = (InputKind::File, Origin::Tracked);
-            let input = Input { path: "/f".into(), kind, id, mtime: Moment(1), origin, resolved: None };
+            let input = Input { path: "/f".into(), kind, id, mtime: Moment::from_nanos(1), origin, resolved: None };
             BTreeMap::from([("/f".to_owned(), input)])
         };
         let mut ledger = Ledger { format: FORMAT, entries: BTreeMap::new(), path: PathBuf::new() };
         let unknown = BTreeMap::new();
-        ledger.look(&inputs("a"), &unknown, Moment(10));
+        ledger.look(&inputs("a"), &unknown, Moment::from_nanos(10));
         assert_eq!(ledger.floor("/f"), Moment::EPOCH);
-        ledger.look(&inputs("b"), &unknown, Moment(20));
-        ledger.look(&inputs("a"), &unknown, Moment(30));
-        ledger.look(&inputs("a"), &unknown, Moment(40));
-        assert_eq!(ledger.floor("/f"), Moment(30));
-        ledger.look(&inputs("b"), &BTreeMap::from([("/f".to_owned(), Moment(45))]), Moment(50));
-        assert_eq!(ledger.floor("/f"), Moment(45), "it was written then, and looked at later");
+        ledger.look(&inputs("b"), &unknown, Moment::from_nanos(20));
+        ledger.look(&inputs("a"), &unknown, Moment::from_nanos(30));
+        ledger.look(&inputs("a"), &unknown, Moment::from_nanos(40));
+        assert_eq!(ledger.floor("/f"), Moment::from_nanos(30));
+        ledger.look(&inputs("b"), &BTreeMap::from([("/f".to_owned(), Moment::from_nanos(45))]), Moment::from_nanos(50));
+        assert_eq!(ledger.floor("/f"), Moment::from_nanos(45), "it was written then, and looked at later");
     }
 }

@@ -156,7 +156,7 @@ mod tests {
             path: PATH.into(),
             kind: InputKind::File,
             id: ContentId::of_link(text),
-            mtime: Moment(mtime),
+            mtime: Moment::from_nanos(mtime),
             origin: Origin::Tracked,
             resolved: None,
         };
@@ -164,13 +164,14 @@ mod tests {
     }
 
     fn stamped(text: &str, mtime: i64, changed: i64) -> Stamped {
-        let (id, mtime, changed) = (ContentId::of_link(text), Moment(mtime), Some(Moment(changed)));
+        let (id, mtime, changed) =
+            (ContentId::of_link(text), Moment::from_nanos(mtime), Some(Moment::from_nanos(changed)));
         let sight = Sight { id, mtime, changed, shell: Some(SHELL), link_to: None };
         Stamped::from([(PATH.into(), sight)])
     }
 
     fn seen(now: &BTreeMap<String, Input>, changed: i64, stamped: &Stamped, reader: Reader<'_>) -> bool {
-        let changed = BTreeMap::from([(PATH.to_owned(), Moment(changed))]);
+        let changed = BTreeMap::from([(PATH.to_owned(), Moment::from_nanos(changed))]);
         let shells = BTreeMap::from([(PATH.to_owned(), SHELL)]);
         View { inputs: now, changed: &changed, shells: &shells, stamped }.was_seen(PATH, reader)
     }
@@ -178,11 +179,11 @@ mod tests {
     #[test]
     fn another_owner_is_no_other_content() {
         let (now, stamped) = (input("a", 1), stamped("a", 1, 10));
-        let changed = BTreeMap::from([(PATH.to_owned(), Moment(60))]);
+        let changed = BTreeMap::from([(PATH.to_owned(), Moment::from_nanos(60))]);
         let seen = |shell: Shell| {
             let shells = BTreeMap::from([(PATH.to_owned(), shell)]);
             let view = View { inputs: &now, changed: &changed, shells: &shells, stamped: &stamped };
-            view.was_seen(PATH, Reader::Built(Moment(50)))
+            view.was_seen(PATH, Reader::Built(Moment::from_nanos(50)))
         };
         assert!(seen(Shell { owner: 1, ..SHELL }));
         assert!(!seen(SHELL), "nothing accounts for the change");
@@ -191,7 +192,7 @@ mod tests {
 
     #[test]
     fn an_old_time_proves_nothing_and_a_change_time_does() {
-        let built = Reader::Built(Moment(50));
+        let built = Reader::Built(Moment::from_nanos(50));
         // Never touched since the restore, or settled before the build.
         assert!(seen(&input("a", 1), 10, &stamped("a", 1, 10), built));
         assert!(seen(&input("b", 1), 40, &stamped("a", 1, 10), built));
@@ -205,12 +206,12 @@ mod tests {
     #[test]
     fn a_kept_unit_saw_what_was_recorded_and_nothing_else() {
         let (a, b) = (ContentId::of_link("a"), ContentId::of_link("b"));
-        let saw = BTreeMap::from([(PATH, (&a, Moment(1)))]);
-        let kept = Reader::Kept { reference: Moment(5), saw: &saw };
+        let saw = BTreeMap::from([(PATH, (&a, Moment::from_nanos(1)))]);
+        let kept = Reader::Kept { reference: Moment::from_nanos(5), saw: &saw };
         assert!(seen(&input("a", 1), 99, &Stamped::new(), kept));
         assert!(!seen(&input("b", 1), 99, &Stamped::new(), kept));
-        let saw = BTreeMap::from([(PATH, (&b, Moment(1)))]);
-        let kept = Reader::Kept { reference: Moment(5), saw: &saw };
+        let saw = BTreeMap::from([(PATH, (&b, Moment::from_nanos(1)))]);
+        let kept = Reader::Kept { reference: Moment::from_nanos(5), saw: &saw };
         assert!(!seen(&input("a", 1), 3, &Stamped::new(), kept));
         assert!(seen(&input("a", 1), 3, &stamped("a", 1, 3), kept), "the restore has judged it");
     }

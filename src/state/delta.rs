@@ -163,7 +163,7 @@ mod tests {
     fn file(path: &str, size: u64, mtime: i64, pack: usize) -> FileEntry {
         let at = Location { pack, frame: 0, offset: 0 };
         let content = Content::File { size, mode: 0o644, sha256: Digest::of(path.as_bytes()), at };
-        FileEntry { root: 0, path: path.into(), mtime: Moment(mtime), unit: None, content }
+        FileEntry { root: 0, path: path.into(), mtime: Moment::from_nanos(mtime), unit: None, content }
     }
 
     fn parent(key: &str, bytes: u64) -> Parent {

@@ -53,7 +53,7 @@ pub struct HardParts {
     pub workspaces: Vec<WorkspaceParts>,
     /// Flags that reach every unit, by the name of the variable or config key that sets them.
     pub flags: BTreeMap<String, String>,
-    pub incremental: String,
+    pub incremental: Incremental,
     pub linker: String,
     pub c_compiler: String,
     /// Further programs and libraries that settings name, by the name of the setting.
@@ -61,6 +61,32 @@ pub struct HardParts {
     pub tools: BTreeMap<String, String>,
     /// Options of Rekindle itself that change what a pack holds.
     pub options: BTreeMap<String, String>,
+}
+
+/// Who decided about incremental compilation, and what.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Incremental {
+    /// Nobody: Cargo does as it does by default.
+    #[default]
+    Undecided,
+    /// A profile in a manifest or a configuration file.
+    Profile,
+    /// `build.incremental`.
+    Config(String),
+    /// Rekindle, too, decides by a variable.
+    Variable { name: String, value: String },
+}
+
+impl fmt::Display for Incremental {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Undecided => f.write_str("cargo's default"),
+            Self::Profile => f.write_str("profile"),
+            Self::Config(value) => write!(f, "build.incremental={value}"),
+            Self::Variable { name, value } => write!(f, "{name}={value}"),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,23 +112,6 @@ pub struct SoftParts {
     pub interpreters: BTreeMap<String, String>,
 }
 
-/// One difference between two keys, in words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PartChange {
-    pub part: String,
-    pub old: String,
-    pub new: String,
-}
-
-impl fmt::Display for PartChange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let show = |text: &str| {
-            if text.is_empty() { "(none)".to_owned() } else { text.replace('\n', ", ") }
-        };
-        write!(f, "{}: {} → {}", self.part, show(&self.old), show(&self.new))
-    }
-}
-
 impl KeyParts {
     /// The fields that every stored key of these parts starts with.
     pub fn fields(&self) -> KeyFields {
@@ -111,16 +120,6 @@ impl KeyParts {
             hard: Digest::of_value(&self.hard).short().to_owned(),
             soft: Digest::of_value(&self.soft).short().to_owned(),
         }
-    }
-
-    /// Every part in which `self` differs from `old`, hard parts first.
-    pub fn diff(&self, old: &Self) -> Vec<PartChange> {
-        let Self { name, hard, soft } = self;
-        let mut changes = Changes::default();
-        hard.diff(&old.hard, &mut changes);
-        soft.diff(&old.soft, &mut changes);
-        name.diff(&old.name, &mut changes);
-        changes.0
     }
 }
 
@@ -151,128 +150,6 @@ impl NameParts {
             slug.push_str(word);
         }
         if slug.is_empty() { "rust".to_owned() } else { slug }
-    }
-
-    fn diff(&self, old: &Self, changes: &mut Changes) {
-        let Self { kind, key, workflow, job, roll } = self;
-        changes.compare("kind", &format!("{:?}", old.kind), &format!("{kind:?}"));
-        changes.compare("key", &old.key, key);
-        changes.compare("workflow", &old.workflow, workflow);
-        changes.compare("job", &old.job, job);
-        changes.compare("key-roll", &old.roll, roll);
-    }
-}
-
-impl HardParts {
-    fn diff(&self, old: &Self, changes: &mut Changes) {
-        let Self {
-            os,
-            arch,
-            os_release,
-            libc,
-            cargo_home,
-            workspaces,
-            flags,
-            incremental,
-            linker,
-            c_compiler,
-            tools,
-            options,
-        } = self;
-        changes.compare("operating system", &old.os, os);
-        changes.compare("architecture", &old.arch, arch);
-        changes.compare("operating system release", &old.os_release, os_release);
-        changes.compare("libc", &old.libc, libc);
-        changes.compare("CARGO_HOME", &old.cargo_home, cargo_home);
-        changes.compare("workspaces", &old.workspaces.len().to_string(), &workspaces.len().to_string());
-        for (new, old) in workspaces.iter().zip(&old.workspaces) {
-            let WorkspaceParts { root, target, build, rustc } = new;
-            changes.compare("workspace path", &old.root, root);
-            changes.compare("target directory", &old.target, target);
-            changes.compare("build directory", &old.build, build);
-            changes.compare_lines("toolchain", &old.rustc, rustc);
-        }
-        changes.compare_maps("flags", &old.flags, flags);
-        changes.compare("incremental", &old.incremental, incremental);
-        changes.compare("linker", &old.linker, linker);
-        changes.compare("C compiler", &old.c_compiler, c_compiler);
-        changes.compare_maps("tool", &old.tools, tools);
-        changes.compare_maps("option", &old.options, options);
-    }
-}
-
-impl SoftParts {
-    fn diff(&self, old: &Self, changes: &mut Changes) {
-        let Self { packages, manifests, configs, interpreters } = self;
-        changes.compare_maps("locked package", &old.packages, packages);
-        changes.compare_maps("manifest", &digests(&old.manifests), &digests(manifests));
-        changes.compare_maps("config", &digests(&old.configs), &digests(configs));
-        changes.compare_interpreters(&old.interpreters, interpreters);
-    }
-}
-
-fn digests(map: &BTreeMap<String, Digest>) -> BTreeMap<String, String> {
-    map.iter().map(|(name, digest)| (name.clone(), digest.short().to_owned())).collect()
-}
-
-#[derive(Default)]
-struct Changes(Vec<PartChange>);
-
-impl Changes {
-    fn compare(&mut self, part: &str, old: &str, new: &str) {
-        if old != new {
-            self.0.push(PartChange { part: part.to_owned(), old: old.to_owned(), new: new.to_owned() });
-        }
-    }
-
-    /// Names only the lines that differ, so that a toolchain reads `release: 1.94.0 → release: 1.95.0`.
-    fn compare_lines(&mut self, part: &str, old: &str, new: &str) {
-        let only = |of: &str, against: &str| -> String {
-            let lines: Vec<&str> = of.lines().filter(|line| !against.lines().any(|other| other == *line)).collect();
-            lines.join(", ")
-        };
-        if old != new {
-            self.compare(part, &only(old, new), &only(new, old));
-        }
-    }
-
-    /// Another version is all that needs saying; where that is the same, the facts that differ. One interpreter that moved is
-    /// one change.
-    fn compare_interpreters(&mut self, old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) {
-        let name = |text: &str| text.lines().next().unwrap_or_default().to_owned();
-        let gone: Vec<_> = old.iter().filter(|(path, _)| !new.contains_key(*path)).collect();
-        let come: Vec<_> = new.iter().filter(|(path, _)| !old.contains_key(*path)).collect();
-        if let ([(old_path, before)], [(new_path, after)]) = (gone.as_slice(), come.as_slice()) {
-            let show = |path: &str, text: &str| format!("`{path}`, {}", name(text));
-            self.compare("interpreter", &show(old_path, before), &show(new_path, after));
-        } else {
-            for (path, text) in gone {
-                self.compare(&format!("interpreter `{path}`"), &name(text), "");
-            }
-            for (path, text) in come {
-                self.compare(&format!("interpreter `{path}`"), "", &name(text));
-            }
-        }
-        for (path, after) in new {
-            let Some(before) = old.get(path) else { continue };
-            let part = format!("interpreter `{path}`");
-            if name(before) == name(after) {
-                self.compare_lines(&part, before, after);
-            } else {
-                self.compare(&part, &name(before), &name(after));
-            }
-        }
-    }
-
-    fn compare_maps(&mut self, part: &str, old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) {
-        let names: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-        for name in names {
-            let (before, after) = (old.get(name), new.get(name));
-            if before != after {
-                let show = |value: Option<&String>| value.cloned().unwrap_or_default();
-                self.compare(&format!("{part} `{name}`"), &show(before), &show(after));
-            }
-        }
     }
 }
 

@@ -3,5 +3,6 @@
 pub mod decision;
 pub mod delta;
 pub mod key;
+pub mod key_change;
 pub mod manifest;
 pub mod secrets;

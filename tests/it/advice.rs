@@ -7,7 +7,8 @@ use rekindle::explain::cause::Cause;
 use rekindle::explain::inspection::Weights;
 use rekindle::explain::inspection::{InspectedUnit, Inspection};
 use rekindle::state::decision::SkipReason;
-use rekindle::state::key::PartChange;
+use rekindle::state::key::Incremental;
+use rekindle::state::key_change::{Part, PartChange};
 
 /// What a job left, as far as a test fills it.
 #[derive(Default)]
@@ -17,7 +18,7 @@ struct Job {
     rolled: Vec<PartChange>,
     skipped: Option<SkipReason>,
     secret_units: Vec<String>,
-    incremental: &'static str,
+    incremental: Incremental,
     untracked: BTreeSet<String>,
 }
 
@@ -25,7 +26,7 @@ impl Job {
     fn of(units: Vec<InspectedUnit>) -> Self {
         Self {
             inspection: Inspection { units, unknown_fields: 0 },
-            incremental: "CARGO_INCREMENTAL=1",
+            incremental: Incremental::Variable { name: "CARGO_INCREMENTAL".into(), value: "1".into() },
             ..Self::default()
         }
     }
@@ -37,7 +38,7 @@ impl Job {
             rolled: &self.rolled,
             skipped: self.skipped.as_ref(),
             secret_units: &self.secret_units,
-            incremental: self.incremental,
+            incremental: &self.incremental,
             untracked: &self.untracked,
         })
     }
@@ -145,11 +146,8 @@ fn one_crate_in_two_variants() {
 
 #[test]
 fn a_toolchain_that_moved() {
-    let change = |new: &str| PartChange {
-        part: "toolchain".into(),
-        old: "rustc 1.94.0 (aaa 2026-03-01)".into(),
-        new: new.into(),
-    };
+    let change =
+        |new: &str| PartChange { part: Part::Toolchain, old: "rustc 1.94.0 (aaa 2026-03-01)".into(), new: new.into() };
     let mut job = Job::of(vec![unit("a", 50.0, Some(Cause::ColdStart))]);
     job.rolled = vec![change("rustc 1.95.0 (bbb 2026-04-14)")];
     job.says("toolchain-moves", "from 1.94.0 (aaa 2026-03-01) to 1.95.0", "`channel = \"1.95.0\"`");
@@ -202,7 +200,7 @@ fn test_programs_incremental_state_and_debug_information() {
     let mut job = Job::of(Vec::new());
     job.weights.incremental = 300_000_000;
     job.says("incremental-state", "takes 300.0 MB", "now `CARGO_INCREMENTAL=1` decides");
-    job.incremental = "cargo's default";
+    job.incremental = Incremental::Undecided;
     job.says("incremental-state", "takes 300.0 MB", "leave `incremental: on` out");
     job.weights = Weights { executables: 300_000_000, debuginfo: 200_000_000, ..Weights::default() };
     job.says("debug-information", "200.0 MB of the 300.0 MB", "line-tables-only");

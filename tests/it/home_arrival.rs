@@ -105,10 +105,22 @@ fn plant(world: &World, paths: &[&str]) {
     let at = Location { pack: 0, frame: 0, offset: 0 };
     for path in paths {
         let content = Content::File { size: 4, mode: 0o755, sha256: Digest::of(b"evil"), at };
-        manifest.files.push(FileEntry { root: 0, path: (*path).to_owned(), mtime: Moment(1), unit: None, content });
+        manifest.files.push(FileEntry {
+            root: 0,
+            path: (*path).to_owned(),
+            mtime: Moment::from_nanos(1),
+            unit: None,
+            content,
+        });
     }
     let link = Content::Symlink { to: "/etc".to_owned() };
-    let entry = FileEntry { root: 0, path: "registry/cache/link".into(), mtime: Moment(1), unit: None, content: link };
+    let entry = FileEntry {
+        root: 0,
+        path: "registry/cache/link".into(),
+        mtime: Moment::from_nanos(1),
+        unit: None,
+        content: link,
+    };
     manifest.files.push(entry);
     let sources = (0..paths.len()).map(|file| Source { file, path: source.clone() }).collect();
     let mut out = Vec::new();

@@ -300,7 +300,7 @@ fn hostile(dir: &Path, change: impl FnOnce(&mut Manifest)) -> (DirStore, String)
         sha256: Digest::of(b"evil"),
         at: Location { pack: 0, frame: 0, offset: 0 },
     };
-    let file = FileEntry { root: 0, path: "file".into(), mtime: Moment(1), unit: None, content };
+    let file = FileEntry { root: 0, path: "file".into(), mtime: Moment::from_nanos(1), unit: None, content };
     let parts = KeyParts { name: NameParts::default(), hard: HardParts::default(), soft: SoftParts::default() };
     let roots = vec![Root { label: "target".into(), path: "/nowhere".into() }];
     let manifest = Manifest { key: "k".into(), files: vec![file], ..Manifest::blank(parts, roots) };

@@ -16,7 +16,8 @@ use rekindle::python::Interpreter;
 use rekindle::report::{html, json, summary};
 use rekindle::state::decision::SkipReason;
 use rekindle::state::delta::{DeltaKind, NewBase};
-use rekindle::state::key::{Fit, PartChange};
+use rekindle::state::key::{Fit, Incremental};
+use rekindle::state::key_change::{Part, PartChange};
 use rekindle::state::manifest::RunRecord;
 use serde_json::Value;
 
@@ -53,7 +54,7 @@ impl Story {
         };
         let run = |number: usize, compiled: usize, seconds: f64| RunRecord {
             commit: Some(format!("{number:07x}{number:033x}")),
-            at: Moment(1),
+            at: Moment::from_nanos(1),
             restored: None,
             compiled,
             seconds,
@@ -106,7 +107,7 @@ impl Story {
             rolled: &self.rolled,
             skipped: self.skipped.as_ref(),
             secret_units: &self.save.secret_units,
-            incremental: "cargo's default",
+            incremental: &Incremental::Undecided,
             untracked: &["/w/app/src/made.rs".to_owned()].into(),
         });
         summary::markdown(&self.job, &self.restore, &self.save)
@@ -172,21 +173,21 @@ fn a_locked_package_was_bumped() {
     ]);
     story.restore.start = Start::Restored { key: KEY.into(), fit: Fit::Hard, units: 4 };
     story.rolled = vec![
-        change("locked package `serde 1.0.1`", "registry abc", ""),
-        change("locked package `serde 1.0.2`", "", "registry def"),
+        change(Part::LockedPackage("serde 1.0.1".into()), "registry abc", ""),
+        change(Part::LockedPackage("serde 1.0.2".into()), "", "registry def"),
     ];
     insta::assert_snapshot!(story.page());
 }
 
-fn change(part: &str, old: &str, new: &str) -> PartChange {
-    PartChange { part: part.into(), old: old.into(), new: new.into() }
+fn change(part: Part, old: &str, new: &str) -> PartChange {
+    PartChange { part, old: old.into(), new: new.into() }
 }
 
 #[test]
 fn the_toolchain_rolled() {
     let mut story = Story::warm().compiled(&[0, 1, 2, 3].map(|at| (at, Cause::ColdStart, None)));
     story.restore.start = Start::Cold;
-    story.rolled = vec![change("toolchain", "rustc 1.94.0 (aaa 2026-03-01)", "rustc 1.95.0 (bbb 2026-04-14)")];
+    story.rolled = vec![change(Part::Toolchain, "rustc 1.94.0 (aaa 2026-03-01)", "rustc 1.95.0 (bbb 2026-04-14)")];
     insta::assert_snapshot!(story.page());
 }
 
@@ -237,7 +238,7 @@ fn everything(name: &dyn Fn(usize) -> String) -> Story {
     story.restore.notes = (0..50).map(name).collect();
     story.restore.doubts = (0..500).map(|at| (format!("{at} {}", name(at)), Vec::new())).collect();
     story.restore.roll = Some(Roll { text: name(1), wished_by: RollSource::Label });
-    story.rolled = (0..50).map(|at| change(&name(at), &name(at + 1), &name(at + 2))).collect();
+    story.rolled = (0..50).map(|at| change(Part::Manifest(name(at)), &name(at + 1), &name(at + 2))).collect();
     story.save.secret_units = (0..50).map(name).collect();
     story.save.history.iter_mut().for_each(|run| run.commit = Some(name(7)));
     (0..30).for_each(|at| story.save.warnings.push(Warning::new(name(at))));
@@ -271,7 +272,7 @@ fn long_names_fit() {
 fn the_report_file_is_documented() {
     let mut story = everything(&|at| format!("n{at}"));
     let unit = &mut story.save.inspection.units[0];
-    (unit.watches_all, unit.started, unit.files) = (true, Some(Moment(1)), vec!["f".into()]);
+    (unit.watches_all, unit.started, unit.files) = (true, Some(Moment::from_nanos(1)), vec!["f".into()]);
     let _ = story.page_of();
     let report: Value = serde_json::from_str(&json::job(&story.restore, &story.save).unwrap()).unwrap();
     let mut fields = BTreeSet::new();

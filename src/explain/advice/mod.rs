@@ -14,7 +14,8 @@ use serde::Serialize;
 use crate::explain::inspection::Weights;
 use crate::explain::inspection::{InspectedUnit, Inspection};
 use crate::state::decision::SkipReason;
-use crate::state::key::PartChange;
+use crate::state::key::Incremental;
+use crate::state::key_change::PartChange;
 
 /// Said at once; more is not read.
 const MOST: usize = 5;
@@ -45,7 +46,7 @@ pub struct Evidence<'a> {
     pub skipped: Option<&'a SkipReason>,
     pub secret_units: &'a [String],
     /// Who decided about incremental compilation, and what.
-    pub incremental: &'a str,
+    pub incremental: &'a Incremental,
     /// Files among the causes that git does not have.
     pub untracked: &'a BTreeSet<String>,
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Advice, Evidence, SECONDS, inside};
 use crate::explain::cause::Cause;
 use crate::explain::inspection::InspectedUnit;
+use crate::state::key_change::Part;
 use crate::words::{count, duration};
 
 /// A variable that is another one in each run.
@@ -108,7 +109,7 @@ pub(super) fn unwatched_scripts(evidence: &Evidence<'_>) -> Vec<Advice> {
 /// Everything again because the compiler is another one.
 pub(super) fn moving_toolchain(evidence: &Evidence<'_>) -> Vec<Advice> {
     let release = |rustc: &str| rustc.lines().next().unwrap_or_default().trim_start_matches("rustc ").to_owned();
-    let Some(change) = evidence.rolled.iter().find(|change| change.part.contains("toolchain")) else {
+    let Some(change) = evidence.rolled.iter().find(|change| change.part == Part::Toolchain) else {
         return Vec::new();
     };
     let (old, new, seconds) = (release(&change.old), release(&change.new), evidence.inspection.seconds_spent());

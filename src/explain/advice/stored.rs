@@ -6,6 +6,7 @@ use super::{Advice, BYTES, Evidence, SECONDS, inside};
 use crate::explain::inspection::InspectedUnit;
 use crate::explain::inspection::Weights;
 use crate::state::decision::SkipReason;
+use crate::state::key::Incremental;
 use crate::words::{duration, size};
 
 /// Integration tests of one package above which linking them one by one is worth a word.
@@ -117,13 +118,15 @@ pub(super) fn incremental(evidence: &Evidence<'_>) -> Vec<Advice> {
         return Vec::new();
     }
     let fix = match evidence.incremental {
-        "cargo's default" => "leave `incremental: on` out of the Rekindle step".to_owned(),
-        "profile" => {
+        Incremental::Undecided => "leave `incremental: on` out of the Rekindle step".to_owned(),
+        Incremental::Profile => {
             "take `incremental = true` out of the profiles in `Cargo.toml`, or set `CARGO_INCREMENTAL: 0` in the job's \
                       `env:`"
                 .to_owned()
         }
-        who => format!("set `CARGO_INCREMENTAL: 0` in the job's `env:` (now `{who}` decides)"),
+        who @ (Incremental::Config(_) | Incremental::Variable { .. }) => {
+            format!("set `CARGO_INCREMENTAL: 0` in the job's `env:` (now `{who}` decides)")
+        }
     };
     vec![Advice {
         id: "incremental-state",

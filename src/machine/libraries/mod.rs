@@ -110,10 +110,10 @@ mod tests {
         fs::write(&library, "one").unwrap();
         let files = BTreeSet::from([library.clone()]);
         let before = identify(&files, None);
-        assert_eq!(identify(&files, Some(Moment(i64::MAX))), before);
+        assert_eq!(identify(&files, Some(Moment::from_nanos(i64::MAX))), before);
         fs::write(&library, "two").unwrap();
         assert_ne!(identify(&files, None), before);
-        let unseen = identify(&files, Some(Moment(1)));
+        let unseen = identify(&files, Some(Moment::from_nanos(1)));
         assert_eq!(unseen[0].version, UNSEEN);
     }
 }

@@ -22,7 +22,8 @@ use crate::machine::paths;
 use crate::pack::{Late, Pack, Staged};
 use crate::problem::{Warning, Warnings};
 use crate::stamp::doubt::Doubt;
-use crate::state::key::{Fit, PartChange};
+use crate::state::key::Fit;
+use crate::state::key_change::{Part, PartChange};
 use crate::state::manifest::{Content, Manifest, Parent, Root};
 use crate::store::Store;
 
@@ -92,7 +93,7 @@ pub(super) fn arrive(
 
     let (mut doubts, lost_files) = drop_incomplete(&manifest, &staged.dirs(), &unpacked.failed);
     // That a pack is missing has been said.
-    let unsaid = unpacked.failed.iter().find(|(_, reason)| !damaged_parents && !outcome.warnings.names(reason));
+    let unsaid = unpacked.failed.iter().find(|(_, reason)| !damaged_parents && !outcome.warnings.tell_of(reason));
     if let Some((file, reason)) = unsaid {
         outcome.warnings.push(not_restored(&manifest, unpacked.failed.len(), *file, reason));
     }
@@ -256,7 +257,7 @@ fn explain_miss(facts: &Facts, store: &dyn Store, passed_over: &BTreeSet<String>
     let fields = facts.parts.fields();
     if let Some(roll) = &outcome.roll {
         // The name is new, so nothing of that name can be compared with.
-        let change = PartChange { part: "key-roll".to_owned(), old: String::new(), new: roll.text.clone() };
+        let change = PartChange { part: Part::Roll, old: String::new(), new: roll.text.clone() };
         outcome.rolled.push(change);
     }
     let newest = choice::admitted(store, &fields, Fit::Name).ok().and_then(|keys| keys.into_iter().next());

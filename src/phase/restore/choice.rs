@@ -14,6 +14,7 @@ use crate::machine::paths;
 use crate::pack::Pack;
 use crate::problem::Warnings;
 use crate::state::key::{Fit, Key, KeyFields};
+use crate::state::manifest::LockedPackage;
 use crate::state::manifest::{InputKind, Manifest, Origin, Root, UnitRecord};
 use crate::store::Store;
 use crate::unit::UnitPlace;
@@ -116,7 +117,7 @@ pub(super) fn nearest(facts: &Facts, candidates: &[(Pack<'_>, Fit)]) -> usize {
         .flat_map(|workspace| &workspace.packages)
         .map(|package| package.name.as_str())
         .collect();
-    best_of(&manifests, &facts.locked_names(), &own, &blobs(facts))
+    best_of(&manifests, &facts.locked_packages(), &own, &blobs(facts))
 }
 
 /// The blobs of all files that git tracks below the workspaces, by path.
@@ -139,7 +140,7 @@ fn unit_key(unit: &UnitRecord) -> UnitKey<'_> {
 
 fn best_of(
     candidates: &[(&Manifest, Fit)],
-    locked: &BTreeSet<String>,
+    locked: &BTreeSet<LockedPackage>,
     own: &BTreeSet<&str>,
     blobs: &HashMap<String, String>,
 ) -> usize {
@@ -174,9 +175,9 @@ fn best_of(
 }
 
 /// Packages of which this lock file names a version that the state was built with.
-fn wanted<'a>(manifest: &'a Manifest, locked: &BTreeSet<String>, own: &BTreeSet<&'a str>) -> BTreeSet<&'a str> {
-    let common = manifest.locked.intersection(locked).filter_map(|text| manifest.locked.get(text));
-    common.filter_map(|text| text.split(' ').next()).chain(own.iter().copied()).collect()
+fn wanted<'a>(manifest: &'a Manifest, locked: &BTreeSet<LockedPackage>, own: &BTreeSet<&'a str>) -> BTreeSet<&'a str> {
+    let common = manifest.locked.intersection(locked).filter_map(|common| manifest.locked.get(common));
+    common.map(|package| package.name.as_str()).chain(own.iter().copied()).collect()
 }
 
 /// Which units nobody wants or read something that is not as it was, or were built from one like that.

@@ -114,12 +114,12 @@ fn bring<'a>(
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let reason = format!("the stored `{name}` is not the one that the lock file names");
-        outcome.warnings.push(Warning::new(format!("{reason}; it is removed")));
+        outcome.warnings.push(Warning::new(format!("{reason}; it is removed")).because(&reason));
         lost.extend(archives.get(&path).map(|&at| (at, reason)));
     }
     let missing = staged.move_in(&manifest, &[last(&manifest)], |_| {});
     lost.extend(missing.into_iter().filter(|(at, _)| !is_skipped(*at)));
-    if let Some(reason) = lost.values().find(|reason| !outcome.warnings.names(reason)).filter(|_| !damaged) {
+    if let Some(reason) = lost.values().find(|reason| !outcome.warnings.tell_of(reason)).filter(|_| !damaged) {
         let text = format!("{} files of the Cargo home were not restored: {reason}", lost.len());
         outcome.warnings.push(Warning::new(text));
     }

@@ -72,7 +72,7 @@ pub(super) fn begin(
 fn may_have_readers(facts: &Facts, manifest: &Manifest) -> bool {
     let reads =
         |unit: &crate::state::manifest::UnitRecord| unit.macros.as_ref().is_some_and(|facts| !facts.readers.is_empty());
-    manifest.units.iter().any(reads) || !facts.locked_names().is_subset(&manifest.locked)
+    manifest.units.iter().any(reads) || !facts.locked_packages().is_subset(&manifest.locked)
 }
 
 /// What the compiler reads anyway.

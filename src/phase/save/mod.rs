@@ -124,7 +124,7 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
     let file_system = FileSystem::probe(Path::new(&job.roots[0].path))?;
     let seen = inputs_seen::look(job, &live, &file_system)?;
     let mut manifest = collect::manifest(job, &live, &ages, &edges, seen, &secrets, &file_system);
-    manifest.locked = job.facts.locked_names();
+    manifest.locked = job.facts.locked_packages();
     manifest.settings = job.facts.settings();
     manifest.pruned = job.pruned(&live);
     let entries = kept_files::files(job, &live, &screened);

@@ -37,9 +37,9 @@ pub struct Manifest {
     pub unread: Vec<Unread>,
     /// Environment variables that units track, with what they were.
     pub env: BTreeMap<String, EnvRecord>,
-    /// Locked packages, as `name version`, members included.
+    /// Locked packages, members included.
     #[serde(default)]
-    pub locked: BTreeSet<String>,
+    pub locked: BTreeSet<LockedPackage>,
     /// Profiles and lints, by name and value.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
@@ -60,6 +60,13 @@ pub struct Parent {
     pub sha256: Digest,
     /// Uncompressed bytes of file content that it holds.
     pub bytes: u64,
+}
+
+/// A package as a lock file names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LockedPackage {
+    pub name: String,
+    pub version: String,
 }
 
 /// A folder that files are restored into.
