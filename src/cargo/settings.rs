@@ -7,13 +7,14 @@ use std::path::Path;
 
 use fs_err as fs;
 use toml::{Table, Value};
+use vec1::Vec1;
 
 use super::config::ConfigFile;
 use super::workspace::Workspace;
 
 /// `profile.dev.opt-level` and its value, from manifests, Cargo's configuration and the environment.
 pub fn gather(
-    workspaces: &[Workspace],
+    workspaces: &Vec1<Workspace>,
     configs: &[ConfigFile],
     environment: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
@@ -38,7 +39,7 @@ pub fn gather(
     }
     for file in configs {
         if let Some(profiles) = file.table.as_ref().and_then(|table| table.get("profile")) {
-            flatten(&format!("{}: profile", relative(&file.path, &workspaces[0].root)), profiles, &mut settings);
+            flatten(&format!("{}: profile", relative(&file.path, &workspaces.first().root)), profiles, &mut settings);
         }
     }
     let variables = environment.iter().filter(|(name, _)| name.starts_with("CARGO_PROFILE_"));

@@ -76,7 +76,7 @@ impl Beginning {
             locked_before: self.locked.clone(),
             locked_after: facts.locked_packages(),
             settings: changes(&self.settings, &facts.settings()),
-            base: facts.workspaces[0].root.to_string_lossy().into_owned(),
+            base: facts.workspaces.first().root.to_string_lossy().into_owned(),
             own: own_packages(facts),
             times: take::times(paths.into_iter()),
             forced: self.forced.clone(),
@@ -113,7 +113,7 @@ fn changes(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Ve
 
 /// The project's own packages and their folders, relative to the first workspace.
 fn own_packages(facts: &Facts) -> BTreeMap<String, String> {
-    let root = &facts.workspaces[0].root;
+    let root = &facts.workspaces.first().root;
     let packages = facts.workspaces.iter().flat_map(|workspace| &workspace.packages);
     let dir = |dir: &Path| {
         let text = dir.strip_prefix(root).unwrap_or(dir).display().to_string().replace('\\', "/");

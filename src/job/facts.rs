@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use vec1::{Vec1, vec1};
 
 use crate::cargo::config::{self, ConfigFile};
 use crate::cargo::incremental::{self, Effective};
@@ -12,7 +13,7 @@ use crate::cargo::vendor::{self, Lying, Vendored};
 use crate::cargo::whereabouts::Whereabouts;
 use crate::cargo::workspace::{self, Workspace};
 use crate::cargo::{home, settings, toolchain, tools};
-use crate::job::inputs::Inputs;
+use crate::job::inputs::{Inputs, WorkspaceInput};
 use crate::machine::{host, paths};
 use crate::python::find::Interpreters;
 use crate::stamp::sources::Scope;
@@ -23,7 +24,7 @@ use crate::state::secrets::Secrets;
 /// The workspaces of a job and what surrounds them.
 #[derive(Debug)]
 pub struct Facts {
-    pub workspaces: Vec<Workspace>,
+    pub workspaces: Vec1<Workspace>,
     pub locked: Vec<Locked>,
     pub configs: Vec<ConfigFile>,
     pub vendored: Vec<Vendored>,
@@ -45,9 +46,10 @@ impl Facts {
     /// For whoever goes by a key that was made before: no interpreter is asked.
     pub fn without_interpreters(inputs: &Inputs) -> Result<Self> {
         let cargo_home = home::path().context("neither CARGO_HOME nor a home folder is set")?;
-        let mut workspaces: Vec<Workspace> = Vec::new();
-        for input in &inputs.workspaces {
-            let workspace = Workspace::load(&input.root, input.target.as_deref())?;
+        let load = |input: &WorkspaceInput| Workspace::load(&input.root, input.target.as_deref());
+        let mut workspaces = Vec1::new(load(inputs.workspaces.first())?);
+        for input in &inputs.workspaces[1..] {
+            let workspace = load(input)?;
             // One that is given twice, in whatever spelling, is one.
             if !workspaces.iter().any(|known| is_same(known, &workspace)) {
                 workspaces.push(workspace);
@@ -66,8 +68,8 @@ impl Facts {
         for top in &tops {
             configs.extend(config::lying_around(top, &lying.configs, &cargo_home, &configs));
         }
-        workspaces[0].adopt(config::patched_paths(&configs));
-        let incremental = incremental::effective(inputs.incremental, &workspaces[0], &configs);
+        workspaces.first_mut().adopt(config::patched_paths(&configs));
+        let incremental = incremental::effective(inputs.incremental, workspaces.first(), &configs);
         let parts = KeyParts {
             name: NameParts {
                 kind: PackKind::Target,
@@ -94,17 +96,23 @@ impl Facts {
 
     /// Folders that packs are made of and unpacked into: each workspace's build folder, and its target folder where that is
     /// another.
-    pub fn roots(&self) -> Vec<Root> {
-        let mut roots: Vec<Root> = Vec::new();
-        for (at, workspace) in self.workspaces.iter().enumerate() {
-            let suffix = if at == 0 { String::new() } else { format!(".{at}") };
-            let pairs = [("build", &workspace.build), ("target", &workspace.target)];
-            let pairs = if workspace.build == workspace.target { &pairs[1..] } else { &pairs[..] };
-            for (label, path) in pairs {
-                let path = path.to_string_lossy().into_owned();
-                if !roots.iter().any(|root| root.path == path) {
-                    roots.push(Root { label: format!("{label}{suffix}"), path });
-                }
+    pub fn roots(&self) -> Vec1<Root> {
+        let of_workspace = |(at, workspace): (usize, &Workspace)| {
+            let root = |label: &str, path: &Path| {
+                let suffix = if at == 0 { String::new() } else { format!(".{at}") };
+                Root { label: format!("{label}{suffix}"), path: path.to_path_buf() }
+            };
+            let target = root("target", &workspace.target);
+            if workspace.build == workspace.target {
+                vec1![target]
+            } else {
+                vec1![root("build", &workspace.build), target]
+            }
+        };
+        let mut roots = of_workspace((0, self.workspaces.first()));
+        for root in self.workspaces.iter().enumerate().flat_map(of_workspace) {
+            if !roots.iter().any(|known| known.path == root.path) {
+                roots.push(root);
             }
         }
         roots
@@ -154,7 +162,7 @@ impl Facts {
     /// Takes in packages by path that only an earlier build knew of, or that only a unit on disk tells of.
     pub fn adopt(&mut self, dirs: impl IntoIterator<Item = PathBuf>) {
         let is_package = |dir: &PathBuf| dir.is_absolute() && dir.join("Cargo.toml").is_file();
-        self.workspaces[0].adopt(dirs.into_iter().filter(is_package));
+        self.workspaces.first_mut().adopt(dirs.into_iter().filter(is_package));
     }
 
     /// The same for the packages that a manifest names.
@@ -170,7 +178,7 @@ impl Facts {
         roots.dedup();
         let unlisted = self.vendored.iter().filter(|package| !package.is_listed);
         let plain = unlisted.map(|package| package.real.clone()).collect();
-        let mut outputs: Vec<PathBuf> = self.roots().iter().map(|root| PathBuf::from(&root.path)).collect();
+        let mut outputs: Vec<PathBuf> = self.roots().iter().map(|root| root.path.clone()).collect();
         // Cargo never compares the times of what it fetched itself.
         outputs.extend(["registry", "git"].iter().map(|name| self.cargo_home.join(name)));
         let real: Vec<PathBuf> = outputs.iter().map(|dir| workspace::real(dir)).collect();
@@ -199,23 +207,23 @@ pub fn home_parts(locked: &[Locked]) -> KeyParts {
 
 fn hard_parts(
     inputs: &Inputs,
-    workspaces: &[Workspace],
+    workspaces: &Vec1<Workspace>,
     configs: &[ConfigFile],
     cargo_home: &Path,
     incremental: &Effective,
 ) -> Result<HardParts> {
     let text = |path: &Path| path.to_string_lossy().into_owned();
-    let mut parts = Vec::new();
-    for workspace in workspaces {
-        parts.push(WorkspaceParts {
+    let parts = workspaces.iter().map(|workspace| {
+        Ok(WorkspaceParts {
             root: text(&workspace.root),
             target: text(&workspace.target),
             build: text(&workspace.build),
             rustc: toolchain::rustc_version(&workspace.root)?,
-        });
-    }
+        })
+    });
+    let parts = parts.collect::<Result<Vec<_>>>()?;
     let host = host::describe();
-    let triple = toolchain::host(&parts[0].rustc).to_owned();
+    let triple = parts.first().map(|first| toolchain::host(&first.rustc)).unwrap_or_default().to_owned();
     Ok(HardParts {
         os: host.os,
         arch: host.arch,
@@ -232,8 +240,8 @@ fn hard_parts(
     })
 }
 
-fn soft_parts(workspaces: &[Workspace], locked: &[Locked], configs: &[ConfigFile]) -> SoftParts {
-    let base = &workspaces[0].root;
+fn soft_parts(workspaces: &Vec1<Workspace>, locked: &[Locked], configs: &[ConfigFile]) -> SoftParts {
+    let base = &workspaces.first().root;
     let relative = |path: &Path| path.strip_prefix(base).unwrap_or(path).display().to_string();
     let manifests = workspaces.iter().enumerate().flat_map(|(at, workspace)| {
         let prefix = if at == 0 { String::new() } else { format!("{}/", relative(&workspace.root)) };

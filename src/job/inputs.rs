@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
+use vec1::{Vec1, vec1};
 
 use crate::cargo::incremental::Wish;
 use crate::machine::environment::user_cache;
@@ -52,7 +53,7 @@ pub struct RawInputs {
 /// The same for the whole job: `restore` writes them down, `save` goes by them. Holds no secret.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Inputs {
-    pub workspaces: Vec<WorkspaceInput>,
+    pub workspaces: Vec1<WorkspaceInput>,
     pub store: StoreInput,
     pub key: String,
     pub key_roll: String,
@@ -126,10 +127,9 @@ impl RawInputs {
         let current = std::env::current_dir()?;
         let lines: Vec<&str> =
             self.workspaces.iter().flat_map(|text| text.lines()).map(str::trim).filter(|l| !l.is_empty()).collect();
-        let workspaces: Vec<WorkspaceInput> = match lines.as_slice() {
-            [] => vec![WorkspaceInput { root: current.clone(), target: None }],
-            lines => lines.iter().map(|line| workspace(line, &current)).collect::<Result<_>>()?,
-        };
+        let named = lines.iter().map(|line| workspace(line, &current)).collect::<Result<Vec<_>>>()?;
+        let workspaces =
+            Vec1::try_from_vec(named).unwrap_or_else(|_| vec1![WorkspaceInput { root: current.clone(), target: None }]);
         let from_env = |name: &str| std::env::var(name).unwrap_or_default();
         let state = self.state.unwrap_or_else(|| default_state(&current));
         Ok(Inputs {

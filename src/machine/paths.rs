@@ -121,6 +121,21 @@ pub fn join(dir: &str, name: &str) -> String {
     }
 }
 
+/// Paths in what is stored.
+pub mod as_text {
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::text(path))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+        String::deserialize(deserializer).map(|text| super::path(&text))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -49,7 +49,7 @@ pub fn command(inputs: &Inputs, words: &[String]) -> Result<(Inspection, ExitSta
 }
 
 fn survey(facts: &Facts) -> Result<Vec<Survey>> {
-    let paths: Vec<PathBuf> = facts.roots().iter().map(|root| PathBuf::from(&root.path)).collect();
+    let paths: Vec<PathBuf> = facts.roots().iter().map(|root| root.path.clone()).collect();
     let surveys = survey::survey_all(&paths)?;
     // A later `save` goes by access times, and being explained is no use.
     traces::forget_reading(&surveys);

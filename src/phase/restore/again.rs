@@ -5,9 +5,10 @@
 //! invalidated. How it can be wrong: only where a save would be, since both go by the same evidence.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
+use vec1::Vec1;
 
 use super::{isolation, stamping};
 use crate::cargo::fingerprint::Local;
@@ -35,9 +36,9 @@ use crate::unit::Unit;
 use crate::unit::UnitPlace;
 
 /// What the first `restore` of this job left, if there was one and its target is still there.
-pub(super) fn earlier(inputs: &Inputs, facts: &Facts, roots: &[Root]) -> Option<State> {
+pub(super) fn earlier(inputs: &Inputs, facts: &Facts, roots: &Vec1<Root>) -> Option<State> {
     let state = State::load(&inputs.state).ok()?;
-    let is_its_target = JobMark::read(Path::new(&roots[0].path)).is_some_and(|mark| mark == state.mark);
+    let is_its_target = JobMark::read(&roots.first().path).is_some_and(|mark| mark == state.mark);
     let is_same = state.parts.hard == facts.parts.hard && state.inputs.workspaces == inputs.workspaces;
     // A job that was killed before its save leaves the same behind; the next one is another run, or of another commit.
     let is_same_run = state.run == Run::of_environment() && heads(facts).iter().all(|head| state.heads.contains(head));
@@ -62,11 +63,11 @@ struct Standing<'a> {
 pub(super) fn restore(
     mut state: State,
     facts: &Facts,
-    roots: &[Root],
+    roots: &Vec1<Root>,
     file_system: &FileSystem,
     notes: Vec<String>,
 ) -> Result<RestoreOutcome> {
-    let paths: Vec<PathBuf> = roots.iter().map(|root| PathBuf::from(&root.path)).collect();
+    let paths: Vec<PathBuf> = roots.iter().map(|root| root.path.clone()).collect();
     let surveys = survey::survey_all(&paths)?;
     traces::forget_reading(&surveys);
     let blank = Manifest::blank(state.parts.clone(), roots.to_vec());
@@ -83,7 +84,7 @@ pub(super) fn restore(
 
     let is_wanted = state.inputs.mtime == Stamp::Recorded;
     let mut times = if is_wanted { late(&state, manifest, &standing, &found) } else { BTreeMap::new() };
-    if let Some(mut ledger) = Ledger::of(&facts.workspaces[0].root) {
+    if let Some(mut ledger) = Ledger::of(&facts.workspaces.first().root) {
         ledger.look(&found.inputs, &found.changed, file_system.now);
         times.retain(|path, time| *time >= ledger.floor(path));
         if let Err(error) = ledger.store() {

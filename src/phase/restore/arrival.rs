@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use fs_err as fs;
+use vec1::Vec1;
 
 use super::Arrival;
 use super::choice::{self, Found};
@@ -32,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) fn arrive(
     facts: &Facts,
-    roots: &[Root],
+    roots: &Vec1<Root>,
     store: &dyn Store,
     file_system: &FileSystem,
     outcome: &mut RestoreOutcome,
@@ -54,7 +55,7 @@ pub(super) fn arrive(
             return Arrival { passed_over, ..Arrival::default() };
         }
     };
-    let places: Vec<PathBuf> = roots.iter().map(|root| PathBuf::from(&root.path)).collect();
+    let places: Vec<PathBuf> = roots.iter().map(|root| root.path.clone()).collect();
     let staged = match Staged::beside(&places) {
         Ok(staged) => staged,
         Err(error) => {
@@ -125,13 +126,13 @@ fn not_restored(manifest: &Manifest, count: usize, first: usize, reason: &str) -
 
 impl Arrival {
     /// Where the units lie that Cargo is going to find: beside their place until they are moved in.
-    pub(super) fn standing(&self, roots: &[Root]) -> Vec<Root> {
-        let Some(staged) = &self.staged else { return roots.to_vec() };
-        let beside = |(root, dir): (&Root, PathBuf)| Root {
-            label: root.label.clone(),
-            path: dir.to_string_lossy().into_owned(),
-        };
-        roots.iter().zip(staged.dirs()).map(beside).collect()
+    pub(super) fn standing(&self, roots: &Vec1<Root>) -> Vec1<Root> {
+        let Some(staged) = &self.staged else { return roots.clone() };
+        let mut standing = roots.clone();
+        for (root, dir) in standing.iter_mut().zip(staged.dirs()) {
+            root.path = dir;
+        }
+        standing
     }
 
     /// Lets Cargo see what was unpacked: fingerprints last, each after those that it names. What cannot get to its place takes

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use fs_err as fs;
+use vec1::Vec1;
 
 use crate::cargo::survey;
 use crate::cargo::units::Survey;
@@ -74,7 +75,7 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
     let (store, no_store) = store::open(&inputs.store, BUDGET);
     let roots = facts.roots();
     if let Some(state) = again::earlier(&inputs, &facts, &roots) {
-        let file_system = FileSystem::probe(Path::new(&roots[0].path))?;
+        let file_system = FileSystem::probe(&roots.first().path)?;
         let notes = roll_note.into_iter().chain(facts.interpreters.note.clone()).collect();
         return again::restore(state, &facts, &roots, &file_system, notes);
     }
@@ -109,7 +110,7 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
     };
     outcome.start = brought.arrival.start.clone();
     outcome.seconds = began.elapsed().as_secs_f64();
-    let mark = JobMark::place(Path::new(&roots[0].path)).unwrap_or_else(|error| {
+    let mark = JobMark::place(&roots.first().path).unwrap_or_else(|error| {
         outcome.warnings.fault("a second restore would not know the first", &error);
         JobMark::default()
     });
@@ -171,15 +172,15 @@ impl Brought {
 /// unpacked stands beside its place until no source is older than it should be and no doubted unit is left.
 fn bring(
     facts: &mut Facts,
-    roots: &[Root],
+    roots: &Vec1<Root>,
     store: &dyn Store,
     inputs: &Inputs,
     outcome: &mut RestoreOutcome,
 ) -> Result<Brought> {
     for root in roots {
-        pack::sweep(Path::new(&root.path));
+        pack::sweep(&root.path);
     }
-    let first_root = PathBuf::from(&roots[0].path);
+    let first_root = roots.first().path.clone();
     make_target(&first_root)?;
     let file_system = FileSystem::probe(&first_root)?;
     let surveys = survey_all(roots)?;
@@ -209,7 +210,7 @@ fn bring(
 
     let late =
         (inputs.mtime == Stamp::Recorded).then_some(arrival.restored.as_ref()).flatten().map(|restored| LateList {
-            roots: roots.iter().map(|root| PathBuf::from(&root.path)).collect(),
+            roots: roots.iter().map(|root| root.path.clone()).collect(),
             workspaces: facts.workspaces.iter().map(|workspace| workspace.root.clone()).collect(),
             ..LateList::of(&restored.manifest, &stamped, arrival.shift, file_system.new_time(arrival.newest))
         });
@@ -222,7 +223,7 @@ fn bring(
     // Last of all: from here on, whatever moves these times is the job's doing.
     stamping::note_changes(&mut stamped);
     if let Some(restored) = &mut arrival.restored {
-        let paths: Vec<PathBuf> = roots.iter().map(|root| PathBuf::from(&root.path)).collect();
+        let paths: Vec<PathBuf> = roots.iter().map(|root| root.path.clone()).collect();
         restored.changed = recorded::changed(&restored.manifest, &paths, &restored.lost_files);
     }
     let local = arrival.restored.as_ref().map(|restored| LocalManifest {
@@ -244,12 +245,12 @@ fn bring(
 }
 
 /// Whether Cargo finds no unit here.
-fn is_cold(roots: &[Root]) -> bool {
+fn is_cold(roots: &Vec1<Root>) -> bool {
     survey_all(roots).is_ok_and(|surveys| surveys.iter().all(|survey| survey.units.is_empty()))
 }
 
 /// What the target says before the job. Looking leaves traces, which are wiped: they are to be the job's own.
-fn snapshot(facts: &Facts, roots: &[Root], file_system: &FileSystem) -> Result<Snapshot> {
+fn snapshot(facts: &Facts, roots: &Vec1<Root>, file_system: &FileSystem) -> Result<Snapshot> {
     let surveys = survey_all(roots)?;
     if file_system.reads_leave_traces {
         for survey in &surveys {
@@ -276,8 +277,8 @@ fn limits(access: &Access) -> Vec<String> {
     }
 }
 
-fn survey_all(roots: &[Root]) -> Result<Vec<Survey>> {
-    let paths: Vec<PathBuf> = roots.iter().map(|root| PathBuf::from(&root.path)).collect();
+fn survey_all(roots: &Vec1<Root>) -> Result<Vec<Survey>> {
+    let paths: Vec<PathBuf> = roots.iter().map(|root| root.path.clone()).collect();
     Ok(survey::survey_all(&paths)?)
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use rayon::prelude::*;
+use vec1::Vec1;
 
 use super::{Arrival, watching};
 use crate::cargo::invalidate::invalidate;
@@ -37,7 +38,7 @@ pub(super) struct Inputs {
 
 pub(super) fn stamp(
     facts: &Facts,
-    roots: &[Root],
+    roots: &Vec1<Root>,
     file_system: &FileSystem,
     wish: Stamp,
     arrival: &mut Arrival,
@@ -60,7 +61,7 @@ pub(super) fn stamp(
     }
     let new_time = file_system.new_time(arrival.newest);
     let cold = manifest.is_none() && arrival.unknown.is_empty();
-    let ledger = Ledger::of(&facts.workspaces[0].root);
+    let ledger = Ledger::of(&facts.workspaces.first().root);
     let is_hosted = ledger.is_none();
     let mut plan = match manifest {
         Some(manifest) => {
@@ -320,7 +321,7 @@ pub(super) fn set_times(times: &BTreeMap<String, Moment>, found: &Sources) -> Ve
 fn distrust_readers(
     manifest: Option<&Manifest>,
     failures: &[(String, String)],
-    roots: &[Root],
+    roots: &Vec1<Root>,
     outcome: &mut RestoreOutcome,
 ) {
     let Some(manifest) = manifest else { return };
@@ -335,7 +336,7 @@ fn distrust_readers(
 
 fn carry_out_doubts(
     facts: &Facts,
-    roots: &[Root],
+    roots: &Vec1<Root>,
     arrival: &mut Arrival,
     plan: &StampPlan,
     outcome: &mut RestoreOutcome,
@@ -369,9 +370,9 @@ fn carry_out_doubts(
 }
 
 pub(super) fn invalidate_or_warn(root: &Root, place: &UnitPlace, outcome: &mut RestoreOutcome) {
-    if let Err(error) = invalidate(Path::new(&root.path), place) {
+    if let Err(error) = invalidate(&root.path, place) {
         // What cannot be invalidated cannot be kept either.
-        let dir = Path::new(&root.path).join(place.fingerprint_dir());
+        let dir = root.path.join(place.fingerprint_dir());
         let removed = fs_err::remove_dir_all(dir);
         let text = format!(
             "`{}` could not be invalidated: {error}; its fingerprint is removed: {}",
@@ -383,7 +384,7 @@ pub(super) fn invalidate_or_warn(root: &Root, place: &UnitPlace, outcome: &mut R
 }
 
 /// On a kept disk the files still carry the access times of earlier jobs.
-fn reset_access_times(roots: &[Root], arrival: &Arrival, file_system: &FileSystem) {
+fn reset_access_times(roots: &Vec1<Root>, arrival: &Arrival, file_system: &FileSystem) {
     let kept =
         matches!(arrival.start, crate::job::outcome::Start::Kept { .. } | crate::job::outcome::Start::Unknown { .. });
     if !kept || !file_system.reads_leave_traces {
@@ -392,7 +393,7 @@ fn reset_access_times(roots: &[Root], arrival: &Arrival, file_system: &FileSyste
     let recorded = arrival.restored.iter().flat_map(|restored| restored.manifest.units.iter());
     let places = recorded.map(|unit| (unit.root, unit.place.clone())).chain(arrival.unknown.iter().cloned());
     for (root, place) in places {
-        let dir = Path::new(&roots[root].path).join(place.fingerprint_dir());
+        let dir = roots[root].path.join(place.fingerprint_dir());
         for found in disk::walk(&dir, &|_| false).unwrap_or_default() {
             // One that keeps its access time is kept one run too long.
             let _ = filetime::set_file_atime(&found.path, Moment::EPOCH.to_file_time());
@@ -401,13 +402,13 @@ fn reset_access_times(roots: &[Root], arrival: &Arrival, file_system: &FileSyste
 }
 
 /// Waits until the file system's clock has passed the new time, so that whatever is built from here on is newer.
-fn wait_until(time: Moment, file_system: &FileSystem, roots: &[Root]) {
+fn wait_until(time: Moment, file_system: &FileSystem, roots: &Vec1<Root>) {
     let ahead = time.since(file_system.now);
     if ahead.is_zero() || ahead > Duration::from_secs(3) {
         return;
     }
     for _ in 0..300 {
-        match FileSystem::probe(Path::new(&roots[0].path)) {
+        match FileSystem::probe(&roots.first().path) {
             Ok(probe) if probe.now < time => std::thread::sleep(Duration::from_millis(10)),
             _ => return,
         }

@@ -4,10 +4,11 @@
 //! be told about that. A repository that cannot be told is not watched, and what is not watched is not known to be unread.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use rayon::prelude::*;
+use vec1::Vec1;
 
 use crate::git::{Index, Repository};
 use crate::job::facts::Facts;
@@ -21,7 +22,7 @@ use crate::unit::Unit;
 /// The watch, if there is anything to be watched and the file system notices reads.
 pub(super) fn begin(
     facts: &Facts,
-    roots: &[Root],
+    roots: &Vec1<Root>,
     manifest: Option<&Manifest>,
     found: &Sources,
     outcome: &mut RestoreOutcome,
@@ -65,7 +66,7 @@ pub(super) fn begin(
             outcome.warnings.extend(refreshed.err().map(|error| crate::problem::Warning::new(format!("{error:#}"))));
         }
     }
-    Watch::begin(device, &probe, Path::new(&roots.first()?.path)).ok()
+    Watch::begin(device, &probe, &roots.first().path).ok()
 }
 
 /// Whether a macro may read files, as far as it is known which macros there are.
@@ -82,12 +83,12 @@ fn named_inputs(manifest: &Manifest) -> BTreeSet<&str> {
 }
 
 /// A folder that is mounted with the sources and is none of them: to try something out in it changes no source folder's time.
-fn probe_folder(facts: &Facts, roots: &[Root], found: &Sources) -> Option<PathBuf> {
-    let top = &facts.workspaces.first()?.root;
+fn probe_folder(facts: &Facts, roots: &Vec1<Root>, found: &Sources) -> Option<PathBuf> {
+    let top = &facts.workspaces.first().root;
     let mut git = found.repositories.iter().map(|repository| &repository.git_dir);
     let inside_repository =
         |dir: &&PathBuf| found.repositories.iter().any(|repository| dir.starts_with(&repository.top));
-    let target = roots.iter().map(|root| PathBuf::from(&root.path)).find(|dir| dir.starts_with(top));
+    let target = roots.iter().map(|root| root.path.clone()).find(|dir| dir.starts_with(top));
     git.find(inside_repository).cloned().or(target)
 }
 

@@ -43,7 +43,7 @@ pub(super) fn advice(job: &Job<'_>, outcome: &SaveOutcome) -> Vec<Advice> {
         skipped,
         secret_units: &outcome.secret_units,
         incremental: &job.state.parts.hard.incremental,
-        untracked: &untracked(&job.facts.workspaces[0].root, &outcome.inspection),
+        untracked: &untracked(&job.facts.workspaces.first().root, &outcome.inspection),
     })
 }
 

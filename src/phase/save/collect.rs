@@ -26,7 +26,7 @@ pub(super) fn manifest(
     file_system: &FileSystem,
 ) -> Manifest {
     let Seen { mut sources, scope, named } = seen;
-    let mut manifest = Manifest::blank(job.state.parts.clone(), job.roots.clone());
+    let mut manifest = Manifest::blank(job.state.parts.clone(), job.roots.to_vec());
     let heads = sources
         .repositories
         .iter()

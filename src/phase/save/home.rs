@@ -32,7 +32,7 @@ pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
         return Ok(Saved::NothingFetched);
     }
 
-    let root = Root { label: "home".to_owned(), path: job.facts.cargo_home.to_string_lossy().into_owned() };
+    let root = Root { label: "home".to_owned(), path: job.facts.cargo_home.clone() };
     let mut manifest = Manifest::blank(before.parts.clone(), vec![root]);
     manifest.history.clear();
     let known = before.manifest.as_ref().map(times).unwrap_or_default();

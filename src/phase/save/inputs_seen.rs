@@ -34,7 +34,7 @@ pub(super) fn look(job: &Job<'_>, live: &[usize], file_system: &FileSystem) -> R
     all.extend(made::remembered(job, live).into_values().flatten());
     let scope = job.facts.scope(all);
     let sources = sources::scan(&scope, file_system)?;
-    if let Some(mut ledger) = Ledger::of(&job.facts.workspaces[0].root) {
+    if let Some(mut ledger) = Ledger::of(&job.facts.workspaces.first().root) {
         ledger.look(&sources.inputs, &sources.changed, file_system.now);
         ledger.store()?;
     }

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::OnceLock;
 
+use vec1::Vec1;
+
 use crate::cargo::liveness::{self, Evidence};
 use crate::cargo::macros;
 use crate::cargo::units::{self, DiskUnit, Survey};
@@ -18,7 +20,7 @@ use crate::unit::UnitPlace;
 
 pub(super) struct Job<'a> {
     pub(super) facts: Facts,
-    pub(super) roots: Vec<Root>,
+    pub(super) roots: Vec1<Root>,
     pub(super) state: &'a State,
     pub(super) surveys: Vec<Survey>,
     /// Index into `surveys` and the unit, for every unit on disk.

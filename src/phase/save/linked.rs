@@ -13,7 +13,7 @@ use crate::unit::Unit;
 
 /// Adds to every unit that was built what it links. One that was not is as it was.
 pub(super) fn add(job: &Job<'_>, live: &[usize], manifest: &mut Manifest) {
-    let own: Vec<PathBuf> = job.roots.iter().map(|root| PathBuf::from(&root.path)).collect();
+    let own: Vec<PathBuf> = job.roots.iter().map(|root| root.path.clone()).collect();
     let roots: Vec<PathBuf> = job.facts.workspaces.iter().map(|workspace| workspace.root.clone()).collect();
     let mut folders: Option<Vec<PathBuf>> = None;
     for (place, &at) in live.iter().enumerate() {

@@ -48,7 +48,7 @@ pub(super) fn ignored(job: &Job<'_>, live: &[usize]) -> BTreeSet<String> {
             continue;
         }
         let ignored = repository.ignored().unwrap_or_default();
-        let outputs: Vec<PathBuf> = job.roots.iter().map(|root| PathBuf::from(&root.path)).collect();
+        let outputs: Vec<PathBuf> = job.roots.iter().map(|root| root.path.clone()).collect();
         let is_made = |path: &PathBuf| {
             !outputs.iter().any(|dir| path.starts_with(dir)) && time(path).is_some_and(|time| covers(&spans, time))
         };

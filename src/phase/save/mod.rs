@@ -67,7 +67,7 @@ fn save(state: &State, result: JobResult, outcome: &mut SaveOutcome) -> Result<(
     let budget = if result == JobResult::Cancelled { BUDGET_WHEN_CANCELLED } else { BUDGET };
     let (store, no_store) = store::open(&inputs.store, budget);
     outcome.warnings.extend(no_store);
-    let paths: Vec<PathBuf> = facts.roots().iter().map(|root| PathBuf::from(&root.path)).collect();
+    let paths: Vec<PathBuf> = facts.roots().iter().map(|root| root.path.clone()).collect();
     // Next: access times of units.
     let surveys = survey::survey_all(&paths)?;
     let mut job = Job::new(facts, state, surveys, store.as_ref(), unread);
@@ -83,7 +83,7 @@ fn save(state: &State, result: JobResult, outcome: &mut SaveOutcome) -> Result<(
         Ok(saved) => outcome.home = saved,
         Err(error) => outcome.warnings.fault("the Cargo home was not saved", &error),
     }
-    JobMark::remove(&paths[0]);
+    JobMark::remove(&job.roots.first().path);
     outcome.advice = account::advice(&job, outcome);
     Ok(())
 }
@@ -121,7 +121,7 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
         return Ok(Saved::Skipped(reason));
     }
 
-    let file_system = FileSystem::probe(Path::new(&job.roots[0].path))?;
+    let file_system = FileSystem::probe(&job.roots.first().path)?;
     let seen = inputs_seen::look(job, &live, &file_system)?;
     let mut manifest = collect::manifest(job, &live, &ages, &edges, seen, &secrets, &file_system);
     manifest.locked = job.facts.locked_packages();
@@ -143,7 +143,7 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
     let landed = put::put(job.store, inputs, manifest, entries, began, state, Some(&secrets))?;
     let Landed { saved, manifest, pack } = landed;
     let changed = job.changed(&manifest.files);
-    LocalManifest { manifest, pack, shift: Duration::ZERO, changed }.store(Path::new(&job.roots[0].path))?;
+    LocalManifest { manifest, pack, shift: Duration::ZERO, changed }.store(&job.roots.first().path)?;
     Ok(saved)
 }
 

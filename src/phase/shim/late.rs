@@ -185,7 +185,7 @@ struct Trust {
 impl Trust {
     fn of(list: &LateList) -> Option<Self> {
         let local = LocalManifest::read(list.roots.first()?)?;
-        let roots = local.manifest.roots.iter().map(|root| PathBuf::from(&root.path));
+        let roots = local.manifest.roots.iter().map(|root| root.path.clone());
         if !roots.eq(list.roots.iter().cloned()) {
             return None;
         }

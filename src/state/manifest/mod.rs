@@ -7,6 +7,7 @@
 mod unit;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -74,7 +75,8 @@ pub struct LockedPackage {
 pub struct Root {
     /// What stands before every path in the archive.
     pub label: String,
-    pub path: String,
+    #[serde(with = "crate::machine::paths::as_text")]
+    pub path: PathBuf,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
