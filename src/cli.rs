@@ -1,9 +1,11 @@
 //! The command line as typed. Parsing validates and never acts.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::job::inputs::RawInputs;
 
@@ -16,6 +18,32 @@ use crate::job::inputs::RawInputs;
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// The values that an option takes, for help and completions. `RawInputs::resolve` judges what was typed: an action gives an
+/// empty text for an input that nobody set.
+#[derive(Clone, Debug)]
+struct Values(&'static [&'static str]);
+
+const SWITCH: Values = Values(&["on", "off"]);
+const WHEN: Values = Values(&["auto", "always", "never"]);
+const WAYS: Values = Values(&["report", "base", "alias"]);
+
+impl TypedValueParser for Values {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(self.0.iter().map(|value| PossibleValue::new(*value))))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -38,6 +66,8 @@ pub enum Command {
     Python(PythonArgs),
     /// Run cargo as the shim of `--isolation alias` does: `rekindle cargo -- build`
     Cargo(CargoArgs),
+    /// Print a script that completes this command line in a shell
+    Completions(CompletionsArgs),
 }
 
 /// What the key depends on.
@@ -60,8 +90,8 @@ pub struct JobArgs {
     /// `auto`: the one that a build would find, where the project is one of Python and Rust]
     #[arg(long, value_name = "WHICH", env = "REKINDLE_PYTHON")]
     pub python: Option<String>,
-    /// Keep incremental state: `off` or `on` [default: off]
-    #[arg(long, value_name = "WISH", env = "REKINDLE_INCREMENTAL")]
+    /// Keep incremental state [default: off]
+    #[arg(long, value_name = "WISH", env = "REKINDLE_INCREMENTAL", value_parser = SWITCH)]
     pub incremental: Option<String>,
 }
 
@@ -69,15 +99,15 @@ pub struct JobArgs {
 pub struct RestoreArgs {
     #[command(flatten)]
     pub job: JobArgs,
-    /// Give files that did not change the time that they were built with: `on` or `off` [default: on]
-    #[arg(long, value_name = "WISH", env = "REKINDLE_MTIME")]
+    /// Give files that did not change the time that they were built with [default: on]
+    #[arg(long, value_name = "WISH", env = "REKINDLE_MTIME", value_parser = SWITCH)]
     pub mtime: Option<String>,
     /// What is done about the environments that build frontends throw away after one build: `report`, `base` (their backends
     /// use the base interpreter) or `alias` (a `cargo` in front of the real one gives them a path that stays) [default: report]
-    #[arg(long, value_name = "WAY", env = "REKINDLE_ISOLATION")]
+    #[arg(long, value_name = "WAY", env = "REKINDLE_ISOLATION", value_parser = WAYS)]
     pub isolation: Option<String>,
-    /// When `save` saves: `auto`, `always` or `never` [default: auto]
-    #[arg(long, value_name = "WHEN", env = "REKINDLE_SAVE")]
+    /// When `save` saves [default: auto]
+    #[arg(long, value_name = "WHEN", env = "REKINDLE_SAVE", value_parser = WHEN)]
     pub save: Option<String>,
     /// Successful runs for which `save` keeps an unused unit [default: 3]
     #[arg(long, value_name = "RUNS", env = "REKINDLE_KEEP_UNUSED")]
@@ -85,11 +115,11 @@ pub struct RestoreArgs {
     /// A pack that is larger is not stored, as in `2 GB` [default: no limit]
     #[arg(long, value_name = "SIZE", env = "REKINDLE_MAX_SIZE")]
     pub max_size: Option<String>,
-    /// Write a summary to the page of the run: `on` or `off` [default: on]
-    #[arg(long, value_name = "WISH", env = "REKINDLE_SUMMARY")]
+    /// Write a summary to the page of the run [default: on]
+    #[arg(long, value_name = "WISH", env = "REKINDLE_SUMMARY", value_parser = SWITCH)]
     pub summary: Option<String>,
-    /// Fail with exit code 1 on a warning: `on` or `off` [default: off]
-    #[arg(long, value_name = "WISH", env = "REKINDLE_STRICT")]
+    /// Fail with exit code 1 on a warning [default: off]
+    #[arg(long, value_name = "WISH", env = "REKINDLE_STRICT", value_parser = SWITCH)]
     pub strict: Option<String>,
     /// A token that may read the labels of pull requests
     #[arg(long, value_name = "TOKEN", env = "REKINDLE_GITHUB_TOKEN", hide_env_values = true)]
@@ -102,8 +132,8 @@ pub struct RestoreArgs {
 /// Whatever is not said here is as `restore` was told.
 #[derive(Debug, Default, Args)]
 pub struct SaveArgs {
-    /// When to save: `auto`, `always` or `never`
-    #[arg(long, value_name = "WHEN")]
+    /// When to save
+    #[arg(long, value_name = "WHEN", value_parser = WHEN)]
     pub save: Option<String>,
     /// Successful runs for which an unused unit is kept
     #[arg(long, value_name = "RUNS")]
@@ -233,6 +263,13 @@ pub struct CargoArgs {
     /// What cargo is to do
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
     pub arguments: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
 }
 
 impl From<JobArgs> for RawInputs {

@@ -89,7 +89,7 @@ impl ContentId {
         }
     }
 
-    /// How the bytes of a file with this id are named; nothing if it is no file's.
+    /// How the bytes of a file with this id are named; nothing if it is not a file's.
     pub fn algorithm(&self) -> Option<BlobAlgorithm> {
         match self.0.split_once(':')?.0 {
             "sha1" => Some(BlobAlgorithm::Sha1),

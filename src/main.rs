@@ -5,10 +5,10 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use rekindle::cli::{
-    Cli, Command, DoctorArgs, ExplainArgs, FindingsFormat, KeyArgs, MtimeArgs, PythonArgs, RestoreArgs, SaveArgs,
-    TryArgs,
+    Cli, Command, CompletionsArgs, DoctorArgs, ExplainArgs, FindingsFormat, KeyArgs, MtimeArgs, PythonArgs,
+    RestoreArgs, SaveArgs, TryArgs,
 };
 use rekindle::git::TimeOf;
 use rekindle::github::GithubToken;
@@ -44,6 +44,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Doctor(args) => doctor(&args),
         Command::Python(args) => python(args),
         Command::Cargo(args) => Ok(cargo(args.arguments, false)),
+        Command::Completions(args) => Ok(completions(&args)),
     }
 }
 
@@ -71,9 +72,16 @@ fn restore(args: RestoreArgs) -> Result<ExitCode> {
     for (name, value) in outputs::restore(&outcome) {
         runner::output(name, &value)?;
     }
-    print(&log::restore(&outcome))?;
-    print(&log::later_steps(&outcome, runner::is_step()))?;
-    conclude(strict, &outcome.warnings)
+    tell(&log::restore(&outcome))?;
+    let code = conclude(strict, &outcome.warnings)?;
+    let later = log::later_steps(&outcome, runner::is_step());
+    // Outside a workflow these are what the command is run for: `eval "$(rekindle restore)"`.
+    if runner::is_step() {
+        tell(&later)?
+    } else {
+        print(&later)?
+    };
+    Ok(code)
 }
 
 fn save(args: SaveArgs) -> Result<ExitCode> {
@@ -82,7 +90,7 @@ fn save(args: SaveArgs) -> Result<ExitCode> {
     let path = state.map_or_else(|| std::env::current_dir().map(|dir| default_state(&dir)), Ok)?;
     match phase::save::run(&path, wishes, job_result.into()) {
         Ok((state, outcome)) => {
-            print(&log::save(&outcome))?;
+            tell(&log::save(&outcome))?;
             let secrets = Secrets::of_environment();
             let report = secrets.mask(&report::json::job(&state.outcome, &outcome)?);
             disk::write_atomically(&path.with_extension("report.json"), report.as_bytes())?;
@@ -107,7 +115,7 @@ fn conclude(strict: Strictness, warnings: &Warnings) -> Result<ExitCode> {
             }
         })
         .collect();
-    print(&lines)?;
+    tell(&lines)?;
     let failed = strict == Strictness::Strict && !warnings.is_empty();
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -202,8 +210,22 @@ fn cargo(arguments: Vec<OsString>, as_cargo: bool) -> ExitCode {
     })
 }
 
+fn completions(args: &CompletionsArgs) -> ExitCode {
+    clap_complete::generate(args.shell, &mut Cli::command(), "rekindle", &mut std::io::stdout().lock());
+    ExitCode::SUCCESS
+}
+
+/// What somebody asked for.
 fn print<T: AsRef<str>>(lines: &[T]) -> Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
+    write(&mut std::io::stdout().lock(), lines)
+}
+
+/// What was done: the log of a step, which a runner reads on standard output, and elsewhere a word beside what was asked for.
+fn tell<T: AsRef<str>>(lines: &[T]) -> Result<ExitCode> {
+    if runner::is_step() { print(lines) } else { write(&mut std::io::stderr().lock(), lines) }
+}
+
+fn write<T: AsRef<str>>(out: &mut impl Write, lines: &[T]) -> Result<ExitCode> {
     let secrets = Secrets::of_environment();
     for line in lines {
         writeln!(out, "{}", secrets.mask(line.as_ref()))?;

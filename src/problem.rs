@@ -1,4 +1,4 @@
-//! The two ways in which something can be wrong: an input that only its author can mend, and a fault of a cache. Pure.
+//! The two ways in which something can be wrong: an input that only its author can fix, and a fault of a cache. Pure.
 //!
 //! A wrong input ends the command at once. A fault is written down as a `Warning` and the command goes on with less.
 

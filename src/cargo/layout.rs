@@ -1,7 +1,7 @@
 //! Both target layouts: which unit, if any, a path below a target or build folder belongs to.
 //!
 //! Pure. What it does not recognise is `Loose` and kept: a file that a build script put somewhere is part of
-//! the machine that is to look as if it had never been wiped. A name that only looks like a unit's is no unit: each has a folder
+//! the machine that is to look as if it had never been wiped. A name that only looks like a unit's is not a unit: each has a folder
 //! for its fingerprint, and whatever lies in a build script's `OUT_DIR` is that script's, be it a target folder of its own.
 
 use std::collections::BTreeSet;

@@ -9,7 +9,7 @@ use crate::moment::Moment;
 
 /// How it can be told what the job used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Evidence {
+pub enum UseShown {
     /// Access times were reset when the job began.
     AccessTimes,
     /// They tell nothing here.
@@ -23,11 +23,11 @@ pub fn ages(
     units: &[&DiskUnit],
     edges: &[Vec<Option<usize>>],
     known: &[Option<u32>],
-    evidence: Evidence,
+    evidence: UseShown,
     keep_unused: u32,
     job_succeeded: bool,
 ) -> Vec<Option<u32>> {
-    if evidence == Evidence::Nothing {
+    if evidence == UseShown::Nothing {
         return edges.iter().map(|deps| deps.iter().all(Option::is_some).then_some(0)).collect();
     }
     let mut used: Vec<bool> =
@@ -75,8 +75,8 @@ mod tests {
         let units: Vec<&DiskUnit> = units.iter().collect();
         let edges = vec![vec![Some(1)], vec![], vec![]];
         let known = [Some(0), Some(2), Some(3)];
-        assert_eq!(ages(&units, &edges, &known, Evidence::AccessTimes, 3, true), [Some(0), Some(0), None]);
-        assert_eq!(ages(&units, &edges, &known, Evidence::AccessTimes, 3, false), [Some(0), Some(0), Some(3)]);
+        assert_eq!(ages(&units, &edges, &known, UseShown::AccessTimes, 3, true), [Some(0), Some(0), None]);
+        assert_eq!(ages(&units, &edges, &known, UseShown::AccessTimes, 3, false), [Some(0), Some(0), Some(3)]);
     }
 
     #[test]
@@ -84,7 +84,7 @@ mod tests {
         let units = [unit(0), unit(0)];
         let units: Vec<&DiskUnit> = units.iter().collect();
         let edges = vec![vec![None], vec![Some(0)]];
-        let kept = ages(&units, &edges, &[Some(9), Some(9)], Evidence::Nothing, 3, true);
+        let kept = ages(&units, &edges, &[Some(9), Some(9)], UseShown::Nothing, 3, true);
         assert_eq!(kept, [None, Some(0)]);
     }
 }

@@ -62,7 +62,7 @@ pub fn scan_files(files: impl Iterator<Item = PathBuf>) -> Scan {
     Scan::Clean
 }
 
-/// Looks at all sources of packages, as far as they are no tests of theirs; at least one has to be there.
+/// Looks at all sources of packages, but for their tests; at least one has to be there.
 pub fn scan_packages(dirs: &[PathBuf]) -> Scan {
     let mut sources = Vec::new();
     for dir in dirs {
@@ -93,7 +93,7 @@ fn unreadable(path: &Path) -> Scan {
     Scan::Shows(format!("`{name}`, which could not be read"))
 }
 
-/// The files that a `.d` file says were read: each has a line of its own, so that one which is gone is no error.
+/// The files that a `.d` file says were read: each has a line of its own, so that one which is gone is not an error.
 fn sources(text: &str) -> Vec<PathBuf> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines.filter_map(|line| line.strip_suffix(':')).map(|path| PathBuf::from(path.replace("\\ ", " "))).collect()

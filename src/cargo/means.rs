@@ -3,7 +3,7 @@
 //! Goes by tokens: comments and modules that only tests compile do not count, and a word counts only where it is used as the
 //! name of the thing in question (`Command` is nothing, `process::Command` is). How it can be wrong: code that reaches the file
 //! system under other names, through a library that is not part of the sources, passes; so every library that the code is built
-//! from has to be looked at. A source that is no text is taken to be a compiled blob.
+//! from has to be looked at. A source that is not text is taken to be a compiled blob.
 
 /// Names that always lead to the file system.
 const NAMES: [&str; 7] =
@@ -19,7 +19,7 @@ const FOLDER: &str = "CARGO_MANIFEST_DIR";
 
 /// The first trace, as it is called in messages; nothing if there is none.
 pub fn first(source: &[u8]) -> Option<String> {
-    let Ok(source) = std::str::from_utf8(source) else { return Some("bytes that are no text".to_owned()) };
+    let Ok(source) = std::str::from_utf8(source) else { return Some("bytes that are not text".to_owned()) };
     let tokens = without_tests(&tokens(source));
     let mut in_use = false;
     for (at, token) in tokens.iter().enumerate() {

@@ -14,7 +14,7 @@ use crate::problem::WrongInput;
 /// `rustc -vV` as run in `dir`, so that toolchain files and `RUSTUP_TOOLCHAIN` have their say.
 pub fn rustc_version(dir: &Path) -> Result<String> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
-    let hint = "install the toolchain before this step, or mend `rust-toolchain.toml`";
+    let hint = "install the toolchain before this step, or fix `rust-toolchain.toml`";
     let output =
         Command::new(&rustc).arg("-vV").current_dir(dir).stdin(Stdio::null()).output().map_err(|error| {
             WrongInput::new(format!("`{} -vV` cannot be run: {error}", rustc.to_string_lossy()), hint)

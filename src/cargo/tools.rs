@@ -19,7 +19,7 @@ use super::config::ConfigFile;
 use crate::machine::libraries::{self, Asked};
 
 /// How long one program may take to say what it is.
-const PATIENCE: Duration = Duration::from_secs(10);
+const VERSION_LIMIT: Duration = Duration::from_secs(10);
 /// Programs that run the one that is named after them.
 const WRAPPERS: [&str; 8] = ["ccache", "sccache", "distcc", "icecc", "cachepot", "buildcache", "env", "nice"];
 /// Variables of the `cc` crate and its like that name a program, alone, with a target behind or `HOST_`/`TARGET_` before.
@@ -172,7 +172,7 @@ pub fn identity(words: &[String]) -> String {
     let flags = arguments.iter().filter(|word| word.starts_with('-') && *word != "-c" && *word != "-o");
     let mut command = Command::new(program);
     command.args(flags).arg("--version");
-    let said = ask(command, PATIENCE).unwrap_or_default();
+    let said = ask(command, VERSION_LIMIT).unwrap_or_default();
     stable(said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default())
 }
 
@@ -268,7 +268,7 @@ mod tests {
         assert!(began.elapsed() < Duration::from_secs(20));
         let mut command = Command::new("sh");
         command.args(["-c", "echo one"]);
-        assert_eq!(ask(command, PATIENCE).as_deref(), Some("one\n"));
+        assert_eq!(ask(command, VERSION_LIMIT).as_deref(), Some("one\n"));
     }
 
     #[test]

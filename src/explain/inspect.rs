@@ -46,7 +46,7 @@ pub struct Surroundings {
 pub fn inspect(before: &Snapshot, after: &Snapshot, surroundings: &Surroundings) -> Inspection {
     let inspector = Inspector::new(before, after, surroundings);
     let used: Vec<usize> = (0..after.units.len()).filter(|&at| inspector.counts(at)).collect();
-    let causes: HashMap<usize, Option<Found>> = used.iter().map(|&at| (at, inspector.explain(at))).collect();
+    let causes: HashMap<usize, Option<Explained>> = used.iter().map(|&at| (at, inspector.explain(at))).collect();
     let place: HashMap<usize, usize> = used.iter().enumerate().map(|(new, &old)| (old, new)).collect();
     let units = used.iter().map(|&at| {
         let unit = &after.units[at];
@@ -78,7 +78,7 @@ pub fn inspect(before: &Snapshot, after: &Snapshot, surroundings: &Surroundings)
 }
 
 /// Follows cascades to where they began.
-fn root_of(at: usize, causes: &HashMap<usize, Option<Found>>) -> usize {
+fn root_of(at: usize, causes: &HashMap<usize, Option<Explained>>) -> usize {
     let mut seen = BTreeSet::from([at]);
     let mut root = at;
     while let Some(next) = causes.get(&root).and_then(Option::as_ref).and_then(|found| found.follows) {
@@ -91,13 +91,13 @@ fn root_of(at: usize, causes: &HashMap<usize, Option<Found>>) -> usize {
 }
 
 #[derive(Clone, Debug)]
-struct Found {
+struct Explained {
     cause: Cause,
     /// The unit in the snapshot after the job that this one followed.
     follows: Option<usize>,
 }
 
-impl From<Cause> for Found {
+impl From<Cause> for Explained {
     fn from(cause: Cause) -> Self {
         Self { cause, follows: None }
     }
@@ -141,7 +141,7 @@ impl<'a> Inspector<'a> {
         self.after.units[at].used || self.compiled(at)
     }
 
-    fn explain(&self, at: usize) -> Option<Found> {
+    fn explain(&self, at: usize) -> Option<Explained> {
         if !self.compiled(at) {
             return None;
         }
@@ -153,7 +153,7 @@ impl<'a> Inspector<'a> {
     }
 
     /// The same folder as before: Cargo found a difference in it.
-    fn rebuilt(&self, unit: &UnitSnapshot, old: &UnitSnapshot) -> Found {
+    fn rebuilt(&self, unit: &UnitSnapshot, old: &UnitSnapshot) -> Explained {
         let pairs = unit.prints.iter().filter_map(|print| {
             let before = old.prints.iter().find(|before| before.target == print.target)?;
             Some((before.fields.as_ref()?, print.fields.as_ref()?))
@@ -166,7 +166,7 @@ impl<'a> Inspector<'a> {
         // What was taken away from it Cargo misses only after that: of a script's run before its dependencies, of others after them.
         let forced = || {
             let reason = self.known.forced.get(&unit.place)?;
-            Some(Found::from(Cause::Forced { reason: reason.clone() }))
+            Some(Explained::from(Cause::Forced { reason: reason.clone() }))
         };
         if let Some(found) = forced().filter(|_| unit.is_run()) {
             return found;
@@ -181,7 +181,7 @@ impl<'a> Inspector<'a> {
         if let Some(found) = pairs.iter().find_map(|(old, new)| self.deps(old, new)) {
             return found;
         }
-        if old.hollow {
+        if old.lacks_output {
             return Cause::OutputMissing.into();
         }
         if let Some(found) = pairs.iter().find_map(|(_, new)| self.rebuilt_dependency(new)) {
@@ -241,7 +241,7 @@ impl<'a> Inspector<'a> {
     }
 
     /// The first dependency that is not the one it was built with.
-    fn deps(&self, old: &Fields, new: &Fields) -> Option<Found> {
+    fn deps(&self, old: &Fields, new: &Fields) -> Option<Explained> {
         let name = |fields: &Fields| -> Vec<String> { fields.deps.iter().map(|dep| dep.name.clone()).collect() };
         let (old_names, new_names) = (name(old), name(new));
         if old_names.len() != new_names.len() || old_names != new_names {
@@ -258,7 +258,7 @@ impl<'a> Inspector<'a> {
     }
 
     /// A cascade from the unit that this hash names now, or had named.
-    fn follow(&self, old_hash: &str, new_hash: &str, name: &str) -> Found {
+    fn follow(&self, old_hash: &str, new_hash: &str, name: &str) -> Explained {
         let now = self.by_hash.get(new_hash).copied();
         let then = || {
             let old = self.old_by_hash.get(old_hash)?;
@@ -275,17 +275,17 @@ impl<'a> Inspector<'a> {
             }
         }
         let dependency = follows.map_or_else(|| name.to_owned(), |at| self.after.units[at].title());
-        Found { cause: Cause::DependencyRebuilt { dependency }, follows }
+        Explained { cause: Cause::DependencyRebuilt { dependency }, follows }
     }
 
     /// A dependency that was compiled although its hash is what it was: its outputs are newer.
-    fn rebuilt_dependency(&self, new: &Fields) -> Option<Found> {
+    fn rebuilt_dependency(&self, new: &Fields) -> Option<Explained> {
         let follows = new.deps.iter().find_map(|dep| {
             let at = *self.by_hash.get(dep.hash.as_str())?;
             self.compiled(at).then_some(at)
         })?;
         let dependency = self.after.units[follows].title();
-        Some(Found { cause: Cause::DependencyRebuilt { dependency }, follows: Some(follows) })
+        Some(Explained { cause: Cause::DependencyRebuilt { dependency }, follows: Some(follows) })
     }
 
     /// A dependency that this job left alone, and that an earlier build compiled without the unit.
@@ -320,15 +320,15 @@ impl<'a> Inspector<'a> {
     }
 
     /// All of them, where one was the cause.
-    fn changed_files(&self, at: usize, found: Option<&Found>) -> Vec<String> {
+    fn changed_files(&self, at: usize, found: Option<&Explained>) -> Vec<String> {
         let of_files =
-            matches!(found, Some(Found { cause: Cause::SourceChanged { .. } | Cause::SourceGone { .. }, .. }));
+            matches!(found, Some(Explained { cause: Cause::SourceChanged { .. } | Cause::SourceGone { .. }, .. }));
         let old = self.old.get(self.after.units[at].place.as_str()).filter(|_| of_files);
         old.map(|old| self.changed(old).map(|(path, _)| self.shown(path)).collect()).unwrap_or_default()
     }
 
     /// A folder that was not there: the unit before that is most like it tells the difference.
-    fn new_unit(&self, unit: &UnitSnapshot) -> Found {
+    fn new_unit(&self, unit: &UnitSnapshot) -> Explained {
         if self.before.units.is_empty() {
             return Cause::ColdStart.into();
         }
@@ -369,7 +369,7 @@ impl<'a> Inspector<'a> {
             other.package == unit.package && other.profile == unit.profile && !other.is_run() && self.compiled(*at)
         });
         if let (true, Some((at, other))) = (unit.is_run(), sibling) {
-            return Found { cause: Cause::DependencyRebuilt { dependency: other.title() }, follows: Some(at) };
+            return Explained { cause: Cause::DependencyRebuilt { dependency: other.title() }, follows: Some(at) };
         }
         Cause::Unexplained.into()
     }

@@ -30,7 +30,7 @@ pub struct UnitSnapshot {
     pub bytes: u64,
     pub used: bool,
     /// It has a fingerprint but nothing that it built.
-    pub hollow: bool,
+    pub lacks_output: bool,
     pub prints: Vec<PrintSnapshot>,
     /// Paths that it read, absolute.
     pub files: Vec<String>,

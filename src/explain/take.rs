@@ -33,7 +33,7 @@ pub fn take(surveys: &[Survey], whereabouts: &Whereabouts) -> Snapshot {
         }
         for (at, unit) in survey.units.iter().enumerate() {
             units.push(UnitSnapshot {
-                hollow: !built.contains(&at),
+                lacks_output: !built.contains(&at),
                 bytes: bytes[at],
                 ..unit_snapshot(root, survey, unit, &places[root][at].dirs, &secrets)
             });
@@ -77,7 +77,7 @@ fn unit_snapshot(root: usize, survey: &Survey, unit: &DiskUnit, dirs: &[PathBuf]
         started: unit.started,
         seconds: unit.seconds,
         used: unit.accessed > Moment::EPOCH,
-        hollow: false,
+        lacks_output: false,
         bytes: 0,
         prints: prints.collect(),
         files,

@@ -1,6 +1,6 @@
 //! When each file was last committed, by one walk over the history, newest first.
 //!
-//! The rules are those of the `git-restore-mtime` tool: the newest commit that is no merge and touched the path decides; a path
+//! The rules are those of the `git-restore-mtime` tool: the newest commit that is not a merge and touched the path decides; a path
 //! that only merges touched gets the newest of them. A folder gets the newest commit that added or removed one of its
 //! children. On a shallow clone the history lies, so nothing is said.
 

@@ -24,7 +24,7 @@ const STAT: usize = 40;
 
 /// The locked index of a repository. Nobody else writes it until this is stored or dropped.
 #[derive(Debug)]
-pub struct Index {
+pub struct GitIndex {
     path: PathBuf,
     lock: Lock,
     bytes: Vec<u8>,
@@ -51,7 +51,7 @@ struct Entries {
     id: usize,
 }
 
-impl Index {
+impl GitIndex {
     pub fn lock(repository: &Repository) -> Result<Self> {
         let path = repository.git_dir.join("index");
         let lock = repository.git_dir.join("index.lock");
@@ -201,7 +201,7 @@ mod tests {
             assert!(git(dir.path(), &["update-index", "--index-version", version]));
             // Most gits compare whole seconds.
             std::thread::sleep(std::time::Duration::from_millis(1_010));
-            let mut index = Index::lock(&repository).unwrap();
+            let mut index = GitIndex::lock(&repository).unwrap();
             for name in ["a", "dir/b", "dir/bb", "dir/c d"] {
                 let path = dir.path().join(name);
                 let before = Meta::of(&path).unwrap().ctime.unwrap();
@@ -209,7 +209,7 @@ mod tests {
                 index.moved(Path::new(name), before, Meta::of(&path).unwrap().ctime.unwrap());
             }
             assert_ne!(said(dir.path(), &["diff-index", "HEAD"]).unwrap(), "", "nobody has told git yet");
-            assert!(Index::lock(&repository).is_err(), "it is locked");
+            assert!(GitIndex::lock(&repository).is_err(), "it is locked");
             index.store().unwrap();
             assert!(git(dir.path(), &["diff-index", "--quiet", "HEAD"]), "{format} {version}");
             assert_eq!(Meta::of(&dir.path().join("a")).unwrap().atime, Moment::EPOCH, "git had to read it");
@@ -231,7 +231,7 @@ mod tests {
             assert_eq!(parse(&good[..at], 20), None, "cut at {at}");
         }
         assert!(git(dir.path(), &["update-index", "--split-index"]));
-        assert!(Index::lock(&repository).is_err());
+        assert!(GitIndex::lock(&repository).is_err());
         assert!(!dir.path().join(".git/index.lock").exists());
     }
 }

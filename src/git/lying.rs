@@ -38,7 +38,7 @@ impl Repository {
     }
 }
 
-/// Names that are no text are nobody's configuration.
+/// Names that are not text are nobody's configuration.
 fn paths(folder: &Path, listed: &[u8]) -> Vec<PathBuf> {
     let names = listed.split(|byte| *byte == 0).filter(|name| !name.is_empty());
     let texts = names.filter_map(|name| std::str::from_utf8(name).ok());

@@ -23,7 +23,7 @@ use crate::digest::{BlobAlgorithm, ContentId};
 use crate::machine::paths;
 
 pub use history::{CommitTimes, TimeOf};
-pub use index::Index;
+pub use index::GitIndex;
 
 /// A work tree and what is true of it as a whole.
 #[derive(Clone, Debug)]

@@ -16,7 +16,7 @@ use super::{Roll, RollSource};
 use crate::machine::net::{self, Engine};
 
 const LABEL: &str = "rekindle-roll:";
-const PATIENCE: Duration = Duration::from_secs(10);
+const LABELS_LIMIT: Duration = Duration::from_secs(10);
 
 /// A token of the job, never shown.
 #[derive(Clone)]
@@ -84,7 +84,7 @@ fn live_labels(number: u64, env: &BTreeMap<String, String>, token: Option<&Githu
         Ok(labels.items.into_iter().map(|label| label.name).collect())
     };
     let answer: Result<Result<Vec<String>, octocrab::Error>, _> =
-        Engine::start()?.wait(async { tokio::time::timeout(PATIENCE, work).await });
+        Engine::start()?.wait(async { tokio::time::timeout(LABELS_LIMIT, work).await });
     let answer = answer.ok();
     ensure!(answer.is_some(), "no answer in time");
     match answer {

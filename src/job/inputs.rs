@@ -199,7 +199,7 @@ pub fn default_state(current: &Path) -> PathBuf {
     temp.join("rekindle").join(format!("state-{}.json", name.short()))
 }
 
-/// What a job without a matrix has for one is no key.
+/// What a job without a matrix has for one is not a key.
 fn without_nothing(key: &str) -> String {
     let key = key.trim();
     if ["null", "{}"].contains(&key) { String::new() } else { key.to_owned() }
@@ -243,8 +243,7 @@ fn choice<T: Copy + Default>(name: &str, text: Option<&str>, values: &[(&str, T)
     };
     values.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
         let words: Vec<String> = values.iter().map(|(word, _)| format!("`{word}`")).collect();
-        WrongInput::new(format!("`{name}: {text}` is not one of its values"), format!("write {}", words.join(", ")))
-            .into()
+        WrongInput::new(format!("invalid value `{text}` for `{name}`"), format!("write {}", words.join(", "))).into()
     })
 }
 
@@ -272,7 +271,7 @@ fn size(name: &str, text: Option<&str>) -> Result<Option<u64>> {
         let number: u64 = upper.strip_suffix(unit)?.trim().parse().ok()?;
         number.checked_mul(*factor)
     });
-    let wrong = || WrongInput::new(format!("`{name}: {text}` is no size"), "write one with its unit, as in `2 GB`");
+    let wrong = || WrongInput::new(format!("`{name}: {text}` is not a size"), "write one with its unit, as in `2 GB`");
     Ok(Some(parsed.ok_or_else(wrong)?))
 }
 
@@ -294,7 +293,7 @@ mod tests {
         let raw = RawInputs { save: Some("sometimes".into()), ..RawInputs::default() };
         let error = raw.resolve().unwrap_err();
         let wrong = error.downcast_ref::<WrongInput>().unwrap();
-        assert_eq!(wrong.what, "`save: sometimes` is not one of its values");
+        assert_eq!(wrong.what, "invalid value `sometimes` for `save`");
         assert_eq!(wrong.hint, "write `auto`, `always`, `never`");
     }
     #[test]

@@ -117,8 +117,8 @@ pub struct SaveOutcome {
     pub secret_units: Vec<String>,
     /// The same of files that no unit is known to have made.
     pub secret_files: Vec<String>,
-    /// The job did not succeed, so what it left alone grew no older.
-    pub ageless: bool,
+    /// The job did not succeed, so no unused unit counts as older.
+    pub nothing_aged: bool,
     pub target: Saved,
     pub home: Saved,
     pub seconds: f64,

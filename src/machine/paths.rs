@@ -27,7 +27,7 @@ pub fn from_bytes(bytes: &[u8]) -> PathBuf {
     platform::from_bytes(bytes)
 }
 
-/// A text for people: bytes that are no text are shown as such.
+/// A text for people: bytes that are not text are shown as such.
 pub fn shown(text: &str) -> String {
     path(text).display().to_string()
 }

@@ -36,7 +36,7 @@ pub struct FrameInfo {
 
 #[derive(Debug, Error)]
 pub(super) enum IndexError {
-    #[error("it is no pack, or it was cut")]
+    #[error("it is not a pack, or it was cut")]
     NoTrailer,
     #[error("its index is damaged")]
     Damaged,

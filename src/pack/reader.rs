@@ -38,7 +38,7 @@ pub struct Pack<'a> {
 impl<'a> Pack<'a> {
     pub fn open(store: &'a dyn Store, key: &str) -> Result<Self> {
         let bytes = store.size(key)?;
-        ensure!(bytes > TRAILER, "`{key}` is no pack, or it was cut");
+        ensure!(bytes > TRAILER, "`{key}` is not a pack, or it was cut");
         let head = store.read(key, 0, FRAME_HEAD)?;
         let unusable = || format!("cannot use `{key}`");
         let (trailer, offset, len, base) = if let Some(len) = Index::leading(&head, bytes) {

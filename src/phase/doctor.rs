@@ -11,7 +11,7 @@ use crate::problem::WrongInput;
 pub fn run(dir: &Path) -> Result<Examination> {
     let hint = "name the root of a checkout: `rekindle doctor path/to/checkout`";
     if !dir.is_dir() {
-        return Err(WrongInput::new(format!("`{}` is no folder", dir.display()), hint).into());
+        return Err(WrongInput::new(format!("`{}` is not a folder", dir.display()), hint).into());
     }
     let examination = doctor::examine(dir)?;
     let unread = examination.findings.iter().any(|finding| finding.rule == Rule::UnreadableFile);

@@ -141,7 +141,7 @@ impl Surroundings<'_> {
                     return Err(missing(&path.display().to_string(), "name an interpreter that is there by now").into());
                 }
                 answers.of(&python).map_err(|error| {
-                    let what = format!("`python: {}` is no interpreter: {}", path.display(), error.root_cause());
+                    let what = format!("`python: {}` is not an interpreter: {}", path.display(), error.root_cause());
                     WrongInput::new(what, "name a Python 3 interpreter, or the folder of a virtual environment").into()
                 })
             }

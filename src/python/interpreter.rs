@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 /// An interpreter answers in some ten milliseconds; one behind a version manager in some hundred.
-const PATIENCE: Duration = Duration::from_secs(20);
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// No honest answer is longer.
 const LONGEST: u64 = 64 * 1024;
 
@@ -98,7 +98,8 @@ print(json.dumps({
 
 /// Asks the interpreter at this path. Starts one process, and does not wait for one that hangs.
 pub fn probe(python: &Path) -> Result<InterpreterFacts> {
-    let answer = ask(python, PATIENCE).with_context(|| format!("`{}` does not say what it is", python.display()))?;
+    let answer =
+        ask(python, ANSWER_LIMIT).with_context(|| format!("`{}` does not say what it is", python.display()))?;
     parse(python, &answer).with_context(|| format!("`{}` does not say what it is", python.display()))
 }
 
@@ -133,7 +134,7 @@ fn ask(python: &Path, patience: Duration) -> Result<Vec<u8>> {
         });
     }
     let answer = receive.recv_timeout(patience);
-    // One that has answered ends at once, unless it is no interpreter.
+    // One that has answered ends at once, unless it is not an interpreter.
     let mut status = child.try_wait()?;
     while status.is_none() && answer.is_ok() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(1));

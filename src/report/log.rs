@@ -90,7 +90,7 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
     lines.extend(cut("will be rebuilt", doubts.collect()));
     lines.extend(cut("will be rebuilt", stamping.skewed.iter().map(ToString::to_string).collect()));
     lines.extend(cut(
-        "newer, and not ours to set back",
+        "newer than recorded, and another user's, so its readers are rebuilt (restore as the user who owns it)",
         stamping.not_ours.iter().map(|path| format!("`{path}`")).collect(),
     ));
     if let Some(key) = &home.key {
@@ -111,8 +111,10 @@ pub fn later_steps(outcome: &RestoreOutcome, is_done: bool) -> Vec<String> {
     let IsolationOutcome { variables, path } = &outcome.isolation;
     let mut lines: Vec<String> = Vec::new();
     lines.extend(outcome.incremental_off.then(|| "export CARGO_INCREMENTAL=0".to_owned()));
-    lines.extend(variables.iter().map(|(name, value)| format!("export {name}={value}")));
-    lines.extend(path.as_ref().map(|path| format!("export PATH=\"{}:$PATH\"", path.display())));
+    // A text with a NUL in it is in no environment.
+    let quoted = |text: &str| shlex::try_quote(text).map(std::borrow::Cow::into_owned).unwrap_or_default();
+    lines.extend(variables.iter().map(|(name, value)| format!("export {name}={}", quoted(value))));
+    lines.extend(path.as_ref().map(|path| format!("export PATH={}:\"$PATH\"", quoted(&path.to_string_lossy()))));
     let lead = if is_done { "for later steps: " } else { "" };
     lines.into_iter().map(|line| format!("{lead}{line}")).collect()
 }
@@ -129,7 +131,7 @@ pub fn save(outcome: &SaveOutcome) -> Vec<String> {
         live,
         secret_units,
         secret_files,
-        ageless,
+        nothing_aged,
         target,
         home,
         seconds,
@@ -150,8 +152,8 @@ pub fn save(outcome: &SaveOutcome) -> Vec<String> {
         "left out, because it holds a secret of the environment; nobody is known to have made it",
         secret_files.iter().map(|file| format!("`{file}`")).collect(),
     ));
-    if *ageless {
-        lines.push("the job did not succeed, so what it did not use grew no older".to_owned());
+    if *nothing_aged {
+        lines.push("the job did not succeed, so the units that it did not use are kept as long as before".to_owned());
     }
     lines.extend(saved_line("target", target));
     lines.extend(saved_line("Cargo home", home));

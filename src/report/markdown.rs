@@ -7,7 +7,7 @@ const LONGEST: usize = 300;
 /// A runner takes 1 MiB a step; nobody reads that much.
 const LIMIT: usize = 60 << 10;
 
-/// Parts of a page in the order in which they are read, each as dear as its number is low.
+/// Parts of a page in the order in which they are read, a lower number is worth more.
 #[derive(Debug, Default)]
 pub(super) struct Page {
     blocks: Vec<(u8, Vec<String>)>,
@@ -21,7 +21,7 @@ impl Page {
         }
     }
 
-    /// What does not fit is left out whole, the least dear first, and that is said.
+    /// What does not fit is left out whole, what is worth least first, and that is said.
     pub(super) fn render(mut self) -> String {
         let text = |block: &(u8, Vec<String>)| format!("{}\n", block.1.join("\n"));
         let mut size: usize = self.blocks.iter().map(|block| text(block).len() + 1).sum();

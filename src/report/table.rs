@@ -8,7 +8,7 @@ use crate::words::size;
 
 /// The documented JSON, whose fields never change their meaning or their order.
 #[derive(Serialize)]
-struct Json<'a> {
+struct TrialJson<'a> {
     cold: &'a TryRun,
     warm: &'a TryRun,
     edited: Edited<'a>,
@@ -28,7 +28,7 @@ struct Edited<'a> {
 pub fn json(outcome: &TryOutcome) -> Result<String> {
     let TryOutcome { cold, warm, edited, expected, pack_bytes, delta_bytes, restore_seconds, save_seconds, .. } =
         outcome;
-    let json = Json {
+    let json = TrialJson {
         cold,
         warm,
         edited: Edited { run: edited, expected: *expected },

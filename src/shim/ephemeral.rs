@@ -31,7 +31,7 @@ const NAMINGS: [Naming; 3] = [
 
 /// What the variables say.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum Environment {
     Nothing,
     /// The folder, as it is spelled.
     One(PathBuf),
@@ -40,15 +40,15 @@ pub enum Found {
 }
 
 /// Looks at the values of the variables.
-pub fn find(variable: impl Fn(&str) -> Option<OsString>) -> Found {
+pub fn find(variable: impl Fn(&str) -> Option<OsString>) -> Environment {
     let interpreters = INTERPRETERS.iter().filter_map(|name| of_interpreter(Path::new(&variable(name)?)));
     let environment = variable(ENVIRONMENT).and_then(|value| of_environment(Path::new(&value)));
     let mut roots: Vec<PathBuf> = interpreters.chain(environment).collect();
     roots.dedup();
     match roots.len() {
-        0 => Found::Nothing,
-        1 => roots.pop().map_or(Found::Nothing, Found::One),
-        _ => Found::Several,
+        0 => Environment::Nothing,
+        1 => roots.pop().map_or(Environment::Nothing, Environment::One),
+        _ => Environment::Several,
     }
 }
 
@@ -99,12 +99,15 @@ mod tests {
         fs::create_dir_all(root(".tmpA/bin")).unwrap();
         let python = root(".tmpA/bin/python").into_os_string();
         let one = |name: &str| (name == "PYO3_PYTHON").then(|| python.clone());
-        assert_eq!(find(one), Found::Nothing);
+        assert_eq!(find(one), Environment::Nothing);
         fs::write(root(".tmpA/pyvenv.cfg"), "").unwrap();
-        assert_eq!(find(one), Found::One(root(".tmpA")));
+        assert_eq!(find(one), Environment::One(root(".tmpA")));
         fs::create_dir_all(root(".tmpB")).unwrap();
         fs::write(root(".tmpB/pyvenv.cfg"), "").unwrap();
         let other = root(".tmpB").into_os_string();
-        assert_eq!(find(|name| one(name).or_else(|| (name == "VIRTUAL_ENV").then(|| other.clone()))), Found::Several);
+        assert_eq!(
+            find(|name| one(name).or_else(|| (name == "VIRTUAL_ENV").then(|| other.clone()))),
+            Environment::Several
+        );
     }
 }

@@ -38,11 +38,11 @@ impl ShimFolder {
             fs::create_dir_all(parent)?;
             let meta = Meta::of(parent)?;
             // With the sticky bit nobody else can move what is ours.
-            ensure!(is_ours(parent, &meta)?, "`{}` is no folder of this user", parent.display());
+            ensure!(is_ours(parent, &meta)?, "`{}` is not a folder of this user", parent.display());
             ensure!(meta.mode & 0o002 == 0, "everybody can write to `{}`", parent.display());
         }
         fs::create_dir_all(&self.0)?;
-        ensure!(is_ours(&self.0, &Meta::of(&self.0)?)?, "`{}` is no folder of this user", self.0.display());
+        ensure!(is_ours(&self.0, &Meta::of(&self.0)?)?, "`{}` is not a folder of this user", self.0.display());
         disk::set_mode(&self.0, 0o700)?;
         for dir in [self.bin(), self.aliases(), self.late()] {
             fs::create_dir_all(dir)?;

@@ -84,7 +84,7 @@ impl<'a> Judge<'a> {
             let outside = then.is_some_and(|input| input.origin == Origin::Outside);
             let owner = owner(path);
             // Cargo itself accounts for the lock file to the last package, and for what a workspace's manifest hands down; what
-            // drives the CI service is no input of a build.
+            // drives the CI service is not an input of a build.
             let accounted = matches!((file_name(path), owner), ("Cargo.lock", _) | ("Cargo.toml", None))
                 || path.split(std::path::is_separator).any(|part| part == ".github");
             let of_new_package = owner.is_none() && new_packages.iter().any(|dir| is_under(path, dir));

@@ -7,7 +7,7 @@ use super::{DirStore, NoStore, Store, StoreInput};
 use crate::machine::environment;
 use crate::problem::Warning;
 
-/// Opens a store, whose work has to be over in `budget`. One that cannot be reached is no store, with a warning unless
+/// Opens a store, whose work has to be over in `budget`. One that cannot be reached is not a store, with a warning unless
 /// somebody wants it so.
 pub fn open(input: &StoreInput, budget: Duration) -> (Box<dyn Store>, Option<Warning>) {
     let none =

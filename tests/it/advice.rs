@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rekindle::explain::advice::{Advice, Evidence, advise};
+use rekindle::explain::advice::{Advice, Measured, advise};
 use rekindle::explain::cause::Cause;
 use rekindle::explain::inspection::Weights;
 use rekindle::explain::inspection::{InspectedUnit, Inspection};
@@ -32,7 +32,7 @@ impl Job {
     }
 
     fn advice(&self) -> Vec<Advice> {
-        advise(&Evidence {
+        advise(&Measured {
             inspection: &self.inspection,
             weights: &self.weights,
             rolled: &self.rolled,

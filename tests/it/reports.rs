@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use pulldown_cmark::{Event, Options, Parser, TagEnd};
-use rekindle::explain::advice::{self, Evidence};
+use rekindle::explain::advice::{self, Measured};
 use rekindle::explain::cause::Cause;
 use rekindle::explain::inspection::Weights;
 use rekindle::explain::inspection::{InspectedUnit, Inspection};
@@ -101,7 +101,7 @@ impl Story {
 
     fn page_of(&mut self) -> String {
         self.restore.rolled.clone_from(&self.rolled);
-        self.save.advice = advice::advise(&Evidence {
+        self.save.advice = advice::advise(&Measured {
             inspection: &self.save.inspection,
             weights: &self.save.weights,
             rolled: &self.rolled,

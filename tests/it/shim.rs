@@ -34,7 +34,7 @@ impl Place {
         let output = restore.env("RUNNER_TEMP", place.path("runner")).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         let said = String::from_utf8(output.stdout).unwrap();
-        assert!(said.ends_with(&format!("export PATH=\"{}:$PATH\"\n", place.bin().display())), "{said}");
+        assert!(said.ends_with(&format!("export PATH={}:\"$PATH\"\n", place.bin().display())), "{said}");
         place
     }
 

@@ -39,7 +39,7 @@ pub struct Advice {
 
 /// What a job leaves to judge by.
 #[derive(Debug)]
-pub struct Evidence<'a> {
+pub struct Measured<'a> {
     pub inspection: &'a Inspection,
     pub weights: &'a Weights,
     pub rolled: &'a [PartChange],
@@ -52,19 +52,19 @@ pub struct Evidence<'a> {
 }
 
 /// The most profitable first.
-pub fn advise(evidence: &Evidence<'_>) -> Vec<Advice> {
+pub fn advise(measured: &Measured<'_>) -> Vec<Advice> {
     let mut advice: Vec<Advice> = [
-        rebuilt::drifting_variables(evidence),
-        rebuilt::untracked_files(evidence),
-        rebuilt::unwatched_scripts(evidence),
-        stored::variants(evidence),
-        rebuilt::moving_toolchain(evidence),
-        rebuilt::secrets(evidence),
-        rebuilt::heavy_roots(evidence),
-        stored::test_crates(evidence),
-        stored::incremental(evidence),
-        stored::debuginfo(evidence),
-        stored::budget(evidence),
+        rebuilt::drifting_variables(measured),
+        rebuilt::untracked_files(measured),
+        rebuilt::unwatched_scripts(measured),
+        stored::variants(measured),
+        rebuilt::moving_toolchain(measured),
+        rebuilt::secrets(measured),
+        rebuilt::heavy_roots(measured),
+        stored::test_crates(measured),
+        stored::incremental(measured),
+        stored::debuginfo(measured),
+        stored::budget(measured),
     ]
     .into_iter()
     .flatten()

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::{Advice, Evidence, SECONDS, inside};
+use super::{Advice, Measured, SECONDS, inside};
 use crate::explain::cause::Cause;
 use crate::explain::inspection::InspectedUnit;
 use crate::state::key_change::Part;
 use crate::words::{count, duration};
 
 /// A variable that is another one in each run.
-pub(super) fn drifting_variables(evidence: &Evidence<'_>) -> Vec<Advice> {
+pub(super) fn drifting_variables(measured: &Measured<'_>) -> Vec<Advice> {
     let mut seconds: BTreeMap<&str, (f64, usize, &str, &str)> = BTreeMap::new();
-    for rebuild in evidence.inspection.rebuilds() {
+    for rebuild in measured.inspection.rebuilds() {
         if let Cause::EnvChanged { name, old, new } = rebuild.cause {
             let entry = seconds.entry(name).or_insert((0.0, 0, old, new));
             entry.0 += rebuild.seconds;
@@ -55,10 +55,10 @@ fn is_ephemeral(value: &str) -> bool {
 }
 
 /// A file that the job wrote into a package, and that Cargo takes for a source.
-pub(super) fn untracked_files(evidence: &Evidence<'_>) -> Vec<Advice> {
-    let rebuilds = evidence.inspection.rebuilds();
+pub(super) fn untracked_files(measured: &Measured<'_>) -> Vec<Advice> {
+    let rebuilds = measured.inspection.rebuilds();
     let of_untracked = rebuilds.iter().filter_map(|rebuild| match rebuild.cause {
-        Cause::SourceChanged { path } if evidence.untracked.contains(path) => Some((path, rebuild)),
+        Cause::SourceChanged { path } if measured.untracked.contains(path) => Some((path, rebuild)),
         _ => None,
     });
     let advice = of_untracked.filter(|(_, rebuild)| rebuild.seconds >= SECONDS).map(|(path, rebuild)| Advice {
@@ -78,8 +78,8 @@ pub(super) fn untracked_files(evidence: &Evidence<'_>) -> Vec<Advice> {
 }
 
 /// A build script that runs whenever anything in its package changes.
-pub(super) fn unwatched_scripts(evidence: &Evidence<'_>) -> Vec<Advice> {
-    let units = &evidence.inspection.units;
+pub(super) fn unwatched_scripts(measured: &Measured<'_>) -> Vec<Advice> {
+    let units = &measured.inspection.units;
     let runs = units.iter().enumerate().filter(|(_, unit)| {
         unit.watches_all && unit.dir.is_some() && matches!(unit.cause, Some(Cause::SourceChanged { .. }))
     });
@@ -107,12 +107,12 @@ pub(super) fn unwatched_scripts(evidence: &Evidence<'_>) -> Vec<Advice> {
 }
 
 /// Everything again because the compiler is another one.
-pub(super) fn moving_toolchain(evidence: &Evidence<'_>) -> Vec<Advice> {
+pub(super) fn moving_toolchain(measured: &Measured<'_>) -> Vec<Advice> {
     let release = |rustc: &str| rustc.lines().next().unwrap_or_default().trim_start_matches("rustc ").to_owned();
-    let Some(change) = evidence.rolled.iter().find(|change| change.part == Part::Toolchain) else {
+    let Some(change) = measured.rolled.iter().find(|change| change.part == Part::Toolchain) else {
         return Vec::new();
     };
-    let (old, new, seconds) = (release(&change.old), release(&change.new), evidence.inspection.seconds_spent());
+    let (old, new, seconds) = (release(&change.old), release(&change.new), measured.inspection.seconds_spent());
     if old == new || seconds < SECONDS {
         return Vec::new();
     }
@@ -137,22 +137,22 @@ pub(super) fn moving_toolchain(evidence: &Evidence<'_>) -> Vec<Advice> {
 }
 
 /// Units that no pack may hold.
-pub(super) fn secrets(evidence: &Evidence<'_>) -> Vec<Advice> {
-    let units = evidence.inspection.units.iter().filter(|unit| evidence.secret_units.contains(&unit.unit));
+pub(super) fn secrets(measured: &Measured<'_>) -> Vec<Advice> {
+    let units = measured.inspection.units.iter().filter(|unit| measured.secret_units.contains(&unit.unit));
     let seconds: f64 = units.map(|unit| unit.seconds).sum();
-    if evidence.secret_units.is_empty() || seconds < SECONDS {
+    if measured.secret_units.is_empty() || seconds < SECONDS {
         return Vec::new();
     }
     vec![Advice {
         id: "secret-in-build",
         evidence: format!(
             "{} a secret of the environment and cannot be stored, `{}` among them: {} in every job",
-            if evidence.secret_units.len() == 1 {
+            if measured.secret_units.len() == 1 {
                 "1 unit holds".to_owned()
             } else {
-                format!("{} units hold", evidence.secret_units.len())
+                format!("{} units hold", measured.secret_units.len())
             },
-            evidence.secret_units[0],
+            measured.secret_units[0],
             duration(seconds)
         ),
         fix: "read the secret at run time (`env::var`) instead of at build time (`env!`, a build script), or set it only in \
@@ -164,8 +164,8 @@ pub(super) fn secrets(evidence: &Evidence<'_>) -> Vec<Advice> {
 }
 
 /// A crate of the project on which most of it waits.
-pub(super) fn heavy_roots(evidence: &Evidence<'_>) -> Vec<Advice> {
-    let rebuilds = evidence.inspection.rebuilds();
+pub(super) fn heavy_roots(measured: &Measured<'_>) -> Vec<Advice> {
+    let rebuilds = measured.inspection.rebuilds();
     let heavy = rebuilds.iter().filter(|rebuild| {
         matches!(rebuild.cause, Cause::SourceChanged { .. })
             && rebuild.cascades >= 5

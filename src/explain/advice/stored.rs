@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Advice, BYTES, Evidence, SECONDS, inside};
+use super::{Advice, BYTES, Measured, SECONDS, inside};
 use crate::explain::inspection::InspectedUnit;
 use crate::explain::inspection::Weights;
 use crate::state::decision::SkipReason;
@@ -13,9 +13,9 @@ use crate::words::{duration, size};
 const TEST_CRATES: usize = 8;
 
 /// One crate built several times for one job, with other features or flags.
-pub(super) fn variants(evidence: &Evidence<'_>) -> Vec<Advice> {
+pub(super) fn variants(measured: &Measured<'_>) -> Vec<Advice> {
     let mut groups: BTreeMap<(&str, &str, u64), Vec<&InspectedUnit>> = BTreeMap::new();
-    for unit in &evidence.inspection.units {
+    for unit in &measured.inspection.units {
         // A script's run has no features of its own, and what only checks has its own profile.
         if unit.setting != 0 && unit.kind != "run" {
             groups.entry((&unit.unit, &unit.profile, unit.setting)).or_default().push(unit);
@@ -80,9 +80,9 @@ fn quoted(text: &str) -> String {
 }
 
 /// Many test executables, each with the whole project linked into it.
-pub(super) fn test_crates(evidence: &Evidence<'_>) -> Vec<Advice> {
+pub(super) fn test_crates(measured: &Measured<'_>) -> Vec<Advice> {
     let mut by_package: BTreeMap<&str, Vec<&InspectedUnit>> = BTreeMap::new();
-    for unit in &evidence.inspection.units {
+    for unit in &measured.inspection.units {
         if unit.dir.is_some() && unit.targets.iter().any(|target| target.starts_with("test-integration-test-")) {
             by_package.entry(&unit.package).or_default().push(unit);
         }
@@ -112,12 +112,12 @@ pub(super) fn test_crates(evidence: &Evidence<'_>) -> Vec<Advice> {
 }
 
 /// Incremental state in a job, where nothing is compiled twice.
-pub(super) fn incremental(evidence: &Evidence<'_>) -> Vec<Advice> {
-    let bytes = evidence.weights.incremental;
+pub(super) fn incremental(measured: &Measured<'_>) -> Vec<Advice> {
+    let bytes = measured.weights.incremental;
     if bytes < BYTES {
         return Vec::new();
     }
-    let fix = match evidence.incremental {
+    let fix = match measured.incremental {
         Incremental::Undecided => "leave `incremental: on` out of the Rekindle step".to_owned(),
         Incremental::Profile => {
             "take `incremental = true` out of the profiles in `Cargo.toml`, or set `CARGO_INCREMENTAL: 0` in the job's \
@@ -138,8 +138,8 @@ pub(super) fn incremental(evidence: &Evidence<'_>) -> Vec<Advice> {
 }
 
 /// Debug information that nobody opens a debugger for.
-pub(super) fn debuginfo(evidence: &Evidence<'_>) -> Vec<Advice> {
-    let Weights { executables, debuginfo, .. } = evidence.weights;
+pub(super) fn debuginfo(measured: &Measured<'_>) -> Vec<Advice> {
+    let Weights { executables, debuginfo, .. } = measured.weights;
     if *debuginfo < BYTES || debuginfo * 3 < *executables {
         return Vec::new();
     }
@@ -160,8 +160,8 @@ pub(super) fn debuginfo(evidence: &Evidence<'_>) -> Vec<Advice> {
 }
 
 /// A state that may not be stored.
-pub(super) fn budget(evidence: &Evidence<'_>) -> Vec<Advice> {
-    let Some(SkipReason::OverBudget { bytes, limit }) = evidence.skipped else { return Vec::new() };
+pub(super) fn budget(measured: &Measured<'_>) -> Vec<Advice> {
+    let Some(SkipReason::OverBudget { bytes, limit }) = measured.skipped else { return Vec::new() };
     vec![Advice {
         id: "over-budget",
         evidence: format!(
@@ -173,7 +173,7 @@ pub(super) fn budget(evidence: &Evidence<'_>) -> Vec<Advice> {
             "set `max-size` to {} or more, or store less (`keep-unused: 1`, less debug information)",
             size(bytes + bytes / 4)
         ),
-        seconds: evidence.inspection.seconds_spent(),
+        seconds: measured.inspection.seconds_spent(),
         bytes: 0,
     }]
 }

@@ -13,7 +13,7 @@ use fs_err as fs;
 use vec1::Vec1;
 
 use super::Arrival;
-use super::choice::{self, Found};
+use super::choice::{self, Chosen};
 use crate::cargo::clock;
 use crate::job::facts::Facts;
 use crate::job::handover::Restored;
@@ -29,7 +29,7 @@ use crate::state::manifest::{Content, Manifest, Parent, Root};
 use crate::store::Store;
 
 /// A clock difference that is waited out instead of shifted away.
-const PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_WAIT: Duration = Duration::from_secs(2);
 
 pub(super) fn arrive(
     facts: &Facts,
@@ -42,15 +42,15 @@ pub(super) fn arrive(
     let mut passed_over = BTreeSet::new();
     let judge = |candidates: &[(Pack<'_>, Fit)]| choice::nearest(facts, candidates);
     let (pack, fit) = match choice::best(store, &fields, Some(roots), &judge, &mut passed_over, &mut outcome.warnings) {
-        Found::State(pack, fit) => (*pack, fit),
-        Found::Nothing => {
+        Chosen::State(pack, fit) => (*pack, fit),
+        Chosen::Nothing => {
             if !passed_over.is_empty() {
                 outcome.cold = Cold::Unusable;
             }
             explain_miss(facts, store, &passed_over, outcome);
             return Arrival { passed_over, ..Arrival::default() };
         }
-        Found::Unanswered => {
+        Chosen::Unanswered => {
             outcome.cold = Cold::Unanswered;
             return Arrival { passed_over, ..Arrival::default() };
         }
@@ -66,7 +66,7 @@ pub(super) fn arrive(
     let manifest = pack.index.manifest.clone();
     let newest = clock::newest(&manifest, file_system.now);
     let ahead = newest.since(file_system.now);
-    let shift = if ahead > PATIENCE { ahead } else { Duration::ZERO };
+    let shift = if ahead > LOCK_WAIT { ahead } else { Duration::ZERO };
 
     let own = parent_of(&pack);
     let key = pack.key.clone();
@@ -101,7 +101,7 @@ pub(super) fn arrive(
     let lost_units: BTreeSet<usize> = doubts.iter().map(|(unit, _)| *unit).collect();
     let units = manifest.units.len() - lost_units.len();
     let damaged = damaged_parents || !unpacked.failed.is_empty();
-    // A time that no clock can have given is no reason to take a unit for newer than every change.
+    // A time that no clock can have given is not a reason to take a unit for newer than every change.
     let odd = manifest.units.iter().enumerate();
     let odd = odd.filter(|(at, unit)| {
         !lost_units.contains(at) && clock::is_implausible(unit.reference.minus(shift), file_system.now)

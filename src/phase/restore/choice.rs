@@ -26,7 +26,7 @@ const CANDIDATES: usize = 4;
 
 /// What a lookup came to.
 #[derive(Debug)]
-pub(super) enum Found<'a> {
+pub(super) enum Chosen<'a> {
     State(Box<Pack<'a>>, Fit),
     Nothing,
     /// Nobody knows what is stored; a warning says why.
@@ -45,12 +45,12 @@ pub(super) fn best<'a>(
     judge: &Judge<'a>,
     passed_over: &mut BTreeSet<String>,
     warnings: &mut Warnings,
-) -> Found<'a> {
+) -> Chosen<'a> {
     let mut left = match entries(store, fields) {
         Ok(keys) => keys,
         Err(error) => {
             warnings.fault(&format!("looking in the {}", store.describe()), &error);
-            return Found::Unanswered;
+            return Chosen::Unanswered;
         }
     };
     left.retain(|(key, _)| !passed_over.contains(key));
@@ -74,10 +74,10 @@ pub(super) fn best<'a>(
         if !candidates.is_empty() {
             let best = if candidates.len() == 1 { 0 } else { judge(&candidates) };
             let (pack, fit) = candidates.swap_remove(best);
-            return Found::State(Box::new(pack), fit);
+            return Chosen::State(Box::new(pack), fit);
         }
     }
-    Found::Nothing
+    Chosen::Nothing
 }
 
 /// Everything whose hard parts are equal, newest first. A service may name only the newest of what it is asked for, so the

@@ -11,7 +11,7 @@ use std::time::Duration;
 use fs_err as fs;
 
 use super::arrival;
-use super::choice::{self, Found};
+use super::choice::{self, Chosen};
 use crate::cargo::home::{Holdings, Wanted, forged, holdings, is_kept, is_named_by_content};
 use crate::cargo::lockfile::Locked;
 use crate::job::facts::{Facts, home_parts};
@@ -52,10 +52,10 @@ pub(super) fn restore(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOut
     let fields = state.parts.fields();
     let found = choice::best(store, &fields, None, &judge, &mut state.passed_over, &mut outcome.warnings);
     let brought = match found {
-        Found::State(pack, _) if pack.index.manifest.roots.len() == 1 => {
+        Chosen::State(pack, _) if pack.index.manifest.roots.len() == 1 => {
             bring(facts, store, *pack, &held, &mut state, outcome)
         }
-        Found::State(..) | Found::Nothing | Found::Unanswered => BTreeSet::new(),
+        Chosen::State(..) | Chosen::Nothing | Chosen::Unanswered => BTreeSet::new(),
     };
     // What is there before the job's own steps is not news.
     state.names = holdings(&facts.cargo_home, wanted, &brought).map(|held| held.names).unwrap_or_default();

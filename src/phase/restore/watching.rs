@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 use vec1::Vec1;
 
-use crate::git::{Index, Repository};
+use crate::git::{GitIndex, Repository};
 use crate::job::facts::Facts;
 use crate::job::outcome::RestoreOutcome;
 use crate::machine::paths::{self, file_name};
@@ -51,7 +51,7 @@ pub(super) fn begin(
         let (own, others) = left.into_iter().partition(|path| paths::path(path).starts_with(&repository.top));
         left = others;
         let own: Vec<&str> = own;
-        match Index::lock(repository) {
+        match GitIndex::lock(repository) {
             Ok(index) if !own.is_empty() => indices.push((repository, index, own)),
             Ok(_) | Err(_) => {}
         }
@@ -92,7 +92,7 @@ fn probe_folder(facts: &Facts, roots: &Vec1<Root>, found: &Sources) -> Option<Pa
     git.find(inside_repository).cloned().or(target)
 }
 
-fn tell(mut index: Index, repository: &Repository, moved: &[Moved]) -> Result<()> {
+fn tell(mut index: GitIndex, repository: &Repository, moved: &[Moved]) -> Result<()> {
     for Moved { path, before, after } in moved {
         let path = paths::path(path);
         let name = path.strip_prefix(&repository.top).context("a file lies outside of its repository")?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use super::job::Job;
-use crate::explain::advice::{self, Advice, Evidence};
+use crate::explain::advice::{self, Advice, Measured};
 use crate::explain::cause::Cause;
 use crate::explain::inspection::Inspection;
 use crate::git::Repository;
@@ -36,7 +36,7 @@ pub(super) fn advice(job: &Job<'_>, outcome: &SaveOutcome) -> Vec<Advice> {
         Saved::Skipped(reason) => Some(reason),
         _ => None,
     };
-    advice::advise(&Evidence {
+    advice::advise(&Measured {
         inspection: &outcome.inspection,
         weights: &outcome.weights,
         rolled: &job.state.outcome.rolled,

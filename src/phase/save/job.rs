@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use vec1::Vec1;
 
-use crate::cargo::liveness::{self, Evidence};
+use crate::cargo::liveness::{self, UseShown};
 use crate::cargo::macros;
 use crate::cargo::units::{self, DiskUnit, Survey};
 use crate::cargo::whereabouts::Place;
@@ -124,7 +124,7 @@ impl<'a> Job<'a> {
             record.map(|record| record.idle).or(self.was_unknown(at).then_some(0))
         };
         let known: Vec<Option<u32>> = (0..self.units.len()).map(known).collect();
-        let evidence = if self.state.access_times { Evidence::AccessTimes } else { Evidence::Nothing };
+        let evidence = if self.state.access_times { UseShown::AccessTimes } else { UseShown::Nothing };
         let keep = self.state.inputs.keep_unused;
         liveness::ages(&self.all(), edges, &known, evidence, keep, result == JobResult::Succeeded)
     }

@@ -72,7 +72,7 @@ fn content(path: &Path, meta: &Meta, first_names: &mut HashMap<(u64, u64), usize
 }
 
 /// Folders that belong to nobody and of whose content nothing is kept, such as those of dropped units' profiles. One that is
-/// empty on disk is no shell: somebody made it to be there.
+/// empty on disk is not a shell: somebody made it to be there.
 fn shells<'a>(survey: &'a Survey, kept: &[(&'a DiskFile, Option<usize>)]) -> BTreeSet<&'a str> {
     let filled: HashSet<&str> = survey.files.iter().filter_map(|file| Some(file.path.rsplit_once('/')?.0)).collect();
     let is_shell = |(file, unit): &(&DiskFile, Option<usize>)| {

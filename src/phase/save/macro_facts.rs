@@ -72,7 +72,7 @@ pub(super) fn add_unread(job: &Job<'_>, live: &[usize], manifest: &mut Manifest)
     forget_unused(manifest);
 }
 
-/// What units were built from, runs of build scripts left out: what a script is built with is no part of what it is for.
+/// What units were built from, runs of build scripts left out: what a script is built with is not part of what it is for.
 struct Graph {
     deps: Vec<Vec<usize>>,
     /// Cargo's record of what it was built from is not there, and was not before.

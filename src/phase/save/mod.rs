@@ -51,7 +51,7 @@ pub fn run(path: &Path, wishes: SaveWishes, result: JobResult) -> Result<(State,
     let began = Instant::now();
     let mut state = State::load(path)?;
     wishes.apply(&mut state.inputs);
-    let mut outcome = SaveOutcome { ageless: result != JobResult::Succeeded, ..SaveOutcome::default() };
+    let mut outcome = SaveOutcome { nothing_aged: result != JobResult::Succeeded, ..SaveOutcome::default() };
     if let Err(error) = save(&state, result, &mut outcome) {
         outcome.warnings.fault("nothing was saved", &error);
     }

@@ -28,7 +28,7 @@ use crate::stamp::recorded::differences;
 use crate::stamp::sources::hash_file;
 
 /// For another call that is busy with the same list.
-const PATIENCE: Duration = Duration::from_secs(2);
+const LATE_WAIT: Duration = Duration::from_secs(2);
 
 /// How a file stands.
 enum Standing {
@@ -77,7 +77,7 @@ fn go_through(path: &Path, line: &Line) -> Option<String> {
 fn lock(path: &Path) -> Option<Lock> {
     let lock = Lock::open(&path.with_extension("lock")).ok()?;
     let began = Instant::now();
-    while began.elapsed() < PATIENCE {
+    while began.elapsed() < LATE_WAIT {
         if lock.try_alone().ok()? {
             return Some(lock);
         }

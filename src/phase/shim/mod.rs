@@ -21,12 +21,12 @@ pub use self::real::NoCargo;
 use crate::machine::process;
 use crate::python::interpreter;
 use crate::shim::alias::{self, Alias};
-use crate::shim::ephemeral::{self, Found};
+use crate::shim::ephemeral::{self, Environment};
 use crate::shim::folder::ShimFolder;
 use crate::shim::requirements::{self, Refusal};
 
 /// Seconds for which a build waits until nobody else uses its alias.
-const PATIENCE: (&str, u64) = ("REKINDLE_ALIAS_TIMEOUT", 300);
+const ALIAS_WAIT: (&str, u64) = ("REKINDLE_ALIAS_TIMEOUT", 300);
 
 /// One call of cargo, ready to run.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ pub fn prepare(arguments: Vec<OsString>, as_cargo: bool) -> Result<Call, NoCargo
     }
     if let Some(folder) = folder.filter(|_| line.may_build) {
         call.notes.extend(late::stamp(&folder.late(), &line));
-        if let Found::Nothing = ephemeral::find(|name| env::var_os(name)) {
+        if let Environment::Nothing = ephemeral::find(|name| env::var_os(name)) {
             return Ok(call);
         }
         match alias_for(&folder, &line) {
@@ -77,7 +77,7 @@ pub fn prepare(arguments: Vec<OsString>, as_cargo: bool) -> Result<Call, NoCargo
 
 /// Takes the alias of the environment that is built in; what is to be changed in the variables.
 fn alias_for(folder: &ShimFolder, line: &Line) -> Result<Vec<(&'static str, OsString)>> {
-    let Found::One(root) = ephemeral::find(|name| env::var_os(name)) else {
+    let Environment::One(root) = ephemeral::find(|name| env::var_os(name)) else {
         anyhow::bail!("the variables name more than one");
     };
     if let Some(refusal) = requirements::refused_by_surroundings(|name| env::var_os(name), &line.places()) {
@@ -102,7 +102,7 @@ fn refused(refusal: &Refusal) -> anyhow::Error {
 }
 
 fn patience() -> Duration {
-    let (name, seconds) = PATIENCE;
+    let (name, seconds) = ALIAS_WAIT;
     let given = env::var(name).ok().and_then(|text| text.trim().parse().ok());
     Duration::from_secs(given.unwrap_or(seconds))
 }

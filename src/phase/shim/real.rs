@@ -1,4 +1,4 @@
-//! Finds the real cargo: the first one on PATH that is no shim.
+//! Finds the real cargo: the first one on PATH that is not a shim.
 //!
 //! A `cargo` that leads back here without end (a wrapper that looks for the next one on PATH) is stopped by a count that every
 //! call hands on. It is far above what builds that call cargo in turn ever reach.

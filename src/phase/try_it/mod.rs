@@ -138,7 +138,7 @@ impl Trial {
         let exported = self.base.join("env");
         fs::write(&exported, "")?;
         let mut program = Command::new(std::env::current_exe()?);
-        // Whatever surrounds us, this is no step of a workflow.
+        // Whatever surrounds us, this is not a step of a workflow.
         for (name, _) in std::env::vars_os() {
             if ["GITHUB_", "ACTIONS_", "REKINDLE_"].iter().any(|start| name.to_string_lossy().starts_with(start)) {
                 program.env_remove(name);
@@ -296,7 +296,7 @@ fn words(command: &str) -> Result<Vec<String>> {
         Some((program, rest)) if program == "cargo" && !rest.is_empty() => Ok(rest.to_vec()),
         _ => {
             let hint = "write it as on a command line: `--command 'cargo build --workspace'`";
-            Err(WrongInput::new(format!("the command `{command}` is no cargo command"), hint).into())
+            Err(WrongInput::new(format!("the command `{command}` is not a cargo command"), hint).into())
         }
     }
 }

@@ -28,7 +28,7 @@ impl Progress {
         match &self.bar {
             Some(bar) => bar.set_message(text.to_owned()),
             None => {
-                // A log that cannot be written to is no reason to stop.
+                // A log that cannot be written to is not a reason to stop.
                 let _ = writeln!(std::io::stderr(), "{text}");
             }
         }

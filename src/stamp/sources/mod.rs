@@ -135,7 +135,7 @@ pub fn add_folders(sources: &mut Sources, scope: &Scope, file_system: &FileSyste
     });
 }
 
-/// The newest time of a folder's children that are no inputs, and their names.
+/// The newest time of a folder's children that are not inputs, and their names.
 pub fn uncounted(folder: &Path, counted: &BTreeSet<String>) -> (Option<Moment>, BTreeSet<String>) {
     let children = disk::walk(folder, &|_| false).unwrap_or_default();
     let others: Vec<_> = children.iter().filter(|child| !counted.contains(&paths::text(&child.path))).collect();

@@ -135,7 +135,7 @@ pub struct RunFacts {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub made: Vec<usize>,
     pub libraries: Vec<LibraryFact>,
-    /// The `PYO3_PYTHON` that it watches, empty if that was unset; none for one that is no matter of Python.
+    /// The `PYO3_PYTHON` that it watches, empty if that was unset; none for one that has nothing to do with Python.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interpreter: Option<String>,
     /// What git said of the commit and its tags, for one whose output holds such a text.

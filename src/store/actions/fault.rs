@@ -74,7 +74,7 @@ impl Fault {
         Self::Transient(crate::machine::net::reason(error))
     }
 
-    /// An answer of the service that is no success.
+    /// An answer of the service that is not a success.
     pub(super) fn of_answer(status: u16, body: &[u8], after: Option<Duration>) -> Self {
         let parsed = serde_json::from_slice::<Problem>(body);
         let text = parsed.as_ref().map_or_else(|_| String::new(), |problem| problem.msg.clone());

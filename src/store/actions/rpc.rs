@@ -170,7 +170,7 @@ async fn twirp<A: for<'de> Deserialize<'de>>(
 ) -> Result<A, Fault> {
     // The path of the base is dropped, as the official client does.
     let url = Url::parse(&service.base).and_then(|base| base.join(&format!("{METHODS}{method}")));
-    let url = url.map_err(|_| Fault::Invalid("the cache service's address is no url".to_owned()))?;
+    let url = url.map_err(|_| Fault::Invalid("the cache service's address is not a url".to_owned()))?;
     let request = net.client.post(url).header(ACCEPT, "application/json").header(CONTENT_TYPE, "application/json");
     parse(send(service, request.body(body.to_string())).await?).await
 }
@@ -178,7 +178,7 @@ async fn twirp<A: for<'de> Deserialize<'de>>(
 fn v1_url(service: &Service, path: &str) -> Result<Url, Fault> {
     let base = service.base.trim_end_matches('/');
     Url::parse(&format!("{base}/_apis/artifactcache/{path}"))
-        .map_err(|_| Fault::Invalid("the cache service's address is no url".to_owned()))
+        .map_err(|_| Fault::Invalid("the cache service's address is not a url".to_owned()))
 }
 
 async fn send(service: &Service, request: RequestBuilder) -> Result<Response, Fault> {

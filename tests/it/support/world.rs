@@ -205,8 +205,9 @@ impl World {
         }
         arguments.extend(more);
         let output = self.rekindle(&arguments);
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{phase}: {text}{}", String::from_utf8_lossy(&output.stderr));
+        // Outside a workflow the log is on standard error.
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+        assert!(output.status.success(), "{phase}: {text}");
         text
     }
 
