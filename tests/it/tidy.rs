@@ -71,6 +71,45 @@ fn the_documentation_of_the_command_line_is_that_of_help() {
     assert_eq!(documented, of_help);
 }
 
+/// What the program and the action can say, as far as it stands in one piece in their sources.
+fn sayings() -> String {
+    let own = sources().into_iter().map(|(_, text)| text);
+    let action = ["dist/install.sh", "dist/hook/main.js", "dist/hook/run.js"].map(|file| root().join(file));
+    let text: String = own.chain(action.iter().map(|path| fs::read_to_string(path).unwrap())).collect();
+    // A text that goes on in the next line.
+    text.split("\\\n").map(str::trim_start).collect()
+}
+
+#[test]
+fn the_messages_that_troubleshooting_explains_are_those_of_the_program() {
+    let page = fs::read_to_string(root().join("docs/troubleshooting.md")).unwrap();
+    let said = sayings();
+    let mut messages = 0;
+    for line in page.lines() {
+        let shown = match line.strip_prefix("| ") {
+            Some(row) => row.split(" | ").next().unwrap(),
+            None => line.strip_prefix("- ").unwrap_or(""),
+        };
+        let codes = pulldown_cmark::Parser::new(shown).filter_map(|event| match event {
+            pulldown_cmark::Event::Code(code) => Some(code.to_string()),
+            _ => None,
+        });
+        for code in codes {
+            messages += 1;
+            for part in code.split('…').map(|part| part.strip_suffix(": ").unwrap_or(part)) {
+                assert!(said.contains(part), "nobody says `{part}`, of `{code}`");
+            }
+        }
+    }
+    assert!(messages > 90, "{messages} were found");
+    for start in [".fault(\"", "Warning::of(\""] {
+        let texts = said.split(start).skip(1).filter_map(|rest| rest.split('"').next());
+        // Tests have texts of their own.
+        let missing = |text: &&str| !page.contains(*text) && !["looking for a state", "fetching"].contains(text);
+        assert_eq!(texts.filter(missing).collect::<Vec<_>>(), Vec::<&str>::new(), "docs/troubleshooting.md lacks them");
+    }
+}
+
 /// Folders and files that a page of the documentation names in a link, and the headings that it leads to.
 #[test]
 fn links_of_the_documentation_lead_somewhere() {
