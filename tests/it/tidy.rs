@@ -73,9 +73,16 @@ fn the_documentation_of_the_command_line_is_that_of_help() {
 
 /// What the program and the action can say, as far as it stands in one piece in their sources.
 fn sayings() -> String {
-    let own = sources().into_iter().map(|(_, text)| text);
-    let action = ["dist/install.sh", "dist/hook/main.js", "dist/hook/run.js"].map(|file| root().join(file));
-    let text: String = own.chain(action.iter().map(|path| fs::read_to_string(path).unwrap())).collect();
+    fn files(dir: &Path, into: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { files(&path, into) } else { into.push(path) }
+        }
+    }
+    let mut paths = Vec::new();
+    files(&root().join("src"), &mut paths);
+    paths.extend(["dist/install.sh", "dist/hook/main.js", "dist/hook/run.js"].map(|file| root().join(file)));
+    let text: String = paths.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
     // A text that goes on in the next line.
     text.split("\\\n").map(str::trim_start).collect()
 }
