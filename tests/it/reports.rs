@@ -347,7 +347,7 @@ fn refused(documents: &[Value]) -> BTreeSet<usize> {
         .expect("tests/all.sh installs check-jsonschema");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let result: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{output:?}"));
-    assert_eq!(result["parse_errors"], serde_json::json!([]), "{said}");
+    assert!(result["parse_errors"].as_array().is_none_or(Vec::is_empty), "{said}");
     let files = result["errors"].as_array().unwrap().iter().map(|error| error["filename"].as_str().unwrap());
     (0..documents.len()).filter(|at| files.clone().any(|file| std::path::Path::new(file) == path(*at))).collect()
 }
