@@ -1,5 +1,4 @@
-//! The README's workflows for Python projects, word for word, run by `act`: twice, with everything but what is stored gone in
-//! between.
+//! The workflows of `docs/python.md`, word for word, run by `act`: twice, with everything but what is stored gone in between.
 //!
 //! The actions that only fetch things are stood in for: tools that are there already, and a maturin-action that calls maturin.
 //! act has a checkout of its own, to another path in every run, so a clone takes its place. The workspace and the temporary
@@ -13,11 +12,14 @@ use crate::act::{Act, root};
 use crate::support::pyo3_job::{Job, tools};
 use crate::support::{full, write};
 
-/// A complete workflow of the README, by a word in it.
+fn documentation() -> String {
+    fs::read_to_string(root().join("docs/python.md")).unwrap()
+}
+
+/// A complete workflow of the documentation, by a word in it.
 fn workflow(word: &str) -> String {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let (_, section) = readme.split_once("## Python projects").unwrap();
-    let blocks = section.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let text = documentation();
+    let blocks = text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let found: Vec<&str> = blocks.filter(|block| block.starts_with("name:") && block.contains(word)).collect();
     assert_eq!(found.len(), 1, "{word}: {found:?}");
     found[0].to_owned()
@@ -170,10 +172,9 @@ fn maturin_action() {
     }
 }
 
-/// Words of the README that the tests above would otherwise not see.
+/// Workflows that the tests above would otherwise not see.
 #[test]
-fn every_workflow_of_the_readme_is_run() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    assert_eq!(readme.matches("```yaml\nname:").count(), 3);
+fn every_workflow_of_the_documentation_is_run() {
+    assert_eq!(documentation().matches("```yaml\nname:").count(), 3);
     assert!(Path::new(&tools()).exists());
 }

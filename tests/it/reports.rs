@@ -298,6 +298,136 @@ fn the_report_file_is_documented() {
     assert_eq!(first_cells(causes), variants.map(kebab).collect());
 }
 
+/// One of each kind of cause, in the order of the documentation.
+#[cfg(target_os = "linux")]
+fn one_of_each_cause() -> Vec<Cause> {
+    let text = || "x".to_owned();
+    let (old, new, list) = (text, text, || vec![text()]);
+    vec![
+        Cause::ColdStart,
+        Cause::NeverBuilt,
+        Cause::Pruned,
+        Cause::Forced { reason: text() },
+        Cause::SourceChanged { path: text() },
+        Cause::SourceGone { path: text() },
+        Cause::EnvChanged { name: text(), old: old(), new: new() },
+        Cause::ToolchainChanged { old: old(), new: new() },
+        Cause::FeaturesChanged { added: list(), removed: Vec::new() },
+        Cause::DeclaredFeaturesChanged { added: list(), removed: Vec::new() },
+        Cause::ProfileChanged { differences: list() },
+        Cause::RustflagsChanged { old: old(), new: String::new() },
+        Cause::LockBumped { package: text(), old: old(), new: new() },
+        Cause::TargetChanged,
+        Cause::TargetDefinitionChanged,
+        Cause::ConfigChanged,
+        Cause::PathMoved,
+        Cause::DependencyAdded { name: text() },
+        Cause::DependencyRemoved { name: text() },
+        Cause::OutputMissing,
+        Cause::OtherVariant { dependency: text(), difference: text() },
+        Cause::DependencyNewer { dependency: text() },
+        Cause::DependencyRebuilt { dependency: text() },
+        Cause::Unexplained,
+    ]
+}
+
+/// Which of the documents `docs/report.schema.json` refuses, by place.
+#[cfg(target_os = "linux")]
+fn refused(documents: &[Value]) -> BTreeSet<usize> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let dir = tempfile::tempdir().unwrap();
+    let path = |at: usize| dir.path().join(format!("{at}.json"));
+    for (at, document) in documents.iter().enumerate() {
+        std::fs::write(path(at), document.to_string()).unwrap();
+    }
+    let output = std::process::Command::new(root.join("target/tools/bin/check-jsonschema"))
+        .args(["--output-format", "json", "--schemafile", "docs/report.schema.json"])
+        .args((0..documents.len()).map(path))
+        .current_dir(root)
+        .output()
+        .expect("tests/all.sh installs check-jsonschema");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let result: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{output:?}"));
+    assert!(result["parse_errors"].as_array().is_none_or(Vec::is_empty), "{said}");
+    let files = result["errors"].as_array().unwrap().iter().map(|error| error["filename"].as_str().unwrap());
+    (0..documents.len()).filter(|at| files.clone().any(|file| std::path::Path::new(file) == path(*at))).collect()
+}
+
+/// The example of `docs/report.md`.
+#[cfg(target_os = "linux")]
+fn example() -> Value {
+    let (_, rest) = include_str!("../../docs/report.md").split_once("```json\n").unwrap();
+    serde_json::from_str(rest.split("```").next().unwrap()).unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn every_report_and_the_example_are_as_the_schema_says() {
+    let of_job = |story: &Story| json::job(&story.restore, &story.save).unwrap();
+    let mut full = everything(&|at| format!("n{at}"));
+    let unit = &mut full.save.inspection.units[0];
+    (unit.watches_all, unit.started, unit.files) = (true, Some(Moment(1)), vec!["f".into()]);
+    let _ = full.page_of();
+    let mut causes = Story::warm();
+    let units = one_of_each_cause().into_iter().map(|cause| self::unit("p", "lib", 1.0, Some(cause)));
+    causes.save.inspection.units = units.collect();
+    let mut texts = vec![of_job(&full), of_job(&causes), of_job(&Story::warm())];
+    texts.push(json::inspection(&causes.save.inspection).unwrap());
+    texts.push(json::inspection(&Inspection::default()).unwrap());
+    let mut documents: Vec<Value> = texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+    documents.push(example());
+    assert_eq!(refused(&documents), BTreeSet::new());
+
+    // The reports above hold everything that there is: all fields, and all causes.
+    let schema: Value = serde_json::from_str(include_str!("../../docs/report.schema.json")).unwrap();
+    let mut written = BTreeSet::new();
+    for document in &documents {
+        collect_fields(document, &mut written);
+    }
+    let objects = schema["$defs"].as_object().unwrap().iter().filter(|(name, _)| *name != "cause");
+    let objects = objects.map(|(_, object)| object).chain([&schema]);
+    let named = objects.filter_map(|object| object["properties"].as_object()).flat_map(|map| map.keys().cloned());
+    assert_eq!(named.collect::<BTreeSet<_>>(), written);
+    let name = |value: &Value| value.as_str().unwrap().to_owned();
+    let kinds: BTreeSet<String> =
+        one_of_each_cause().iter().map(|cause| name(&serde_json::to_value(cause).unwrap()["because"])).collect();
+    let of_schema = schema["$defs"]["cause"]["oneOf"].as_array().unwrap();
+    let of_schema = of_schema.iter().map(|cause| name(&cause["properties"]["because"]["const"]));
+    assert_eq!(of_schema.collect::<BTreeSet<_>>(), kinds);
+    let (_, documented) = include_str!("../../docs/report.md").split_once("A cause is an object").unwrap();
+    assert_eq!(first_cells(documented), kinds);
+}
+
+/// The example speaks of one job: what it counts is what it lists.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_example_of_a_report_adds_up() {
+    let example = example();
+    let units = example["units"].as_array().unwrap();
+    let compiled = units.iter().filter(|unit| !unit["cause"].is_null()).count();
+    assert_eq!((&example["compiled"], &example["fresh"]), (&compiled.into(), &(units.len() - compiled).into()));
+    for rebuild in example["rebuilds"].as_array().unwrap() {
+        assert!(units.iter().any(|unit| unit["cause"] == rebuild["cause"]), "{rebuild}");
+    }
+}
+
+/// Whoever writes a field and does not document it fails, wherever the field is.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_field_that_the_schema_does_not_name_is_refused() {
+    let places = ["", "/rebuilds/0", "/rebuilds/0/cause", "/units/0", "/units/0/cause", "/weights", "/history/0"];
+    let with = |place: &&str| {
+        let mut report = example();
+        report.pointer_mut(place).unwrap().as_object_mut().unwrap().insert("more".into(), 1.into());
+        report
+    };
+    let mut documents: Vec<Value> = places.iter().map(with).collect();
+    let mut lacking = example();
+    lacking["units"][0].as_object_mut().unwrap().remove("bytes");
+    documents.push(lacking);
+    assert_eq!(refused(&documents), (0..documents.len()).collect());
+}
+
 fn first_cells(text: &str) -> BTreeSet<String> {
     let rows = text.lines().filter(|line| line.starts_with("| `") && !line.starts_with("| `because`"));
     let cells = rows.filter_map(|line| line.split('|').nth(1));

@@ -11,35 +11,152 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-#[test]
-fn the_readme_names_every_command_and_option() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let help = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_rekindle")).args(arguments).arg("--help").output().unwrap();
-        assert!(output.status.success());
-        String::from_utf8(output.stdout).unwrap()
+fn help(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_rekindle")).args(arguments).arg("--help").output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The commands that `--help` lists, in its order.
+fn commands() -> Vec<String> {
+    let text = help(&[]);
+    let lines = text.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let names = lines.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
+    names.map(str::to_owned).collect()
+}
+
+/// The options of a command, each with the variable that stands for it, as `--help` has them.
+fn options(command: &str) -> Vec<(String, String)> {
+    let text = help(&[command]);
+    let (_, text) = text.split_once("\nOptions:\n").unwrap();
+    // What is said of an option stands further to the right than its name.
+    let mut found: Vec<String> = Vec::new();
+    for line in text.lines() {
+        if line.starts_with("  -") || line.starts_with("      --") {
+            found.push(String::new());
+        }
+        let last = found.last_mut().unwrap();
+        *last = format!("{last} {}", line.trim());
+    }
+    let option = |text: &String| {
+        let name = text.split_whitespace().find(|word| word.starts_with("--")).unwrap();
+        let variable = text.split_once("[env: ").map_or("", |(_, rest)| rest.split(['=', ']']).next().unwrap());
+        (name.to_owned(), variable.to_owned())
     };
-    let listed = help(&[]);
-    let commands =
-        listed.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1).take_while(|line| !line.is_empty());
-    let names: Vec<&str> =
-        commands.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect();
-    assert_eq!(names, ["restore", "save", "explain", "try", "key", "mtime", "doctor", "python", "cargo"]);
-    for name in names {
-        assert!(readme.contains(&format!("`rekindle {name}")), "the README does not name `rekindle {name}`");
-        let text = help(&[name]);
-        let lines = text.lines().map(str::trim).filter(|line| {
-            line.starts_with("--") && line.contains(" <")
-                || line.starts_with("--json")
-                || line.starts_with("--commit")
-                || line.starts_with("--deny")
-                || line.starts_with("--export")
-        });
-        let options = lines.filter_map(|line| line.split([' ', '=', '"']).next());
-        for option in options.filter(|option| *option != "--help") {
-            assert!(readme.contains(&format!("`{option}")), "the README does not name `{option}` of `{name}`");
+    found.iter().map(option).filter(|(name, _)| name != "--help").collect()
+}
+
+#[test]
+fn the_documentation_of_the_command_line_is_that_of_help() {
+    let named: Vec<String> = table("docs/cli.md", "| command |").into_iter().map(|mut row| row.remove(0)).collect();
+    assert_eq!(named, commands().iter().map(|name| format!("rekindle {name}")).collect::<Vec<_>>());
+    let mut of_help: BTreeMap<String, (Vec<String>, String)> = BTreeMap::new();
+    for command in commands() {
+        for (name, variable) in options(&command) {
+            let (takers, known) = of_help.entry(name).or_default();
+            takers.push(command.clone());
+            if !variable.is_empty() {
+                *known = variable;
+            }
         }
     }
+    let mut documented = BTreeMap::new();
+    for row in table("docs/cli.md", "| option |") {
+        let takers: Vec<String> = row[1].split(", ").map(str::to_owned).collect();
+        for name in row[0].split(", ") {
+            documented.insert(name.to_owned(), (takers.clone(), row[2].clone()));
+        }
+        assert!(!row[3].is_empty(), "nothing is said of {}", row[0]);
+    }
+    assert_eq!(documented, of_help);
+}
+
+/// What the program and the action can say, as far as it stands in one piece in their sources.
+fn sayings() -> String {
+    fn files(dir: &Path, into: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { files(&path, into) } else { into.push(path) }
+        }
+    }
+    let mut paths = Vec::new();
+    files(&root().join("src"), &mut paths);
+    paths.extend(["dist/install.sh", "dist/hook/main.js", "dist/hook/run.js"].map(|file| root().join(file)));
+    let text: String = paths.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    // A text that goes on in the next line.
+    text.split("\\\n").map(str::trim_start).collect()
+}
+
+#[test]
+fn the_messages_that_troubleshooting_explains_are_those_of_the_program() {
+    let page = fs::read_to_string(root().join("docs/troubleshooting.md")).unwrap();
+    let said = sayings();
+    let mut messages = 0;
+    for line in page.lines() {
+        let shown = match line.strip_prefix("| ") {
+            Some(row) => row.split(" | ").next().unwrap(),
+            None => line.strip_prefix("- ").unwrap_or(""),
+        };
+        let codes = pulldown_cmark::Parser::new(shown).filter_map(|event| match event {
+            pulldown_cmark::Event::Code(code) => Some(code.to_string()),
+            _ => None,
+        });
+        for code in codes {
+            messages += 1;
+            for part in code.split('…').map(|part| part.strip_suffix(": ").unwrap_or(part)) {
+                assert!(said.contains(part), "nobody says `{part}`, of `{code}`");
+            }
+        }
+    }
+    assert!(messages > 90, "{messages} were found");
+    for start in [".fault(\"", "Warning::of(\""] {
+        let texts = said.split(start).skip(1).filter_map(|rest| rest.split('"').next());
+        // Tests have texts of their own.
+        let missing = |text: &&str| !page.contains(*text) && !["looking for a state", "fetching"].contains(text);
+        assert_eq!(texts.filter(missing).collect::<Vec<_>>(), Vec::<&str>::new(), "docs/troubleshooting.md lacks them");
+    }
+}
+
+/// Folders and files that a page of the documentation names in a link, and the headings that it leads to.
+#[test]
+fn links_of_the_documentation_lead_somewhere() {
+    let pages = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = pages.filter(|path| path.extension().is_some_and(|end| end == "md"));
+    let pages = pages.chain(["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root().join(name)));
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.contains("://")) {
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let file = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
+            assert!(file.exists(), "{}: {target} leads nowhere", page.display());
+            if !heading.is_empty() {
+                let headings = headings(&fs::read_to_string(&file).unwrap());
+                assert!(headings.contains(heading), "{}: {target} leads to no heading of {headings:?}", page.display());
+            }
+        }
+    }
+}
+
+/// Headings as GitHub names them in links.
+fn headings(text: &str) -> BTreeSet<String> {
+    let mut fenced = false;
+    let lines = text.lines().filter(|line| {
+        fenced ^= line.starts_with("```");
+        !fenced && line.starts_with('#')
+    });
+    let name = |line: &str| -> String {
+        let kept = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = kept.chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    lines.map(name).collect()
+}
+
+#[test]
+fn the_readme_is_short() {
+    let lines = fs::read_to_string(root().join("README.md")).unwrap().lines().count();
+    assert!(lines <= 170, "{lines} lines: what belongs into docs/?");
 }
 
 /// Names at the first level below a key of an action's file, in order.
@@ -51,12 +168,18 @@ fn members(action: &str, of: &str) -> Vec<String> {
     own.map(|line| line.trim().trim_end_matches(':').to_owned()).collect()
 }
 
+/// The rows of the table below this head, cell by cell and without the marks of code.
+fn table(page: &str, head: &str) -> Vec<Vec<String>> {
+    let text = fs::read_to_string(root().join(page)).unwrap();
+    let lines = text.lines().skip_while(|line| !line.starts_with(head)).skip(2);
+    let lines = lines.take_while(|line| line.starts_with('|'));
+    let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect();
+    lines.map(cells).collect()
+}
+
 /// First cells of the table below this head in the README.
 fn rows(head: &str) -> Vec<String> {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let lines = readme.lines().skip_while(|line| !line.starts_with(head)).skip(2);
-    let lines = lines.take_while(|line| line.starts_with('|'));
-    lines.map(|line| line.split('|').nth(1).unwrap().trim().trim_matches('`').to_owned()).collect()
+    table("README.md", head).into_iter().map(|mut row| row.remove(0)).collect()
 }
 
 #[test]
