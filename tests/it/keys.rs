@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{World, git, write};
+use crate::support::{World, git, nightly, write};
 
 const SUB_2: &str = "pub fn sub() -> &'static str { \"sub-2\" }\n";
 
@@ -104,7 +104,7 @@ fn the_difference_of_two_keys_is_explained() {
 #[test]
 fn a_toolchain_file_of_the_workspace_decides() {
     let mut world = World::scenario();
-    write(&world.origin().join("work/rust-toolchain.toml"), "[toolchain]\nchannel = \"nightly\"\n");
+    write(&world.origin().join("work/rust-toolchain.toml"), &format!("[toolchain]\nchannel = \"{}\"\n", nightly()));
     world.commit("toolchain");
     world.wipe_and_clone();
     let text = String::from_utf8(world.rekindle(&["key"]).stdout).unwrap();

@@ -170,7 +170,9 @@ fn nothing_is_decided_while_something_is_being_built() {
     let job = Job::restored("venv/pyvenv.cfg");
     let lock = job.world.target().join("debug/.cargo-lock");
     write(&lock, "");
-    let script = "exec 9<\"$1\"; flock 9; echo held; sleep 2";
+    // Holds the lock until somebody else waits for it: Cargo, which the shim has let go by then.
+    let script = "exec 9<\"$1\"; flock 9; echo held; inode=$(stat -c %i \"$1\"); \
+                  for i in $(seq 2000); do grep -q -e \"-> .*:$inode \" /proc/locks && exit; sleep 0.05; done; exit 1";
     let mut holder = Command::new("sh").args(["-c", script, "sh"]).arg(&lock).stdout(Stdio::piped()).spawn().unwrap();
     let mut said = [0; 5];
     std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut said).unwrap();
@@ -178,5 +180,5 @@ fn nothing_is_decided_while_something_is_being_built() {
     let time = restored_time(&job.file);
     assert!(!job.compiled("build", true).is_empty());
     assert_eq!(restored_time(&job.file), time);
-    holder.wait().unwrap();
+    assert!(holder.wait().unwrap().success(), "nobody waited for the lock");
 }

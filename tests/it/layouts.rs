@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{World, words, write};
+use crate::support::{World, nightly, words, write};
 
 fn is_warm_and_follows_an_edit(mut world: World, edited: &str) {
     world.first_run();
@@ -21,7 +21,7 @@ fn is_warm_and_follows_an_edit(mut world: World, edited: &str) {
 #[test]
 fn the_per_unit_layout() {
     let mut world = World::scenario();
-    world.env.insert("RUSTUP_TOOLCHAIN".into(), "nightly".into());
+    world.env.insert("RUSTUP_TOOLCHAIN".into(), nightly());
     world.command = words("build --workspace --all-targets -Zbuild-dir-new-layout");
     world.first_run();
     let units = fs::read_dir(world.target().join("debug/build/a")).unwrap().count();

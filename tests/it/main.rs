@@ -55,6 +55,7 @@ mod liveness;
 #[cfg(target_os = "linux")]
 mod macros;
 mod mtime;
+#[cfg(unix)]
 mod oracle;
 mod packs;
 #[cfg(target_os = "linux")]

@@ -339,6 +339,7 @@ fn no_path_leads_out_of_its_root() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn nothing_is_written_through_a_symlink() {
     let dir = tempfile::tempdir().unwrap();
@@ -419,6 +420,7 @@ fn a_kill_at_any_moment_leaves_a_machine_that_builds_the_truth() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn names_of_any_bytes_come_back_where_the_system_has_them() {
     use std::os::unix::ffi::OsStrExt;

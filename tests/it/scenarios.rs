@@ -8,7 +8,7 @@ use std::path::Path;
 
 use filetime::FileTime;
 
-use crate::support::{A_UNITS, World, git, restored_time, write};
+use crate::support::{A_UNITS, World, git, nightly, restored_time, write};
 
 fn ready() -> World {
     let world = World::scenario();
@@ -267,7 +267,7 @@ fn a_feature_is_switched_on() {
 fn a_profile_changes() {
     let mut world = ready();
     let text = fs::read_to_string(world.origin().join("work/Cargo.toml")).unwrap();
-    world.change(&[("work/Cargo.toml", &format!("{text}\n[profile.dev]\ndebug = 1\n"))]);
+    world.change(&[("work/Cargo.toml", &format!("{text}\n[profile.dev]\noverflow-checks = false\n"))]);
     let log = world.prove(&[]);
     assert!(log.contains("rolled: manifest `Cargo.toml`"), "{log}");
 }
@@ -297,7 +297,7 @@ fn the_compiler_flags_change_and_come_back() {
 #[test]
 fn another_toolchain_is_a_cold_start_that_says_so() {
     let mut world = ready();
-    world.env.insert("RUSTUP_TOOLCHAIN".into(), "nightly".into());
+    world.env.insert("RUSTUP_TOOLCHAIN".into(), nightly());
     world.wipe_and_clone();
     let log = world.restore();
     assert!(log.contains("cold start") && log.contains("rolled: toolchain: rustc 1."), "{log}");

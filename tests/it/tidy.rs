@@ -211,6 +211,40 @@ fn the_actions_outputs_are_those_of_the_program_and_of_the_readme() {
     assert_eq!(rows("| output |"), outputs);
 }
 
+/// Installing the program on a machine without a release builds it with the oldest Rust that `Cargo.toml` names.
+#[test]
+fn no_dependency_of_the_program_asks_for_a_newer_rust() {
+    let mut command = cargo_metadata::MetadataCommand::new();
+    command.manifest_path(root().join("Cargo.toml"));
+    command.other_options([
+        "--locked".to_owned(),
+        "--filter-platform".to_owned(),
+        "x86_64-unknown-linux-gnu".to_owned(),
+    ]);
+    let metadata = command.exec().unwrap();
+    let program = metadata.root_package().unwrap();
+    let oldest = program.rust_version.clone().unwrap();
+    let nodes = &metadata.resolve.as_ref().unwrap().nodes;
+    let mut open = vec![&program.id];
+    let mut seen = BTreeSet::new();
+    while let Some(id) = open.pop() {
+        if !seen.insert(id.clone()) {
+            continue;
+        }
+        let node = nodes.iter().find(|node| node.id == *id).unwrap();
+        let is_built = |dep: &&cargo_metadata::NodeDep| {
+            dep.dep_kinds.iter().any(|kind| kind.kind != cargo_metadata::DependencyKind::Development)
+        };
+        open.extend(node.deps.iter().filter(is_built).map(|dep| &dep.pkg).filter(|id| !seen.contains(*id)));
+    }
+    assert!(seen.len() > 100, "{} packages", seen.len());
+    for id in &seen {
+        let package = &metadata[id];
+        let wanted = package.rust_version.as_ref();
+        assert!(wanted.is_none_or(|wanted| *wanted <= oldest), "{} asks for Rust {}", package.id, wanted.unwrap());
+    }
+}
+
 #[test]
 fn the_changelog_has_the_version() {
     let changelog = fs::read_to_string(root().join("CHANGELOG.md")).unwrap();

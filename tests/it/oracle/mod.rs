@@ -9,10 +9,12 @@
 //! prints the number and shrinks (`REKINDLE_SHRINK=0` does not). All that fail are listed, not only the first. To look past one
 //! failure at the next, `REKINDLE_WITHOUT=Secret,Out` leaves parts of the workspace out.
 
+mod compile_once;
 mod expect;
 mod machines;
 mod moves;
 mod packages;
+mod site;
 mod tree;
 
 use std::fmt::Write;
@@ -20,6 +22,7 @@ use std::fmt::Write;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
 use machines::Machines;
+use site::Site;
 
 fn histories(share: u64) {
     let wish = std::env::var("REKINDLE_ORACLE").unwrap_or_else(|_| "40".to_owned());
@@ -28,6 +31,7 @@ fn histories(share: u64) {
     let shrink = std::env::var("REKINDLE_SHRINK").map_or(24, |text| text.parse().unwrap());
     let without = std::env::var("REKINDLE_WITHOUT").unwrap_or_default();
     let without: Vec<&str> = without.split(',').collect();
+    let site = Site::new();
     let mut failures = String::new();
     for number in (from..to).filter(|number| number % SHARES == share) {
         let mut seed = [0_u8; 32];
@@ -36,7 +40,7 @@ fn histories(share: u64) {
         let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
         let result = runner.run(&moves::history(), |mut history| {
             history.shape.retain(|part| !without.contains(&format!("{part:?}").as_str()));
-            let mut machines = Machines::new(&history.shape, number);
+            let mut machines = Machines::new(&history.shape, number, &site);
             let mut steps = history.steps.iter().enumerate();
             steps.try_for_each(|(at, step)| {
                 let failed = |error| TestCaseError::fail(format!("step {at}, {error}\nthe step was {step:?}"));

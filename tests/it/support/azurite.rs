@@ -12,15 +12,13 @@ use jiff::{SignedDuration, Timestamp};
 use sha2::Sha256;
 
 use super::cache_service::percent_encode;
-use super::raw_http::{Answer, send_within};
+use super::raw_http::{Answer, PATIENCE, send};
 
 const ACCOUNT: &str = "devstoreaccount1";
 /// The same in every installation: it protects nothing.
 const ACCOUNT_KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 const CONTAINER: &str = "actions-cache";
 const VERSION: &str = "2025-11-05";
-/// Much longer than it takes, even beside a hundred other tests.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs on a port of its own until it is dropped, and keeps everything in memory.
 pub(crate) struct Azurite {
@@ -165,7 +163,7 @@ impl Container {
 
     fn exchange(method: &str, url: &str, body: &[u8]) -> Answer {
         let headers = [("x-ms-version", VERSION), ("x-ms-blob-type", "BlockBlob")];
-        send_within(PATIENCE, method, url, &headers, body).expect("azurite answers")
+        send(method, url, &headers, body).expect("azurite answers")
     }
 }
 

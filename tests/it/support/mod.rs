@@ -11,4 +11,6 @@ pub(crate) mod runner;
 mod world;
 
 pub(crate) use project::{A_UNITS, Project, scenario_project};
-pub(crate) use world::{World, full, git, restored_time, scrub, words, write};
+#[cfg(target_os = "linux")]
+pub(crate) use world::as_root;
+pub(crate) use world::{World, full, git, memory, nightly, restored_time, scrub, words, write};

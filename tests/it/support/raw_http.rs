@@ -31,22 +31,37 @@ impl Answer {
     }
 }
 
-/// Sends one request on a connection of its own. Silence for half a second ends the answer.
+/// Much longer than anything takes, even beside a hundred other tests.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Sends one request on a connection of its own, and waits for the server to end it.
 pub(crate) fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
-    send_within(Duration::from_millis(500), method, url, headers, body)
+    let mut bytes = Vec::new();
+    ask(method, url, headers, body)?.read_to_end(&mut bytes)?;
+    parse(&bytes, method).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
-/// The same with another length of silence.
-pub(crate) fn send_within(
-    silence: Duration,
-    method: &str,
-    url: &str,
-    headers: &[(&str, &str)],
-    body: &[u8],
-) -> io::Result<Answer> {
+/// The answer of a server that sends this much of a body and then nothing more, without an end.
+pub(crate) fn get_of_stalled(url: &str, length: usize) -> Answer {
+    let mut stream = ask("GET", url, &[], b"").unwrap();
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 1 << 14];
+    while parse(&bytes, "GET").is_none_or(|answer| answer.body.len() < length) {
+        let read = stream.read(&mut buffer).unwrap();
+        assert!(read > 0, "the server ended after {} bytes", bytes.len());
+        bytes.extend(&buffer[..read]);
+    }
+    stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let silence = stream.read(&mut buffer);
+    let is_silent = |error: &io::Error| matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+    assert!(silence.as_ref().is_err_and(is_silent), "{silence:?}");
+    parse(&bytes, "GET").unwrap()
+}
+
+fn ask(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<TcpStream> {
     let (host, target) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut stream = TcpStream::connect(host)?;
-    stream.set_read_timeout(Some(silence))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     let mut request = format!("{method} /{target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
     for (name, value) in headers {
         request.extend([*name, ": ", *value, "\r\n"]);
@@ -56,13 +71,7 @@ pub(crate) fn send_within(
     }
     stream.write_all(format!("{request}\r\n").as_bytes())?;
     stream.write_all(body)?;
-    let mut bytes = Vec::new();
-    match stream.read_to_end(&mut bytes) {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-        Err(error) => return Err(error),
-    }
-    parse(&bytes, method).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    Ok(stream)
 }
 
 fn parse(bytes: &[u8], method: &str) -> Option<Answer> {

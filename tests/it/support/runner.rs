@@ -58,7 +58,7 @@ impl Runner {
 
     /// The same with a cache service that is there already.
     pub(crate) fn beside(service: CacheService, files: &[(&str, &str)]) -> Self {
-        let mut world = World::new("", |_| project(files));
+        let mut world = World::in_memory("", |_| project(files));
         world.command = vec!["build".into()];
         Self { world, service, scopes: MAIN, env: BTreeMap::new(), jobs: 0, tokens: RefCell::default() }
     }

@@ -38,18 +38,16 @@ pub(crate) struct Kept {
 impl World {
     /// A world whose origin holds this project; `below` is its workspace.
     pub(crate) fn new(below: &str, project: impl FnOnce(&Path) -> Project) -> Self {
-        Self::new_in(&std::env::temp_dir(), below, project)
+        Self::new_at(folder_in(&std::env::temp_dir()), below, project)
     }
 
-    /// The same in memory where there is a place for that: for tests that do the same thing very often.
+    /// The same in memory where there is room for that: for tests that are not about the file system.
     pub(crate) fn in_memory(below: &str, project: impl FnOnce(&Path) -> Project) -> Self {
-        let memory = Path::new("/dev/shm");
-        let is_there = tempfile::tempfile_in(memory).is_ok();
-        Self::new_in(if is_there { memory } else { Path::new("/tmp") }, below, project)
+        Self::new_at(memory(), below, project)
     }
 
-    fn new_in(dir: &Path, below: &str, project: impl FnOnce(&Path) -> Project) -> Self {
-        let temp = tempfile::Builder::new().prefix("rekindle-it-").tempdir_in(dir).unwrap();
+    /// The same in this folder.
+    pub(crate) fn new_at(temp: tempfile::TempDir, below: &str, project: impl FnOnce(&Path) -> Project) -> Self {
         let dir = fs::canonicalize(temp.path()).unwrap();
         let mut world = Self {
             _temp: temp,
@@ -65,6 +63,11 @@ impl World {
         world.env.insert("CARGO_HOME".into(), world.dir.join("cargo-home").to_str().unwrap().into());
         world.env.insert("CARGO_INCREMENTAL".into(), "0".into());
         world.env.insert("CARGO_TERM_COLOR".into(), "never".into());
+        // The debug information of the standard library would be most of every executable. Elsewhere it is a file of its own,
+        // which has to be stored too.
+        if cfg!(target_os = "linux") {
+            world.env.insert("CARGO_PROFILE_DEV_DEBUG".into(), "0".into());
+        }
         world.env.extend(settings());
         let project = project(&world.dir);
         fs::create_dir_all(world.origin()).unwrap();
@@ -91,7 +94,7 @@ impl World {
     }
 
     fn of_scenario(generated: bool) -> Self {
-        Self::new("work", |dir| {
+        Self::in_memory("work", |dir| {
             let gitdep = dir.join("gitdep");
             write(
                 &gitdep.join("Cargo.toml"),
@@ -329,11 +332,39 @@ impl World {
     }
 }
 
+fn folder_in(dir: &Path) -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("rekindle-it-").tempdir_in(dir).unwrap()
+}
+
+/// A folder in memory where there is room for that. A container often has 64 MB there.
+pub(crate) fn memory() -> tempfile::TempDir {
+    folder_in(&roomy().unwrap_or_else(std::env::temp_dir))
+}
+
+#[cfg(target_os = "linux")]
+fn roomy() -> Option<PathBuf> {
+    const ENOUGH: u64 = 3 << 30;
+    let folder = Path::new("/dev/shm");
+    let room = rustix::fs::statvfs(folder).ok()?;
+    let is_roomy = room.f_bavail * room.f_frsize >= ENOUGH && tempfile::tempfile_in(folder).is_ok();
+    is_roomy.then(|| folder.to_owned())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn roomy() -> Option<PathBuf> {
+    None
+}
+
 /// Variables for every call of Cargo, `NAME=VALUE` a line: the tests can be run under other settings than the usual ones.
 fn settings() -> Vec<(String, String)> {
     let text = std::env::var("REKINDLE_TEST_ENV").unwrap_or_default();
     let pairs = text.lines().filter_map(|line| line.split_once('='));
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// The name of the nightly toolchain that the tests run with.
+pub(crate) fn nightly() -> String {
+    std::env::var("REKINDLE_TEST_NIGHTLY").unwrap_or_else(|_| "nightly".to_owned())
 }
 
 /// Whether the long forms of the tests are asked for.
@@ -355,13 +386,33 @@ pub(crate) fn write(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     if let Some(link) = text.strip_prefix("-> ") {
         let _ = fs::remove_file(path);
-        std::os::unix::fs::symlink(link, path).unwrap();
+        symlink(link, path);
     } else {
         if path.is_symlink() {
             fs::remove_file(path).unwrap();
         }
         fs::write(path, text).unwrap();
     }
+}
+
+/// Runs what only root may do.
+#[cfg(target_os = "linux")]
+pub(crate) fn as_root(words: &[&str]) {
+    let is_done = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
+    let done = is_done(Command::new(words[0]).args(&words[1..]))
+        || is_done(Command::new("sudo").arg("--non-interactive").args(words));
+    assert!(done, "`{}` needs root, or sudo without a password", words.join(" "));
+}
+
+#[cfg(unix)]
+fn symlink(link: &str, path: &Path) {
+    std::os::unix::fs::symlink(link, path).unwrap();
+}
+
+/// Git for Windows writes a link as a file with its text, unless it is told otherwise.
+#[cfg(windows)]
+fn symlink(link: &str, path: &Path) {
+    fs::write(path, link).unwrap();
 }
 
 /// Takes away what the test runner's own environment would add.

@@ -7,7 +7,6 @@ mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -21,6 +20,7 @@ use rekindle::cargo::verdict::{self, Verdict};
 use super::expect::{self, Key, Ledger};
 use super::moves::{Act, Call, Kill, Step};
 use super::packages::{self, Part, SECRET, Shape, lines};
+use super::site::{self, Site};
 use super::tree::{self, Effect};
 use crate::support::{World, git, scrub, words, write};
 
@@ -64,11 +64,9 @@ pub(super) struct Machines {
 
 impl Machines {
     /// Both machines after a first run.
-    pub(super) fn new(shape: &Shape, number: u64) -> Self {
-        let mut world = World::in_memory("ws", |_| packages::project(shape));
-        if let Some(path) = direct_path() {
-            world.env.insert("PATH".into(), path);
-        }
+    pub(super) fn new(shape: &Shape, number: u64, site: &Site) -> Self {
+        let mut world = World::new_at(site.world(), "ws", |_| packages::project(shape));
+        world.env.insert("PATH".into(), site.path());
         world.env.insert("XDG_CACHE_HOME".into(), world.dir.join("cache").to_str().unwrap().into());
         world.options = vec!["--workspace".into(), ".".into()];
         if shape.contains(&Part::Second) {
@@ -331,8 +329,10 @@ impl Machines {
     }
 
     /// At the end, the model is compared with a build from scratch once more.
-    pub(super) fn finish(self) -> Result<(), TestCaseError> {
+    pub(super) fn finish(mut self) -> Result<(), TestCaseError> {
         if self.number.is_multiple_of(4) {
+            // By the compiler itself.
+            self.world.env.insert("PATH".into(), site::direct_path());
             self.clone_anew();
             let cold = self.calls(&[(Call::Build, Vec::new())], &[], FileTime::now());
             prop_assert!(cold.wrong.is_empty(), "the model is wrong (left: a build from scratch): {:?}", cold.wrong);
@@ -348,24 +348,6 @@ fn members(world: &World) -> BTreeSet<String> {
         .unwrap();
     let names = lock.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
     names.map(str::to_owned).chain(["other-a", "side"].map(str::to_owned)).collect()
-}
-
-/// Cargo through rustup costs more than most of these builds: where rustup is, the toolchain's own programs stand in its place.
-fn direct_path() -> Option<String> {
-    static PATH: OnceLock<Option<String>> = OnceLock::new();
-    let find = || {
-        let path = std::env::var_os("PATH")?;
-        let has = |dir: &PathBuf, program: &str| dir.join(program).is_file();
-        let first = std::env::split_paths(&path).find(|dir| has(dir, "cargo"))?;
-        if !has(&first, "rustup") {
-            return None;
-        }
-        let output = Command::new("rustc").args(["--print", "sysroot"]).output().ok()?;
-        let sysroot = PathBuf::from(std::ffi::OsStr::from_bytes(output.stdout.trim_ascii()));
-        let others = std::env::split_paths(&path).filter(|dir| !has(dir, "rustup"));
-        std::env::join_paths(std::iter::once(sysroot.join("bin")).chain(others)).ok()?.into_string().ok()
-    };
-    PATH.get_or_init(find).clone()
 }
 
 fn has_clippy() -> bool {
