@@ -366,7 +366,7 @@ fn every_report_and_the_example_are_as_the_schema_says() {
     let of_job = |story: &Story| json::job(&story.restore, &story.save).unwrap();
     let mut full = everything(&|at| format!("n{at}"));
     let unit = &mut full.save.inspection.units[0];
-    (unit.watches_all, unit.started, unit.files) = (true, Some(Moment(1)), vec!["f".into()]);
+    (unit.watches_all, unit.started, unit.files) = (true, Some(Moment::from_nanos(1)), vec!["f".into()]);
     let _ = full.page_of();
     let mut causes = Story::warm();
     let units = one_of_each_cause().into_iter().map(|cause| self::unit("p", "lib", 1.0, Some(cause)));

@@ -49,25 +49,21 @@ fn repeat(compiler: &Path, arguments: &[OsString], kept: &Path) -> io::Result<Op
     let mut hasher = DefaultHasher::new();
     arguments.hash(&mut hasher);
     let place = kept.join(format!("answer-{:016x}", hasher.finish()));
-    let text = match fs::read(&place) {
-        Ok(text) => text,
-        Err(_) => {
-            let output = Command::new(compiler).args(arguments).output()?;
-            io::stderr().write_all(&output.stderr)?;
-            if !output.status.success() || !output.stderr.is_empty() {
-                io::stdout().write_all(&output.stdout)?;
-                return Ok(output.status.code());
-            }
-            // Complete or absent, because several may ask at once.
-            fs::create_dir_all(kept)?;
-            let whole = place.with_extension(std::process::id().to_string());
-            fs::write(&whole, &output.stdout)?;
-            fs::rename(&whole, &place)?;
-            output.stdout
-        }
-    };
-    io::stdout().write_all(&text)?;
-    Ok(Some(0))
+    if let Ok(text) = fs::read(&place) {
+        io::stdout().write_all(&text)?;
+        return Ok(Some(0));
+    }
+    let output = Command::new(compiler).args(arguments).output()?;
+    io::stderr().write_all(&output.stderr)?;
+    if output.status.success() && output.stderr.is_empty() {
+        // Complete or absent, because several may ask at once.
+        fs::create_dir_all(kept)?;
+        let whole = place.with_extension(std::process::id().to_string());
+        fs::write(&whole, &output.stdout)?;
+        fs::rename(&whole, &place)?;
+    }
+    io::stdout().write_all(&output.stdout)?;
+    Ok(output.status.code())
 }
 
 /// A call that compiles one crate without proc macros.
