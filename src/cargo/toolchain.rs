@@ -3,12 +3,12 @@
 use std::env;
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use anyhow::Result;
 
 use super::config::{self, ConfigFile};
 use super::tools;
+use crate::machine::ask;
 use crate::problem::WrongInput;
 
 /// `rustc -vV` as run in `dir`, so that toolchain files and `RUSTUP_TOOLCHAIN` have their say.
@@ -16,7 +16,7 @@ pub fn rustc_version(dir: &Path) -> Result<String> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
     let hint = "install the toolchain before this step, or fix `rust-toolchain.toml`";
     let output =
-        Command::new(&rustc).arg("-vV").current_dir(dir).stdin(Stdio::null()).output().map_err(|error| {
+        ask::command(&rustc).arg("-vV").current_dir(dir).output().map_err(|error| {
             WrongInput::new(format!("`{} -vV` cannot be run: {error}", rustc.to_string_lossy()), hint)
         })?;
     if !output.status.success() {
@@ -55,7 +55,7 @@ pub fn c_compiler() -> String {
 /// `rustc -vV` of every toolchain that rustup has installed; none where there is no rustup.
 pub fn installed() -> Vec<String> {
     let run = |program: &str, arguments: &[&str]| {
-        let output = Command::new(program).args(arguments).output().ok()?;
+        let output = ask::command(program).args(arguments).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     };
     let listed = run("rustup", &["toolchain", "list"]).unwrap_or_default();

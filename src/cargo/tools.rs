@@ -6,16 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rayon::prelude::*;
 use toml::Value;
 
 use super::config::ConfigFile;
+use crate::machine::ask;
 use crate::machine::libraries::{self, Asked};
 
 /// How long one program may take to say what it is.
@@ -170,40 +168,10 @@ pub fn identity(words: &[String]) -> String {
     let Some((program, arguments)) = words.get(start..).and_then(<[String]>::split_first) else { return String::new() };
     // Flags choose what a driver is; a file or an output name would make it work.
     let flags = arguments.iter().filter(|word| word.starts_with('-') && *word != "-c" && *word != "-o");
-    let mut command = Command::new(program);
+    let mut command = ask::command(program);
     command.args(flags).arg("--version");
-    let said = ask(command, VERSION_LIMIT).unwrap_or_default();
+    let said = ask::said(command, VERSION_LIMIT).unwrap_or_default();
     stable(said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default())
-}
-
-/// What a program prints, as far as it does so in time.
-fn ask(mut command: Command, patience: Duration) -> Option<String> {
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).env("LC_ALL", "C").spawn().ok()?;
-    let mut out = child.stdout.take()?;
-    let (sender, receiver) = mpsc::channel();
-    // Not waited for: a grandchild can hold the pipe open for ever.
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = out.by_ref().take(1 << 16).read_to_end(&mut bytes);
-        let _ = sender.send(bytes);
-    });
-    let answer = receiver.recv_timeout(patience).ok();
-    end(&mut child, answer.is_some());
-    Some(String::from_utf8_lossy(&answer?).into_owned())
-}
-
-fn end(child: &mut Child, answered: bool) {
-    let until = Instant::now() + Duration::from_secs(1);
-    while answered && Instant::now() < until {
-        if !matches!(child.try_wait(), Ok(None)) {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    // One that is gone already is what was wanted.
-    let _ = child.kill();
-    let _ = child.wait();
 }
 
 /// A line without what a clock puts into it.
@@ -256,19 +224,6 @@ mod tests {
         for name in ["CC_TEST_REPORTER_ID", "LD_LIBRARY_PATH", "CCACHE_DIR", "ARCH", "CC_ENABLE_DEBUG_OUTPUT"] {
             assert!(!names_a_program(name), "{name}");
         }
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_program_that_hangs_is_given_up() {
-        let began = Instant::now();
-        let mut command = Command::new("sh");
-        command.args(["-c", "echo 1; sleep 100 & sleep 100"]);
-        assert_eq!(ask(command, Duration::from_millis(200)), None);
-        assert!(began.elapsed() < Duration::from_secs(20));
-        let mut command = Command::new("sh");
-        command.args(["-c", "echo one"]);
-        assert_eq!(ask(command, VERSION_LIMIT).as_deref(), Some("one\n"));
     }
 
     #[test]

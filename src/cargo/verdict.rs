@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -37,11 +36,10 @@ pub fn run(dir: &Path, arguments: &[String], env: &BTreeMap<String, String>) -> 
     let mut words: Vec<OsString> = arguments[..split].iter().map(OsString::from).collect();
     words.extend(["--message-format=json", "-v", "--color=never"].map(OsString::from));
     words.extend(arguments[split..].iter().map(OsString::from));
-    let output = Command::new("cargo")
+    let output = crate::machine::ask::command("cargo")
         .args(&words)
         .current_dir(dir)
         .envs(env)
-        .stdin(Stdio::null())
         .output()
         .context("cannot run `cargo`")?;
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();

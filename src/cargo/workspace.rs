@@ -14,6 +14,7 @@ use toml::{Table, Value};
 
 use super::config;
 use crate::digest::Digest;
+use crate::machine::ask;
 use crate::problem::WrongInput;
 
 #[derive(Clone, Debug)]
@@ -142,6 +143,9 @@ fn metadata(manifest: &Path) -> Result<Metadata, String> {
     command.manifest_path(manifest).no_deps().other_options(["--offline".to_owned()]);
     if let Some(dir) = manifest.parent() {
         command.current_dir(dir);
+    }
+    for name in ask::withheld() {
+        command.env_remove(name);
     }
     command.exec().map_err(|error| {
         error.to_string().lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")

@@ -164,14 +164,12 @@ fn offset(bytes: &[u8], mut at: usize) -> Option<(usize, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
     use super::*;
     use crate::machine::disk::Meta;
 
     /// What it printed, if it succeeded.
     fn said(dir: &Path, arguments: &[&str]) -> Option<String> {
-        let mut command = Command::new("git");
+        let mut command = crate::machine::ask::command("git");
         command.args(["-c", "user.name=t", "-c", "user.email=t@localhost"]).args(arguments).current_dir(dir);
         let output = command.env("GIT_OPTIONAL_LOCKS", "0").output().unwrap();
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())

@@ -20,6 +20,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::digest::{BlobAlgorithm, ContentId};
+use crate::machine::ask;
 use crate::machine::paths;
 
 pub use history::{CommitTimes, TimeOf};
@@ -256,8 +257,8 @@ fn global_attributes() -> Vec<PathBuf> {
 
 /// A git that believes no monitor and no loosened stat comparison, and speaks no other language.
 fn command(dir: &Path) -> Command {
-    let mut command = Command::new("git");
-    command.current_dir(dir).stdin(Stdio::null());
+    let mut command = ask::command("git");
+    command.current_dir(dir);
     command.args(["-c", "core.fsmonitor=false", "-c", "core.checkStat=default", "-c", "core.trustctime=true"]);
     command.args(["-c", "core.quotePath=false", "-c", "log.showSignature=false"]);
     command.env("LC_ALL", "C").env("GIT_OPTIONAL_LOCKS", "0");

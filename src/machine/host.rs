@@ -1,9 +1,10 @@
 //! The operating system as far as compiled code depends on it: release and C library, not the image's weekly number.
 
 use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
 
 use fs_err as fs;
+
+use crate::machine::ask;
 
 #[derive(Debug)]
 pub struct Host {
@@ -25,9 +26,9 @@ pub fn describe() -> Host {
 fn release() -> String {
     match std::env::consts::OS {
         "linux" => fs::read_to_string("/etc/os-release").map(|text| os_release(&text)).unwrap_or_default(),
-        "macos" => first_line("sw_vers", &["-productVersion"]),
-        "windows" => first_line("cmd", &["/c", "ver"]),
-        _ => first_line("uname", &["-r"]),
+        "macos" => ask::first_line("sw_vers", &["-productVersion"]),
+        "windows" => ask::first_line("cmd", &["/c", "ver"]),
+        _ => ask::first_line("uname", &["-r"]),
     }
 }
 
@@ -44,18 +45,8 @@ fn libc() -> String {
     if std::env::consts::OS != "linux" {
         return String::new();
     }
-    let glibc = first_line("getconf", &["GNU_LIBC_VERSION"]);
-    if glibc.is_empty() { first_line("ldd", &["--version"]) } else { glibc }
-}
-
-fn first_line(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
-    // musl's `ldd --version` speaks on the other stream.
-    let text = output
-        .map(|output| if output.stdout.is_empty() { output.stderr } else { output.stdout })
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .unwrap_or_default();
-    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
+    let glibc = ask::first_line("getconf", &["GNU_LIBC_VERSION"]);
+    if glibc.is_empty() { ask::first_line("ldd", &["--version"]) } else { glibc }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The operating system, one room a thing: nothing outside this wing asks which system it runs on, but where a rule itself
 //! differs from system to system.
 
+pub mod ask;
 pub mod disk;
 pub mod environment;
 pub mod host;

@@ -6,13 +6,15 @@
 use std::fmt::Write;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+
+use crate::machine::ask::command;
 
 /// An interpreter answers in some ten milliseconds; one behind a version manager in some hundred.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
@@ -116,11 +118,10 @@ fn parse(python: &Path, answer: &[u8]) -> Result<InterpreterFacts> {
 
 fn ask(python: &Path, patience: Duration) -> Result<Vec<u8>> {
     let deadline = Instant::now() + patience;
-    let mut child = Command::new(python)
+    let mut child = command(python)
         .args(["-I", "-S", "-c", SCRIPT])
         // A build's own target is none of the interpreter's facts.
         .env_remove("_PYTHON_SYSCONFIGDATA_NAME")
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;

@@ -78,3 +78,5 @@ mod unhashed;
 mod vendored;
 #[cfg(unix)]
 mod whereabouts;
+#[cfg(target_os = "linux")]
+mod withheld;

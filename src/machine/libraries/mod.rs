@@ -9,12 +9,12 @@ pub mod fact;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use fs_err as fs;
 use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;
+use crate::machine::ask;
 use crate::machine::disk::Meta;
 use crate::machine::libraries::fact::LibraryFact;
 use crate::moment::Moment;
@@ -68,7 +68,7 @@ fn owners(files: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, String> {
         }
         asked.insert(text, path);
     }
-    let text = query("dpkg-query", std::iter::once("--search".to_owned()).chain(asked.keys().cloned()));
+    let text = ask::answers("dpkg-query", std::iter::once("--search".to_owned()).chain(asked.keys().cloned()));
     let lines = text.lines().filter_map(|line| line.rsplit_once(": "));
     lines
         .filter_map(|(owner, file)| Some(((*asked.get(file)?).clone(), owner.split(", ").next()?.to_owned())))
@@ -81,7 +81,7 @@ fn versions(packages: &BTreeSet<String>) -> BTreeMap<String, String> {
     }
     let format =
         ["--show".to_owned(), "--showformat=${Package}:${Architecture} ${binary:Package} ${Version}\\n".to_owned()];
-    let text = query("dpkg-query", format.into_iter().chain(packages.iter().cloned()));
+    let text = ask::answers("dpkg-query", format.into_iter().chain(packages.iter().cloned()));
     let mut versions = BTreeMap::new();
     for line in text.lines() {
         if let [full, short, version] = line.split(' ').collect::<Vec<_>>()[..] {
@@ -90,13 +90,6 @@ fn versions(packages: &BTreeSet<String>) -> BTreeMap<String, String> {
         }
     }
     versions
-}
-
-/// Output of a program that may not be there, and that fails when only some of its arguments are known to it.
-fn query(program: &str, arguments: impl Iterator<Item = String>) -> String {
-    let output =
-        Command::new(program).args(arguments).env("LC_ALL", "C").stdin(Stdio::null()).stderr(Stdio::null()).output();
-    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]

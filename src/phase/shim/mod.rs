@@ -54,6 +54,7 @@ pub fn prepare(arguments: Vec<OsString>, as_cargo: bool) -> Result<Call, NoCargo
     let (cargo, depth) = real::find(program.as_deref())?;
     let folder = if as_cargo { program.as_deref().and_then(ShimFolder::around) } else { Some(ShimFolder::of_job()) };
     let line = Line::read(&arguments);
+    #[expect(clippy::disallowed_methods, reason = "the shim changes nothing of what a step gives to cargo")]
     let mut call = Call { command: Command::new(cargo), notes: Vec::new() };
     call.command.args(arguments).env(real::DEPTH, depth.to_string());
     // It would tell cargo that it is the shim, and cargo tells its build scripts.

@@ -7,7 +7,7 @@ mod progress;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -17,6 +17,7 @@ use crate::cargo::verdict::{self, Verdict};
 use crate::cargo::workspace::Workspace;
 use crate::github::runner;
 use crate::job::outcome::{TryOutcome, TryRun};
+use crate::machine::ask;
 use crate::machine::disk::{self, Kind};
 use crate::phase::try_it::progress::Progress;
 use crate::problem::WrongInput;
@@ -137,7 +138,7 @@ impl Trial {
         let began = Instant::now();
         let exported = self.base.join("env");
         fs::write(&exported, "")?;
-        let mut program = Command::new(std::env::current_exe()?);
+        let mut program = ask::command(std::env::current_exe()?);
         // Whatever surrounds us, this is not a step of a workflow.
         for (name, _) in std::env::vars_os() {
             if ["GITHUB_", "ACTIONS_", "REKINDLE_"].iter().any(|start| name.to_string_lossy().starts_with(start)) {
@@ -275,12 +276,7 @@ fn head(dir: &Path) -> Result<String> {
 }
 
 fn git(dir: &Path, arguments: &[&str]) -> Result<()> {
-    let output = Command::new("git")
-        .args(arguments)
-        .current_dir(dir)
-        .stdin(Stdio::null())
-        .output()
-        .context("cannot run `git`")?;
+    let output = ask::command("git").args(arguments).current_dir(dir).output().context("cannot run `git`")?;
     ensure!(
         output.status.success(),
         "`git {}` failed: {}",
