@@ -17,7 +17,7 @@ use rekindle::job::inputs::{RawInputs, SaveWishes, Strictness, Summary, default_
 use rekindle::job::outcome::IsolationOutcome;
 use rekindle::machine::disk;
 use rekindle::phase::{self, try_it::TryInputs};
-use rekindle::problem::{Warning, Warnings, WrongInput};
+use rekindle::problem::{JobFault, Warning, Warnings, WrongInput};
 use rekindle::report::{self, findings, log, outputs, summary, table};
 use rekindle::state::secrets::Secrets;
 
@@ -57,7 +57,7 @@ fn restore(args: RestoreArgs) -> Result<ExitCode> {
     let outcome = match phase::restore::run(inputs, token.as_ref()) {
         Ok(outcome) => outcome,
         Err(error) if error.is::<WrongInput>() => return Err(error),
-        Err(error) => return conclude(strict, &Warning::of("nothing was restored", &error).into()),
+        Err(error) => return conclude(strict, &nothing_done("nothing was restored", &error)),
     };
     if outcome.incremental_off {
         runner::export("CARGO_INCREMENTAL", "0")?;
@@ -99,23 +99,25 @@ fn save(args: SaveArgs) -> Result<ExitCode> {
             }
             conclude(state.inputs.strict, &outcome.warnings)
         }
-        Err(error) => conclude(Strictness::Lenient, &Warning::of("nothing was saved", &error).into()),
+        Err(error) => conclude(Strictness::Lenient, &nothing_done("nothing was saved", &error)),
+    }
+}
+
+/// A fault of the job's own is said with what to do about it.
+fn nothing_done(what: &str, error: &anyhow::Error) -> Warnings {
+    match error.downcast_ref::<JobFault>() {
+        Some(JobFault { what: fault, hint }) => Warning::new(format!("{what}: {fault} (hint: {hint})")).into(),
+        None => Warning::of(what, error).into(),
     }
 }
 
 /// Says every warning, and what they come to.
 fn conclude(strict: Strictness, warnings: &Warnings) -> Result<ExitCode> {
-    let lines: Vec<String> = warnings
-        .iter()
-        .map(|warning| {
-            if runner::is_step() {
-                runner::annotation("warning", &warning.to_string())
-            } else {
-                format!("warning: {warning}")
-            }
-        })
-        .collect();
-    tell(&lines)?;
+    if runner::is_step() {
+        command(warnings.iter().map(|warning| runner::annotation("warning", &warning.to_string())))?;
+    } else {
+        tell(&warnings.iter().map(|warning| format!("warning: {warning}")).collect::<Vec<_>>())?;
+    }
     let failed = strict == Strictness::Strict && !warnings.is_empty();
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -170,12 +172,11 @@ fn mtime(args: &MtimeArgs) -> Result<ExitCode> {
 fn doctor(args: &DoctorArgs) -> Result<ExitCode> {
     let DoctorArgs { path, format, deny } = args;
     let examination = phase::doctor::run(path)?;
-    let lines = match format {
-        FindingsFormat::Text => findings::text(&examination),
-        FindingsFormat::Json => vec![findings::json(&examination)?],
-        FindingsFormat::Github => findings::github(&examination),
+    match format {
+        FindingsFormat::Text => print(&findings::text(&examination))?,
+        FindingsFormat::Json => print(&[findings::json(&examination)?])?,
+        FindingsFormat::Github => command(findings::github(&examination).into_iter())?,
     };
-    print(&lines)?;
     Ok(if *deny && !examination.findings.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -217,32 +218,48 @@ fn completions(args: &CompletionsArgs) -> ExitCode {
 
 /// What somebody asked for.
 fn print<T: AsRef<str>>(lines: &[T]) -> Result<ExitCode> {
-    write(&mut std::io::stdout().lock(), lines)
+    write(&mut std::io::stdout().lock(), lines.iter().map(|line| runner::plain(line.as_ref())))
 }
 
 /// What was done: the log of a step, which a runner reads on standard output, and elsewhere a word beside what was asked for.
 fn tell<T: AsRef<str>>(lines: &[T]) -> Result<ExitCode> {
-    if runner::is_step() { print(lines) } else { write(&mut std::io::stderr().lock(), lines) }
+    let lines = lines.iter().map(|line| runner::plain_line(line.as_ref()));
+    if runner::is_step() {
+        write(&mut std::io::stdout().lock(), lines)
+    } else {
+        write(&mut std::io::stderr().lock(), lines)
+    }
 }
 
-fn write<T: AsRef<str>>(out: &mut impl Write, lines: &[T]) -> Result<ExitCode> {
+/// Commands to the runner, which nothing else may look like.
+fn command(lines: impl Iterator<Item = String>) -> Result<ExitCode> {
+    write(&mut std::io::stdout().lock(), lines)
+}
+
+fn write(out: &mut impl Write, lines: impl Iterator<Item = String>) -> Result<ExitCode> {
     let secrets = Secrets::of_environment();
     for line in lines {
-        writeln!(out, "{}", secrets.mask(line.as_ref()))?;
+        writeln!(out, "{}", secrets.mask(&line))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// One line that names what is wrong, and one that says what to do about it.
 fn fail(error: &anyhow::Error) -> ExitCode {
-    let mut out = std::io::stderr().lock();
+    let said = |what: &str, hint: &str| {
+        let (what, hint) = (runner::plain_line(what), runner::plain_line(hint));
+        writeln!(std::io::stderr().lock(), "error: {what}\nhint: {hint}")
+    };
     // Nobody is left to tell when this fails.
     let _ = match error.downcast_ref::<WrongInput>() {
         Some(WrongInput { what, hint }) if runner::is_step() => {
             writeln!(std::io::stdout().lock(), "{}", runner::annotation("error", &format!("{what}; {hint}")))
         }
-        Some(WrongInput { what, hint }) => writeln!(out, "error: {what}\nhint: {hint}"),
-        None => writeln!(out, "error: {error:#}"),
+        Some(WrongInput { what, hint }) => said(what, hint),
+        None => match error.downcast_ref::<JobFault>() {
+            Some(JobFault { what, hint }) => said(what, hint),
+            None => writeln!(std::io::stderr().lock(), "error: {}", runner::plain_line(&format!("{error:#}"))),
+        },
     };
     if error.is::<WrongInput>() { ExitCode::from(2) } else { ExitCode::FAILURE }
 }

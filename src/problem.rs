@@ -1,6 +1,8 @@
-//! The two ways in which something can be wrong: an input that only its author can fix, and a fault of a cache. Pure.
+//! The three ways in which something can be wrong: an input that only its author can fix, a fault of the job, and one of a cache.
+//! Pure.
 //!
-//! A wrong input ends the command at once. A fault is written down as a `Warning` and the command goes on with less.
+//! A wrong input ends the command at once. A fault of the job ends it, too, but not the job. One of a cache is written down as a
+//! `Warning` and the command goes on with less.
 
 use std::fmt;
 
@@ -16,6 +18,21 @@ pub struct WrongInput {
 }
 
 impl WrongInput {
+    pub fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: hint.into() }
+    }
+}
+
+/// Something that the job itself has to put right: a tool that is not there, a manifest that does not parse. There is no cache
+/// then, and the job goes on, so that its own steps can say the same.
+#[derive(Debug, Error)]
+#[error("{what}")]
+pub struct JobFault {
+    pub what: String,
+    pub hint: String,
+}
+
+impl JobFault {
     pub fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { what: what.into(), hint: hint.into() }
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use cargo_lock::{Lockfile, Package};
 
-use crate::problem::WrongInput;
+use crate::problem::JobFault;
 
 /// What a workspace's lock file names; empty when there is none yet.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +22,7 @@ impl Locked {
         }
         let lockfile = Lockfile::load(&path).map_err(|error| {
             let reason = error.to_string().replace('\n', " ");
-            WrongInput::new(
+            JobFault::new(
                 format!("the lock file `{}` does not parse: {}", path.display(), reason.trim()),
                 "let Cargo write it anew with `cargo generate-lockfile`, or resolve the merge conflict in it",
             )

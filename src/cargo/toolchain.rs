@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::config::{self, ConfigFile};
 use super::tools;
 use crate::machine::ask;
-use crate::problem::WrongInput;
+use crate::problem::JobFault;
 
 /// `rustc -vV` as run in `dir`, so that toolchain files and `RUSTUP_TOOLCHAIN` have their say.
 pub fn rustc_version(dir: &Path) -> Result<String> {
@@ -17,11 +17,11 @@ pub fn rustc_version(dir: &Path) -> Result<String> {
     let hint = "install the toolchain before this step, or fix `rust-toolchain.toml`";
     let output =
         ask::command(&rustc).arg("-vV").current_dir(dir).output().map_err(|error| {
-            WrongInput::new(format!("`{} -vV` cannot be run: {error}", rustc.to_string_lossy()), hint)
+            JobFault::new(format!("`{} -vV` cannot be run: {error}", rustc.to_string_lossy()), hint)
         })?;
     if !output.status.success() {
         let reason = String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or_default().to_owned();
-        return Err(WrongInput::new(format!("`rustc -vV` failed in `{}`: {reason}", dir.display()), hint).into());
+        return Err(JobFault::new(format!("`rustc -vV` failed in `{}`: {reason}", dir.display()), hint).into());
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -14,8 +14,10 @@ use toml::{Table, Value};
 
 use super::config;
 use crate::digest::Digest;
+use crate::github::runner;
 use crate::machine::ask;
-use crate::problem::WrongInput;
+use crate::machine::disk;
+use crate::problem::{JobFault, WrongInput};
 
 #[derive(Clone, Debug)]
 pub struct Workspace {
@@ -48,11 +50,18 @@ pub struct Package {
 impl Workspace {
     /// Reads the workspace at `root`. `target` overrides what Cargo says, for jobs that pass `--target-dir` themselves.
     pub fn load(root: &Path, target: Option<&Path>) -> Result<Self> {
-        let metadata = metadata(&root.join("Cargo.toml")).map_err(|reason| {
-            WrongInput::new(
-                format!("the workspace `{}` cannot be read: {reason}", root.display()),
-                "name the folder that holds the workspace's Cargo.toml, as in `--workspace path/to/workspace`",
-            )
+        let manifest = root.join("Cargo.toml");
+        if !manifest.is_file() {
+            return Err(no_manifest(root).into());
+        }
+        let metadata = metadata(&manifest).map_err(|error| match error {
+            cargo_metadata::Error::Io(error) => {
+                JobFault::new(format!("`cargo` cannot be run: {error}"), "install a Rust toolchain before this step")
+            }
+            error => {
+                let hint = "see what `cargo metadata --no-deps` says there";
+                JobFault::new(format!("the workspace `{}` cannot be read: {}", root.display(), one_line(&error)), hint)
+            }
         })?;
         let workspace_root = metadata.workspace_root.as_std_path().to_path_buf();
         let own_target = metadata.target_directory.as_std_path().to_path_buf();
@@ -135,10 +144,7 @@ impl Package {
     }
 }
 
-fn metadata(manifest: &Path) -> Result<Metadata, String> {
-    if !manifest.is_file() {
-        return Err(format!("there is no `{}`", manifest.display()));
-    }
+fn metadata(manifest: &Path) -> Result<Metadata, cargo_metadata::Error> {
     let mut command = MetadataCommand::new();
     command.manifest_path(manifest).no_deps().other_options(["--offline".to_owned()]);
     if let Some(dir) = manifest.parent() {
@@ -147,9 +153,37 @@ fn metadata(manifest: &Path) -> Result<Metadata, String> {
     for name in ask::withheld() {
         command.env_remove(name);
     }
-    command.exec().map_err(|error| {
-        error.to_string().lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
-    })
+    command.exec()
+}
+
+fn one_line(error: &cargo_metadata::Error) -> String {
+    error.to_string().lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// How many folders above a manifest are looked into, and how many manifests are named.
+const DEPTH: usize = 3;
+const NAMED: usize = 5;
+
+fn no_manifest(root: &Path) -> WrongInput {
+    let enter = |dir: &Path| {
+        let depth = dir.strip_prefix(root).map_or(0, |rest| rest.components().count());
+        let is_apart = dir.file_name().is_some_and(|name| name == "target" || name == "node_modules" || name == ".git");
+        depth <= DEPTH && !is_apart
+    };
+    let found = disk::walk(root, &enter).unwrap_or_default().into_iter().map(|found| found.path);
+    let manifests = found.filter(|path| path.ends_with("Cargo.toml"));
+    let folders = manifests.filter_map(|path| Some(path.parent()?.strip_prefix(root).ok()?.display().to_string()));
+    let mut folders: Vec<String> = folders.collect();
+    folders.sort_by_key(|folder| (folder.matches('/').count(), folder.clone()));
+    folders.truncate(NAMED);
+    let option = runner::option("workspaces");
+    let hint = match folders.as_slice() {
+        [] => format!("name the folder that holds the workspace's `Cargo.toml` with {option}"),
+        [first, ..] => {
+            format!("there is one in `{}`: name the folder with {option}, as in `{first}`", folders.join("`, `"))
+        }
+    };
+    WrongInput::new(format!("there is no `Cargo.toml` in `{}`", root.display()), hint)
 }
 
 /// A given target folder has to lie in the workspace, or be the one that Cargo is configured with.

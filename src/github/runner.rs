@@ -57,6 +57,40 @@ pub fn annotation_at(level: &str, (file, line): (&str, usize), title: &str, text
     format!("::{level} file={file},line={line},title={}::{}", property(&format!("Rekindle: {title}")), escape(text))
 }
 
+/// What people write for an input: its name in a workflow, the option on a command line.
+pub fn option(input: &str) -> String {
+    match (is_step(), input) {
+        (true, _) => format!("`{input}`"),
+        (false, "workspaces") => "`--workspace`".to_owned(),
+        (false, _) => format!("`--{input}`"),
+    }
+}
+
+/// Text as it may stand in a log, line by line: nothing in it is a command to the runner or to a terminal, whoever chose the names
+/// that it is made of.
+pub fn plain(text: &str) -> String {
+    let lines = text.split('\n').map(|line| {
+        let shown: String = line.chars().fold(String::new(), |mut shown, char| {
+            let turns = matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            if char.is_control() && char != '\t' || turns {
+                shown.extend(char.escape_default());
+            } else {
+                shown.push(char);
+            }
+            shown
+        });
+        // The older kind of command is looked for anywhere in a line, the newer at its start.
+        let shown = shown.replace("##[", "# #[");
+        if shown.trim_start().starts_with("::") { format!("| {shown}") } else { shown }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The same for what is one line.
+pub fn plain_line(text: &str) -> String {
+    plain(&text.replace('\n', "\\n"))
+}
+
 /// Text that can neither end a property of a command nor begin another one.
 fn property(text: &str) -> String {
     escape(text).replace(':', "%3A").replace(',', "%2C")
@@ -96,7 +130,32 @@ fn append(file: &str, text: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// What a runner takes for a command.
+    fn is_command(line: &str) -> bool {
+        line.trim().starts_with("::") || line.contains("##[")
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_is_a_command_or_reaches_the_terminal(before in "[ \t:#\\[]{0,4}", name in any::<String>(), after in "[\n\r:#\\[]{0,6}") {
+            let text = format!("{before}::add-mask::{name}{after}##[group]{name}");
+            let shown = plain_line(&text);
+            prop_assert!(!shown.contains(|char: char| char.is_control() && char != '\t'), "{shown:?}");
+            prop_assert!(!is_command(&shown), "{shown:?}");
+            prop_assert!(plain(&text).lines().all(|line| !is_command(line)), "{:?}", plain(&text));
+        }
+    }
+
+    #[test]
+    fn what_is_plain_stays_as_it_is() {
+        let text = "restored 3 units from `rekindle.2.a`: \u{e4} → b";
+        assert_eq!((plain_line(text), plain("a\n\tb")), (text.to_owned(), "a\n\tb".to_owned()));
+        assert_eq!(plain_line("a\n::add-mask::x\u{1b}[31m"), "a\\n::add-mask::x\\u{1b}[31m");
+    }
 
     #[test]
     fn a_value_stays_one_value() {

@@ -1,5 +1,6 @@
 //! What a person sees: wrong inputs, `try`, and the files that `restore` and `save` leave.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -30,11 +31,11 @@ fn refused(output: &Output, names: &str) {
 #[test]
 fn wrong_inputs_end_at_once_with_their_name_and_a_hint() {
     let empty = tempfile::tempdir().unwrap();
-    refused(&run(empty.path(), &["restore"]), "cannot be read");
+    refused(&run(empty.path(), &["restore"]), "there is no `Cargo.toml` in");
     refused(&run(empty.path(), &["restore", "--workspace", "nowhere"]), "nowhere");
     refused(&run(empty.path(), &["restore", "--store", "ftp:x"]), "the store `ftp:x`");
-    refused(&run(empty.path(), &["save", "--save", "maybe"]), "`save: maybe`");
-    refused(&run(empty.path(), &["restore", "--incremental", "perhaps"]), "`incremental: perhaps`");
+    refused(&run(empty.path(), &["save", "--save", "maybe"]), "invalid value `maybe` for `save`");
+    refused(&run(empty.path(), &["restore", "--incremental", "perhaps"]), "invalid value `perhaps` for `incremental`");
     refused(&run(empty.path(), &["try", "nowhere"]), "nowhere");
     refused(&run(empty.path(), &["mtime"]), "no git work tree");
     refused(&run(empty.path(), &["key", "--diff", "a", "b"]), "neither a file nor a key");
@@ -43,10 +44,50 @@ fn wrong_inputs_end_at_once_with_their_name_and_a_hint() {
     world.wipe_and_clone();
     refused(&world.rekindle(&["restore", "--workspace", ". -> ../../elsewhere"]), "../../elsewhere");
     refused(&world.rekindle(&["try", ".", "--command", "make all"]), "make all");
+}
+
+#[test]
+fn a_folder_without_a_manifest_is_told_where_there_are_some() {
+    let dir = tempfile::tempdir().unwrap();
+    for folder in ["rust", "rust/a", "tools/x", "target/y"] {
+        write(&dir.path().join(folder).join("Cargo.toml"), "[package]\nname = \"x\"\n");
+    }
+    let output = run(dir.path(), &["restore"]);
+    refused(&output, "there is no `Cargo.toml` in");
+    let hint = "hint: there is one in `rust`, `rust/a`, `tools/x`: name the folder with `--workspace`, as in `rust`";
+    assert!(String::from_utf8_lossy(&output.stderr).contains(hint), "{}", String::from_utf8_lossy(&output.stderr));
+    let step = Command::new(env!("CARGO_BIN_EXE_rekindle"))
+        .arg("restore")
+        .current_dir(dir.path())
+        .env("GITHUB_ACTIONS", "true")
+        .env_remove("GITHUB_STATE")
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&step.stdout).contains("name the folder with `workspaces`"), "{step:?}");
+}
+
+#[test]
+fn what_the_job_has_to_put_right_itself_costs_a_warning_and_never_the_job() {
+    let world = World::scenario();
+    world.wipe_and_clone();
+    let is_warned = |output: &Output, names: &str| {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{stderr}");
+        let warnings: Vec<&str> = stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
+        assert!(matches!(warnings.as_slice(), [one] if one.contains(names) && one.contains("(hint: ")), "{stderr}");
+    };
+    let with = |name: &str, value: &str| {
+        world.rekindle_step(&["restore"], &BTreeMap::from([(name.to_owned(), value.to_owned())]))
+    };
+    is_warned(&with("RUSTUP_TOOLCHAIN", "1.2.3-that-nobody-has"), "1.2.3-that-nobody-has");
+    let tools = world.dir.join("no-tools");
+    fs::create_dir_all(&tools).unwrap();
+    is_warned(&with("PATH", tools.to_str().unwrap()), "`cargo` cannot be run");
     write(&world.workspace().join("Cargo.lock"), "<<<<<<< HEAD\n");
-    refused(&world.rekindle(&["restore"]), "Cargo.lock");
+    is_warned(&world.rekindle(&["restore"]), "Cargo.lock");
     write(&world.workspace().join("a/Cargo.toml"), "this is no toml");
-    refused(&world.rekindle(&["restore"]), "cannot be read");
+    is_warned(&world.rekindle(&["restore"]), "cannot be read");
+    assert!(world.save().contains("warning: nothing was saved"));
 }
 
 #[test]
