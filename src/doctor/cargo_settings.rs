@@ -222,7 +222,9 @@ mod tests {
     #[test]
     fn full_debuginfo_is_found_where_nothing_lowers_it() {
         let in_lock = |packages: usize, manifest: &str, step: &str| {
-            let (ci, lock) = (workflow(&[CHECKOUT, step]), "[[package]]\n".repeat(packages));
+            let ci = workflow(&[CHECKOUT, step]);
+            let package = |at| format!("[[package]]\nname = \"p{at}\"\nversion = \"1.0.0\"\n");
+            let lock: String = (0..packages).map(package).collect();
             let manifest = format!("[package]\nname = \"a\"\n{manifest}");
             ids(&[(CI, &ci), ("Cargo.toml", &manifest), ("Cargo.lock", &lock)])
         };
