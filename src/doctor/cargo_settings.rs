@@ -7,7 +7,8 @@ use super::job::{Job, Step};
 use super::packages::{dependencies, file_in};
 use super::shell::Command;
 use super::tree::Node;
-use crate::doctor::finding::{Finding, Rule};
+use crate::doctor::finding::Finding;
+use crate::doctor::rule::Rule;
 
 pub(super) fn examine(checkout: &Checkout, into: &mut Vec<Finding>) {
     // A sample that a test builds is no project.
