@@ -61,6 +61,9 @@ pub enum Command {
     /// Give files the time of their last commit, by the rules of git-restore-mtime
     Mtime(MtimeArgs),
     /// Say what in the files of a checkout makes its CI slow or wrong
+    ///
+    /// A rule is switched off, with a reason, in `.github/rekindle.yml` or by a comment `# rekindle: ignore[rule] reason`;
+    /// docs/doctor.md lists the rules.
     Doctor(DoctorArgs),
     /// Say which Python interpreters the key depends on, and print lines to share one
     Python(PythonArgs),
@@ -219,7 +222,7 @@ pub struct DoctorArgs {
     /// `text` for people, `json` for programs, `github` for annotations on the page of a run
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub format: FindingsFormat,
-    /// End with exit code 1 when something is found
+    /// End with exit code 1 when something is found that is not ignored
     #[arg(long)]
     pub deny: bool,
 }

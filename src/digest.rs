@@ -16,7 +16,7 @@ pub struct Digest(String);
 
 impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
-        Self(hex(&Sha256::digest(bytes)))
+        Self(hex::encode(Sha256::digest(bytes)))
     }
 
     /// The digest of a value's canonical JSON; struct fields keep their order and maps in this crate are sorted.
@@ -27,7 +27,7 @@ impl Digest {
 
     /// From a hash that was computed piece by piece.
     pub fn from_sha256(hash: &[u8]) -> Self {
-        Self(hex(hash))
+        Self(hex::encode(hash))
     }
 
     pub fn as_str(&self) -> &str {
@@ -36,8 +36,8 @@ impl Digest {
 
     /// The 32 bytes that the digits stand for.
     pub fn bytes(&self) -> Vec<u8> {
-        let digits = self.0.as_bytes().chunks(2).filter_map(|pair| std::str::from_utf8(pair).ok());
-        digits.filter_map(|pair| u8::from_str_radix(pair, 16).ok()).collect()
+        // Only a digest that was read from elsewhere can hold anything but digits; it stands for nothing.
+        hex::decode(&self.0).unwrap_or_default()
     }
 
     /// The first 16 digits: what a key field shows.
@@ -71,7 +71,7 @@ impl FieldHasher {
     }
 
     pub fn finish(self) -> Digest {
-        Digest(hex(&self.0.finalize()))
+        Digest(hex::encode(self.0.finalize()))
     }
 }
 
@@ -162,18 +162,10 @@ impl BlobHasher {
 
     pub fn finish(self) -> ContentId {
         match self.0 {
-            Inner::Sha1(hasher) => ContentId::of_blob(BlobAlgorithm::Sha1, &hex(&hasher.finalize())),
-            Inner::Sha256(hasher) => ContentId::of_blob(BlobAlgorithm::Sha256, &hex(&hasher.finalize())),
+            Inner::Sha1(hasher) => ContentId::of_blob(BlobAlgorithm::Sha1, &hex::encode(hasher.finalize())),
+            Inner::Sha256(hasher) => ContentId::of_blob(BlobAlgorithm::Sha256, &hex::encode(hasher.finalize())),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -185,7 +185,7 @@ fn python(args: PythonArgs) -> Result<ExitCode> {
     let inputs = RawInputs { workspaces, python, ..RawInputs::default() }.resolve()?;
     let interpreters = phase::python::run(&inputs)?;
     print(&match export {
-        Some(wanted) => report::python::export(&interpreters, wanted.into()),
+        Some(wanted) => report::python::export(&interpreters, wanted.into())?,
         None if json => vec![report::python::json(&interpreters)?],
         None => report::python::text(&interpreters),
     })

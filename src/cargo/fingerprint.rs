@@ -167,11 +167,7 @@ where
 
 /// Hash files hold the little-endian bytes of the number as hex.
 fn spell(hash: u64) -> String {
-    hash.to_le_bytes().iter().fold(String::with_capacity(16), |mut text, byte| {
-        use std::fmt::Write;
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex::encode(hash.to_le_bytes())
 }
 
 #[cfg(test)]

@@ -6,7 +6,11 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use cargo_metadata::diagnostic::DiagnosticLevel;
+use cargo_metadata::{Artifact, Message};
+
+/// How the message about a unit begins.
+const ARTIFACT: &str = r#"{"reason":"compiler-artifact""#;
 
 /// Units by package, target and kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,18 +47,24 @@ pub fn run(dir: &Path, arguments: &[String], env: &BTreeMap<String, String>) -> 
         .output()
         .context("cannot run `cargo`")?;
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    // Tests print there too, and not always UTF-8.
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-    let messages = stdout.lines().filter(|line| line.starts_with('{')).map(serde_json::from_str);
-    let messages: Vec<Value> = messages.collect::<Result<_, _>>().context("cargo printed a message that is no JSON")?;
     let mut said = Vec::new();
     let mut verdict = Verdict { success: output.status.success(), ..Verdict::default() };
-    for message in &messages {
-        if message["reason"] == "compiler-artifact" {
-            let unit = artifact(message)?;
-            let list = if message["fresh"] == true { &mut verdict.fresh } else { &mut verdict.compiled };
-            list.insert(unit);
-        } else if message["message"]["level"] == "error" {
-            said.extend(message["message"]["rendered"].as_str());
+    for message in Message::parse_stream(stdout.as_bytes()) {
+        match message? {
+            Message::CompilerArtifact(artifact) => {
+                let list = if artifact.fresh { &mut verdict.fresh } else { &mut verdict.compiled };
+                list.insert(unit(&artifact));
+            }
+            Message::CompilerMessage(message) if message.message.level == DiagnosticLevel::Error => {
+                said.extend(message.message.rendered);
+            }
+            // Passed over, it would count as not compiled.
+            Message::TextLine(line) if line.starts_with(ARTIFACT) => {
+                bail!("cargo described a unit in an unknown way: {line}")
+            }
+            _ => {}
         }
     }
     verdict.compiled.extend(stderr.lines().filter_map(script_run));
@@ -63,15 +73,13 @@ pub fn run(dir: &Path, arguments: &[String], env: &BTreeMap<String, String>) -> 
     Ok(verdict)
 }
 
-/// `syn 2.0.1 lib`, `app 0.1.0 bin test`.
-fn artifact(message: &Value) -> Result<String> {
-    let Some(id) = message["package_id"].as_str() else { bail!("cargo named no package") };
-    let target = &message["target"];
-    let kind = target["kind"].as_array().and_then(|kinds| kinds.first()).and_then(Value::as_str).unwrap_or("?");
-    let name = target["name"].as_str().unwrap_or("?");
-    let (package, version) = package_of(id);
-    let test = if message["profile"]["test"] == true { " test" } else { "" };
-    Ok(format!("{package} {version} {kind} {name}{test}"))
+/// `syn 2.0.1 lib syn`, `app 0.1.0 bin app test`.
+fn unit(artifact: &Artifact) -> String {
+    let Artifact { package_id, target, profile, .. } = artifact;
+    let kind = target.kind.first().map_or_else(|| "?".to_owned(), ToString::to_string);
+    let (package, version) = package_of(&package_id.repr);
+    let test = if profile.test { " test" } else { "" };
+    format!("{package} {version} {kind} {}{test}", target.name)
 }
 
 /// The name and version in a package id: `…#name@1.2.3`, or `…/name#1.2.3`.

@@ -6,7 +6,8 @@ use super::checkout::{Checkout, Workflow};
 use super::job::{Job, Kind, Step, join};
 use super::packages::file_in;
 use super::tree::Node;
-use crate::doctor::finding::{Finding, Rule};
+use crate::doctor::finding::Finding;
+use crate::doctor::rule::Rule;
 use crate::job::inputs;
 
 pub(super) fn examine(checkout: &Checkout, into: &mut Vec<Finding>) {

@@ -7,7 +7,8 @@ use super::job::{Job, Step};
 use super::packages::{dependencies, file_in};
 use super::shell::Command;
 use super::tree::Node;
-use crate::doctor::finding::{Finding, Rule};
+use crate::doctor::finding::Finding;
+use crate::doctor::rule::Rule;
 
 pub(super) fn examine(checkout: &Checkout, into: &mut Vec<Finding>) {
     // A sample that a test builds is no project.
@@ -222,7 +223,9 @@ mod tests {
     #[test]
     fn full_debuginfo_is_found_where_nothing_lowers_it() {
         let in_lock = |packages: usize, manifest: &str, step: &str| {
-            let (ci, lock) = (workflow(&[CHECKOUT, step]), "[[package]]\n".repeat(packages));
+            let ci = workflow(&[CHECKOUT, step]);
+            let package = |at| format!("[[package]]\nname = \"p{at}\"\nversion = \"1.0.0\"\n");
+            let lock: String = (0..packages).map(package).collect();
             let manifest = format!("[package]\nname = \"a\"\n{manifest}");
             ids(&[(CI, &ci), ("Cargo.toml", &manifest), ("Cargo.lock", &lock)])
         };

@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use fs_err as fs;
 
+use super::comments::{self, Comment};
 use super::job::{Actions, Job};
 use super::tree::{Fault, Node};
 use super::{tables, yaml};
-use crate::doctor::finding::{Finding, Rule};
+use crate::doctor::finding::Finding;
+use crate::doctor::rule::Rule;
 use crate::git::Repository;
 
 /// Nobody writes a longer one, and each byte of it would be parsed.
@@ -48,6 +50,8 @@ pub(super) struct Checkout {
     pub(super) texts: BTreeMap<String, String>,
     /// The lines of the `.gitignore` at the root.
     pub(super) ignores: Vec<String>,
+    /// What switches rules off in the files that were read.
+    pub(super) comments: BTreeMap<String, Vec<Comment>>,
     pub(super) faults: Vec<Finding>,
 }
 
@@ -142,12 +146,24 @@ impl Checkout {
             "it is larger than 2 MiB"
         } else {
             match String::from_utf8(fs::read(root.join(file)).ok()?) {
-                Ok(text) => return Some(text.trim_start_matches('\u{feff}').to_owned()),
+                Ok(text) => {
+                    let text = text.trim_start_matches('\u{feff}');
+                    self.read_comments(file, text);
+                    return Some(text.to_owned());
+                }
                 Err(_) => "it is not UTF-8",
             }
         };
         self.fault(file, &Fault { line: 1, reason: reason.to_owned() });
         None
+    }
+
+    fn read_comments(&mut self, file: &str, text: &str) {
+        let (comments, faults) = comments::read(file, text);
+        self.comments.insert(file.to_owned(), comments);
+        self.faults.extend(faults.into_iter().map(|Fault { line, reason }| {
+            Finding::new(Rule::InvalidIgnore, file, line, format!("this comment ignores nothing: {reason}"))
+        }));
     }
 
     pub(super) fn toml(&mut self, root: &Path, file: &str) -> Option<Node> {

@@ -1,16 +1,21 @@
 //! `doctor`: what the files of a checkout say about the speed and the soundness of its CI.
 //!
 //! `checkout` reads, the rules look at what it read and know nothing of each other. A rule speaks only of what is written
-//! down; where an expression, a loop or a condition hides the value, it is silent. So a clean result is no proof.
+//! down; where an expression, a loop or a condition hides the value, it is silent. So a clean result is no proof. What the
+//! repository's `settings` and `comments` switch off, `ignores` takes away at the end.
 
 mod caches;
 mod cargo_call;
 mod cargo_settings;
 mod checkout;
+mod comments;
 pub mod finding;
+mod ignores;
 mod job;
 mod packages;
 mod python;
+pub mod rule;
+mod settings;
 mod shell;
 mod structure;
 mod tables;
@@ -42,8 +47,9 @@ const SUBJECTS: [Rules; 8] = [
     structure::examine,
 ];
 
-/// Reads the checkout at `root` and applies every rule.
+/// Reads the checkout at `root` and applies every rule that is not switched off.
 pub fn examine(root: &Path) -> Result<Examination> {
+    let entries = settings::read(root)?;
     let mut checkout = checkout::read(root)?;
     packages::read(&mut checkout, root);
     let mut findings = checkout.faults.clone();
@@ -53,7 +59,9 @@ pub fn examine(root: &Path) -> Result<Examination> {
     // A composite action that several jobs use is looked at once for each.
     findings.sort();
     findings.dedup();
-    Ok(Examination { findings, workflows: checkout.workflows.len(), packages: checkout.packages.len() })
+    let (ignores, hidden) = ignores::apply(&checkout, &entries, &mut findings);
+    let (workflows, packages) = (checkout.workflows.len(), checkout.packages.len());
+    Ok(Examination { findings, ignores, hidden, workflows, packages })
 }
 
 #[cfg(test)]

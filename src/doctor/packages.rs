@@ -1,18 +1,25 @@
 //! The Cargo packages that jobs build: those of the workspace at the root, and of every workspace that a workflow or a
 //! `pyproject.toml` names.
 //!
-//! Members are found as Cargo finds them, by `members` and by paths, from the manifests alone. Globs other than `*` for one
-//! folder are rare and not followed.
+//! Members are found as Cargo finds them, by `members` (with the same crate for their patterns) and by paths, from the manifests
+//! alone.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use glob::{MatchOptions, Pattern};
+
 use super::checkout::{Checkout, Package};
 use super::job::join;
 use super::tree::Node;
+use crate::cargo::lockfile::Locked;
 
 /// The tables in which a manifest names what its package depends on.
 const DEPENDENCIES: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
+
+/// A `*` stays inside one folder.
+pub(super) const IN_PATHS: MatchOptions =
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
 
 /// Reads the manifests, beginning at the folders that are named.
 pub(super) fn read(checkout: &mut Checkout, root: &Path) {
@@ -29,11 +36,11 @@ pub(super) fn read(checkout: &mut Checkout, root: &Path) {
     }
     for dir in checkout.roots.clone() {
         // A lock file that nobody can read is Cargo's to complain about.
-        let lock = file_in(&dir, "Cargo.lock");
-        let path = root.join(&lock);
-        let text = if checkout.has(&lock) && path.is_file() { fs_err::read_to_string(path).ok() } else { None };
-        let locked = text.map(|text| text.lines().filter(|line| *line == "[[package]]").count());
-        checkout.locked.extend(locked.map(|locked| (dir, locked)));
+        if checkout.has(&file_in(&dir, "Cargo.lock"))
+            && let Ok(locked) = Locked::load(&root.join(&dir))
+        {
+            checkout.locked.insert(dir, locked.packages.len());
+        }
     }
     let script = |(dir, package): (&String, &Package)| {
         file_in(dir, package.node.path(&["package", "build"]).text().unwrap_or("build.rs"))
@@ -160,26 +167,12 @@ pub(super) fn dependencies(manifest: &Node) -> impl Iterator<Item = &Node> {
 
 fn expand(checkout: &Checkout, dir: &str, member: &str) -> Vec<String> {
     let Some(pattern) = join(dir, member) else { return Vec::new() };
-    if !pattern.contains('*') {
+    if !pattern.contains(['*', '?', '[']) {
         return vec![pattern];
     }
-    let wanted: Vec<&str> = pattern.split('/').collect();
+    let Ok(pattern) = Pattern::new(&pattern) else { return Vec::new() };
     let folders = checkout.files.iter().filter_map(|file| file.strip_suffix("/Cargo.toml"));
-    let fits = |folder: &&str| {
-        let parts: Vec<&str> = folder.split('/').collect();
-        parts.len() == wanted.len() && parts.iter().zip(&wanted).all(|(part, want)| fits(part, want))
-    };
-    folders.filter(fits).map(str::to_owned).collect()
-}
-
-/// Whether a name fits a pattern with at most one `*`.
-fn fits(name: &str, pattern: &str) -> bool {
-    match pattern.split_once('*') {
-        None => name == pattern,
-        Some((before, after)) => {
-            name.len() >= before.len() + after.len() && name.starts_with(before) && name.ends_with(after)
-        }
-    }
+    folders.filter(|folder| pattern.matches_with(folder, IN_PATHS)).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -187,8 +180,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn workspaces_are_listed_and_patterns_fit_one_folder() {
+    fn workspaces_are_listed() {
         assert_eq!(listed(". -> target\n  ./rust \n${{ matrix.dir }}\n"), [".", "rust"]);
-        assert!(fits("a-core", "a-*") && fits("x", "*") && !fits("b", "a*"));
+    }
+
+    #[test]
+    fn members_are_found_by_the_patterns_of_cargo() {
+        let files = ["a-core", "a-util", "b", "sub/a-core", "sub/deep/c"].map(|dir| format!("{dir}/Cargo.toml"));
+        let checkout = Checkout { files: files.into(), ..Checkout::default() };
+        let found = |member: &str| expand(&checkout, ".", member);
+        assert_eq!(found("a-*"), ["a-core", "a-util"]);
+        assert_eq!(found("*"), ["a-core", "a-util", "b"]);
+        assert_eq!((found("[bc]"), found("?")), (vec!["b".to_owned()], vec!["b".to_owned()]));
+        assert_eq!(found("sub/**"), ["sub/a-core", "sub/deep/c"]);
+        assert_eq!(expand(&checkout, "sub", "a-*"), ["sub/a-core"]);
+        assert_eq!((found("b"), found("[")), (vec!["b".to_owned()], vec![]));
     }
 }

@@ -9,7 +9,8 @@ use super::job::{Job, Kind, Step, join};
 use super::packages::dependencies;
 use super::shell::{Command, commands};
 use super::tree::Node;
-use crate::doctor::finding::{Finding, Rule};
+use crate::doctor::finding::Finding;
+use crate::doctor::rule::Rule;
 
 pub(super) fn examine(checkout: &Checkout, into: &mut Vec<Finding>) {
     if !uses_pyo3(checkout) {

@@ -1,7 +1,8 @@
 //! Rules about how packages are laid out.
 
 use super::checkout::{Checkout, Package, has_extension, is_sample};
-use crate::doctor::finding::{Finding, Rule};
+use crate::doctor::finding::Finding;
+use crate::doctor::rule::Rule;
 
 /// With more, linking them is what a warm job mostly does.
 const MOST_TEST_CRATES: usize = 8;

@@ -3,7 +3,8 @@
 use super::cargo_call::CargoCall;
 use super::checkout::Checkout;
 use super::job::{Job, Step};
-use crate::doctor::finding::{Finding, Rule};
+use crate::doctor::finding::Finding;
+use crate::doctor::rule::Rule;
 
 pub(super) fn examine(checkout: &Checkout, into: &mut Vec<Finding>) {
     let mut warm = checkout.warm_jobs().peekable();

@@ -1,6 +1,7 @@
 //! What a YAML or TOML file says, as one kind of tree in which every node knows its line.
 //!
 //! Scalars are kept as they are written: `1.80` is a toolchain and not a number. A key that is given twice counts the first time.
+//! Pure.
 
 /// One value and where it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

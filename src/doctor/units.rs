@@ -8,7 +8,8 @@ use super::cargo_call::CargoCall;
 use super::checkout::Checkout;
 use super::job::{Job, Kind, Step, join};
 use super::shell::Command;
-use crate::doctor::finding::{Finding, Rule};
+use crate::doctor::finding::Finding;
+use crate::doctor::rule::Rule;
 
 pub(super) fn examine(checkout: &Checkout, into: &mut Vec<Finding>) {
     for (_, job) in checkout.jobs() {

@@ -5,7 +5,8 @@ use super::checkout::Checkout;
 use super::job::{Job, Kind, Step};
 use super::python::uses_pyo3;
 use super::shell::Command;
-use crate::doctor::finding::{Finding, Rule};
+use crate::doctor::finding::Finding;
+use crate::doctor::rule::Rule;
 
 pub(super) fn examine(checkout: &Checkout, into: &mut Vec<Finding>) {
     for (_, job, ours) in checkout.warm_jobs() {

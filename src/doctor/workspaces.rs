@@ -4,7 +4,8 @@ use super::checkout::Checkout;
 use super::job::{Job, Step, join};
 use super::packages::{file_in, listed};
 use super::shell::Command;
-use crate::doctor::finding::{Finding, Rule};
+use crate::doctor::finding::Finding;
+use crate::doctor::rule::Rule;
 
 pub(super) fn examine(checkout: &Checkout, into: &mut Vec<Finding>) {
     for (_, job, ours) in checkout.warm_jobs() {

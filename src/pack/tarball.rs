@@ -15,8 +15,7 @@ const SHORT: usize = 100;
 /// What stands before an entry's bytes in the archive.
 pub(super) fn header(manifest: &Manifest, entry: &FileEntry) -> io::Result<Vec<u8>> {
     let name = bytes(&archive_name(manifest, entry));
-    let mut records = Vec::new();
-    pax_record(&mut records, "mtime", entry.mtime.to_string().as_bytes());
+    let mut records = vec![("mtime", entry.mtime.to_string().into_bytes())];
     let (kind, mode, link) = match &entry.content {
         Content::File { mode, .. } => (EntryType::Regular, *mode, None),
         Content::Folder { mode } => (EntryType::Directory, *mode, None),
@@ -29,25 +28,22 @@ pub(super) fn header(manifest: &Manifest, entry: &FileEntry) -> io::Result<Vec<u
     if name.len() <= SHORT && is_plain(&name) {
         header.as_old_mut().name[..name.len()].copy_from_slice(&name);
     } else {
-        pax_record(&mut records, "path", &name);
+        records.push(("path", name));
         header.set_path("long")?;
     }
     if let Some(link) = link {
         if link.len() <= SHORT && is_plain(&link) {
             header.as_old_mut().linkname[..link.len()].copy_from_slice(&link);
         } else {
-            pax_record(&mut records, "linkpath", &link);
+            records.push(("linkpath", link));
         }
     }
     header.set_cksum();
 
-    let mut extension = plain(EntryType::XHeader, 0o644, records.len() as u64, 0);
-    extension.set_path("pax")?;
-    extension.set_cksum();
-    let mut bytes = extension.as_bytes().to_vec();
-    let padding = padding(records.len() as u64);
-    bytes.extend(records);
-    bytes.resize(bytes.len() + padding, 0);
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.append_pax_extensions(records.iter().map(|(key, value)| (*key, value.as_slice())))?;
+    // Taken before the end of an archive is written behind it.
+    let mut bytes = std::mem::take(archive.get_mut());
     bytes.extend(header.as_bytes());
     Ok(bytes)
 }
@@ -80,16 +76,4 @@ fn bytes(name: &str) -> Vec<u8> {
 /// Whether every tool reads it alike.
 fn is_plain(name: &[u8]) -> bool {
     name.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ')
-}
-
-/// `"<length of the whole record> key=value\n"`.
-fn pax_record(records: &mut Vec<u8>, key: &str, value: &[u8]) {
-    let rest = key.len() + value.len() + 3;
-    let mut len = rest + 1;
-    while len != rest + len.to_string().len() {
-        len = rest + len.to_string().len();
-    }
-    records.extend(format!("{len} {key}=").into_bytes());
-    records.extend(value);
-    records.push(b'\n');
 }

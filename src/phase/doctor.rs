@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::doctor;
-use crate::doctor::finding::{Examination, Rule};
+use crate::doctor::finding::Examination;
+use crate::doctor::rule::Rule;
 use crate::problem::WrongInput;
 
 pub fn run(dir: &Path) -> Result<Examination> {

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::doctor::finding::{Examination, Finding, Level, Text};
+use crate::doctor::finding::{Examination, Finding, Ignore};
+use crate::doctor::rule::{Level, Text};
 use crate::github::runner;
 use crate::words::count;
 
@@ -16,6 +17,19 @@ const FORMAT: u32 = 1;
 struct Json<'a> {
     format: u32,
     findings: Vec<JsonFinding<'a>>,
+    /// How many findings are not listed because something switches their rule off.
+    hidden: usize,
+    ignores: Vec<JsonIgnore<'a>>,
+    notes: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct JsonIgnore<'a> {
+    file: &'a str,
+    line: usize,
+    rule: &'static str,
+    reason: &'a str,
+    hidden: usize,
 }
 
 #[derive(Serialize)]
@@ -30,16 +44,33 @@ struct JsonFinding<'a> {
 }
 
 pub fn json(examination: &Examination) -> Result<String> {
-    let findings = examination.findings.iter().map(|Finding { file, line, rule, what }| {
+    let Examination { findings, ignores, hidden, workflows: _, packages: _ } = examination;
+    let findings = findings.iter().map(|Finding { file, line, rule, what }| {
         let Text { id, level, summary: _, why, fix } = rule.text();
         JsonFinding { rule: id, level, file, line: *line, what, why, fix }
     });
-    Ok(serde_json::to_string_pretty(&Json { format: FORMAT, findings: findings.collect() })?)
+    let findings = findings.collect();
+    let ignores = ignores.iter().map(|Ignore { file, line, rule, reason, hidden }| {
+        let (line, rule, hidden) = (*line, rule.id(), *hidden);
+        JsonIgnore { file, line, rule, reason, hidden }
+    });
+    let ignores = ignores.collect();
+    let json = Json { format: FORMAT, findings, hidden: *hidden, ignores, notes: notes(examination) };
+    Ok(serde_json::to_string_pretty(&json)?)
+}
+
+/// What hides nothing any more.
+fn notes(examination: &Examination) -> Vec<String> {
+    let stale = examination.ignores.iter().filter(|ignore| ignore.hidden == 0);
+    let note = |Ignore { file, line, rule, .. }: &Ignore| {
+        format!("{}:{line} ignores `{}`, and nothing of it is found there; remove it", one_line(file), rule.id())
+    };
+    stale.map(note).collect()
 }
 
 /// By file, each finding with its line; the reason and the remedy with the first of each rule.
 pub fn text(examination: &Examination) -> Vec<String> {
-    let Examination { findings, workflows, packages } = examination;
+    let Examination { findings, ignores: _, hidden, workflows, packages } = examination;
     let mut lines = Vec::new();
     let mut told = BTreeSet::new();
     for group in findings.chunk_by(|a, b| a.file == b.file) {
@@ -63,7 +94,9 @@ pub fn text(examination: &Examination) -> Vec<String> {
         (warnings, 0) => count(warnings, "warning"),
         (warnings, hints) => format!("{} and {}", count(warnings, "warning"), count(hints, "hint")),
     };
-    lines.push(format!("{found} in {} and {}", count(*workflows, "workflow"), count(*packages, "package")));
+    lines.extend(notes(examination).into_iter().map(|note| format!("note: {note}")));
+    let ignored = if *hidden == 0 { String::new() } else { format!(" ({hidden} ignored)") };
+    lines.push(format!("{found}{ignored} in {} and {}", count(*workflows, "workflow"), count(*packages, "package")));
     lines
 }
 
@@ -135,11 +168,11 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Rule;
+    use crate::doctor::rule::Rule;
 
     fn examination() -> Examination {
         let finding = |line| Finding::new(Rule::NoLockfile, "a,b:c.toml", line, "50%\n::error::x\u{1b}[31m");
-        Examination { findings: vec![finding(1), finding(2)], workflows: 1, packages: 2 }
+        Examination { findings: vec![finding(1), finding(2)], workflows: 1, packages: 2, ..Examination::default() }
     }
 
     #[test]
@@ -157,7 +190,7 @@ mod tests {
     fn counts_are_said_in_words() {
         let last = |rules: &[Rule]| {
             let findings = rules.iter().map(|rule| Finding::new(*rule, "a", 1, "x")).collect();
-            text(&Examination { findings, workflows: 2, packages: 0 }).pop().unwrap()
+            text(&Examination { findings, workflows: 2, ..Examination::default() }).pop().unwrap()
         };
         assert_eq!(last(&[Rule::FullDebuginfo]), "1 hint in 2 workflows and 0 packages");
         let both = [Rule::NoLockfile, Rule::FullDebuginfo, Rule::FloatingStable];

@@ -119,20 +119,20 @@ pub fn json(interpreters: &Interpreters) -> Result<String> {
 }
 
 /// Lines to copy. With several interpreters they are those of the first one, and say how to get another's.
-pub fn export(interpreters: &Interpreters, export: Export) -> Vec<String> {
+pub fn export(interpreters: &Interpreters, export: Export) -> Result<Vec<String>> {
     let Some(facts) = interpreters.found.first() else {
-        return remarks(interpreters).map(|text| format!("# {text}")).into_iter().collect();
+        return Ok(remarks(interpreters).map(|text| format!("# {text}")).into_iter().collect());
     };
     let others = interpreters.found.len() - 1;
     let scope = Scope { facts, others };
     let blocks = [
         (Export::Shell, scope.shell()),
-        (Export::Github, scope.github()),
+        (Export::Github, scope.github()?),
         (Export::Vscode, scope.vscode()),
         (Export::Rustrover, scope.rustrover()),
     ];
     let wanted = blocks.into_iter().filter(|(kind, _)| [*kind, Export::All].contains(&export)).map(|(_, block)| block);
-    wanted.collect::<Vec<_>>().join(&String::new())
+    Ok(wanted.collect::<Vec<_>>().join(&String::new()))
 }
 
 /// One interpreter, and how many there are besides.
@@ -172,11 +172,13 @@ impl Scope<'_> {
         lines
     }
 
-    fn github(&self) -> Vec<String> {
+    fn github(&self) -> Result<Vec<String>> {
         let mut lines = self.head("#", "A step that runs cargo (never the whole job, and never $GITHUB_ENV)");
-        lines.push("env:".to_owned());
-        lines.extend(self.variables().map(|(name, value)| format!("  {name}: {}", json!(value))));
-        lines
+        let env: serde_yaml::Mapping =
+            self.variables().into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let step = serde_yaml::to_string(&serde_yaml::Mapping::from_iter([("env".into(), env.into())]))?;
+        lines.extend(step.lines().map(str::to_owned));
+        Ok(lines)
     }
 
     fn vscode(&self) -> Vec<String> {
@@ -226,11 +228,11 @@ mod tests {
     fn every_form_names_the_same_two_variables_and_never_the_forbidden_ones() {
         let found = vec![one("/opt/a b/python"), one("/opt/c/python")];
         let interpreters = Interpreters { found, ..Interpreters::default() };
-        let all = export(&interpreters, Export::All).join("\n");
+        let all = export(&interpreters, Export::All).unwrap().join("\n");
         for line in [
             "export PYO3_PYTHON='/opt/a b/python'",
             "export PYO3_ENVIRONMENT_SIGNATURE=cpython-3.12-64bit",
-            "  PYO3_PYTHON: \"/opt/a b/python\"",
+            "  PYO3_PYTHON: /opt/a b/python",
             "PYO3_PYTHON=/opt/a b/python;PYO3_ENVIRONMENT_SIGNATURE=cpython-3.12-64bit",
             "# 1 in the key besides; `--python` names the one for these lines",
         ] {
@@ -239,7 +241,7 @@ mod tests {
         assert!(!all.contains("PYO3_BUILD_EXTENSION_MODULE") && !all.contains("PYO3_CONFIG_FILE"));
         assert_eq!(all.matches("Right only where").count(), 4);
 
-        let vscode = export(&interpreters, Export::Vscode);
+        let vscode = export(&interpreters, Export::Vscode).unwrap();
         let settings: String = vscode.into_iter().filter(|line| !line.starts_with("//")).collect();
         let settings: Value = serde_json::from_str(&settings).unwrap();
         assert_eq!(settings["rust-analyzer.cargo.extraEnv"]["PYO3_PYTHON"], "/opt/a b/python");
@@ -249,7 +251,7 @@ mod tests {
     #[test]
     fn where_nothing_was_found_nothing_is_set() {
         let note = Some("nobody knows why".to_owned());
-        let lines = export(&Interpreters { note, ..Interpreters::default() }, Export::All);
+        let lines = export(&Interpreters { note, ..Interpreters::default() }, Export::All).unwrap();
         assert_eq!(lines, ["# note: nobody knows why"]);
     }
 }

@@ -172,7 +172,9 @@ fn read_package(info: &Path, listed: &mut BTreeSet<String>, beside: &mut BTreeSe
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Refusal::NoRecord(package)),
         Err(error) => return Err(error.into()),
     };
-    for name in record.lines().filter_map(first_field).filter(|name| !name.is_empty()) {
+    for row in csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(record.as_bytes()).records() {
+        let row = row.map_err(|error| Refusal::Unreadable(error.to_string()))?;
+        let Some(name) = row.get(0).filter(|name| !name.is_empty()).map(str::to_owned) else { continue };
         let path = Path::new(&name);
         if is_passed_over(&name) {
             continue;
@@ -201,17 +203,6 @@ fn direct_source(info: &Path) -> Result<Option<String>, Refusal> {
     let known = kinds.iter().find(|(name, _)| value.get(name).is_some()).map(|(_, text)| (*text).to_owned());
     let is_archive = value.get("archive_info").is_some();
     Ok(known.or_else(|| (!is_archive).then(|| "somewhere".to_owned())))
-}
-
-/// The first field of a line of comma-separated values.
-fn first_field(line: &str) -> Option<String> {
-    match line.strip_prefix('"') {
-        None => line.split(',').next().map(str::to_owned),
-        Some(quoted) => {
-            let end = quoted.replace("\"\"", "\0\0").find('"')?;
-            quoted.get(..end).map(|name| name.replace("\"\"", "\""))
-        }
-    }
 }
 
 /// A file's bytes, hashed; nothing for a script outside of the packages' folder, which names the interpreter's path.
@@ -368,8 +359,16 @@ mod tests {
     }
 
     #[test]
-    fn names_with_commas_are_quoted() {
-        assert_eq!(first_field("a.py,sha256=x,1").as_deref(), Some("a.py"));
-        assert_eq!(first_field("\"a,\"\"b.py\",x,1").as_deref(), Some("a,\"b.py"));
+    fn names_with_commas_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let site = environment(dir.path());
+        fs::write(site.join("a,b.py"), "odd").unwrap();
+        assert!(of(dir.path()).is_err());
+        let record = site.join("dep-1.0.dist-info/RECORD");
+        let rows = fs::read_to_string(&record).unwrap();
+        fs::write(&record, format!("{rows}\"a,b.py\",sha256=x,3\r\n")).unwrap();
+        let before = of(dir.path()).unwrap();
+        fs::write(site.join("a,b.py"), "edited").unwrap();
+        assert_ne!(of(dir.path()).unwrap(), before);
     }
 }

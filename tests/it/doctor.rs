@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use rekindle::doctor::finding::{Level, Rule, Text};
+use rekindle::doctor::rule::{Level, Rule, Text};
 
 use crate::support::{git, write};
 
@@ -210,14 +210,11 @@ fn git_says_whether_the_lock_file_is_kept() {
     assert_eq!(denied(root), "nothing found in 1 workflow and 1 package\n");
 }
 
-/// The end-to-end test follows the latest stable toolchain on purpose; nothing else is found here.
+/// What is found and meant that way is in `.github/rekindle.yml`.
 #[test]
-fn nothing_else_is_found_in_this_repository() {
-    let found = stdout(&doctor(Path::new(env!("CARGO_MANIFEST_DIR")), &["--format", "json"]));
-    let json: serde_json::Value = serde_json::from_str(&found).unwrap();
-    let places = json["findings"].as_array().unwrap().iter().map(|one| (one["rule"].as_str(), one["file"].as_str()));
-    let expected = (Some("floating-stable"), Some(".github/workflows/e2e-job.yml"));
-    assert_eq!(places.collect::<Vec<_>>(), [expected], "{found}");
+fn nothing_is_found_in_this_repository() {
+    let found = stdout(&doctor(Path::new(env!("CARGO_MANIFEST_DIR")), &[]));
+    assert!(found.starts_with("nothing found (1 ignored) in "), "{found}");
 }
 
 #[test]

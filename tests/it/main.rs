@@ -40,6 +40,7 @@ mod home;
 mod home_arrival;
 #[cfg(target_os = "linux")]
 mod hook;
+mod ignores;
 #[cfg(target_os = "linux")]
 mod install;
 #[cfg(target_os = "linux")]

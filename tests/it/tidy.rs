@@ -159,13 +159,14 @@ fn the_readme_is_short() {
     assert!(lines <= 170, "{lines} lines: what belongs into docs/?");
 }
 
+fn yaml(path: &Path) -> serde_yaml::Value {
+    serde_yaml::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
 /// Names at the first level below a key of an action's file, in order.
 fn members(action: &str, of: &str) -> Vec<String> {
-    let text = fs::read_to_string(root().join(action)).unwrap();
-    let lines = text.lines().skip_while(|line| *line != format!("{of}:")).skip(1);
-    let lines = lines.take_while(|line| line.is_empty() || line.starts_with(' '));
-    let own = lines.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
-    own.map(|line| line.trim().trim_end_matches(':').to_owned()).collect()
+    let action = yaml(&root().join(action));
+    action[of].as_mapping().unwrap().keys().map(|name| name.as_str().unwrap().to_owned()).collect()
 }
 
 /// The rows of the table below this head, cell by cell and without the marks of code.
@@ -191,12 +192,14 @@ fn the_actions_inputs_are_those_of_the_program_and_of_the_readme() {
     of_hook.retain(|name| name != "binary" && name != "job-status");
     assert_eq!(of_hook, inputs);
     // Every one of them is handed on, and the program reads it under the name that the hook gives it.
-    let composite = fs::read_to_string(root().join("action.yml")).unwrap();
+    let composite = yaml(&root().join("action.yml"));
+    let steps = composite["runs"]["steps"].as_sequence().unwrap();
+    let handed_on = &steps.iter().find(|step| step["uses"] == "$/dist/hook").unwrap()["with"];
     let help = Command::new(env!("CARGO_BIN_EXE_rekindle")).args(["restore", "--help"]).output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for name in &inputs {
-        assert!(composite.contains(&format!("        {name}: ${{{{ inputs.{name} }}}}\n")), "{name} is not handed on");
+        assert_eq!(handed_on[name.as_str()], format!("${{{{ inputs.{name} }}}}"), "{name} is not handed on");
         let variable = format!("REKINDLE_{}", name.to_uppercase().replace('-', "_"));
         assert!(help.contains(&format!("[env: {variable}")), "the program does not read {variable}");
     }
@@ -269,26 +272,46 @@ fn workflows_and_actions() -> Vec<PathBuf> {
     workflows.chain(actions.into_iter().filter(|path| path.exists())).collect()
 }
 
+/// Whatever stands below this key, at any depth.
+fn below<'a>(value: &'a serde_yaml::Value, key: &str, into: &mut Vec<&'a str>) {
+    match value {
+        serde_yaml::Value::Sequence(items) => items.iter().for_each(|item| below(item, key, into)),
+        serde_yaml::Value::Mapping(entries) => {
+            into.extend(entries.get(key).and_then(serde_yaml::Value::as_str));
+            entries.values().for_each(|value| below(value, key, into));
+        }
+        _ => {}
+    }
+}
+
 #[test]
 fn third_party_actions_are_pinned_by_sha() {
     let mut pins: BTreeMap<String, String> = BTreeMap::new();
     for path in workflows_and_actions() {
         let text = fs::read_to_string(&path).unwrap();
-        let lines = text.lines().map(|line| line.trim().trim_start_matches("- "));
-        for used in lines.filter_map(|line| line.strip_prefix("uses:")).map(str::trim) {
-            if used.starts_with("./") || used.starts_with("$/") {
-                continue;
+        let workflow = yaml(&path);
+        let mut all = Vec::new();
+        below(&workflow, "uses", &mut all);
+        for used in all.into_iter().filter(|used| !used.starts_with("./") && !used.starts_with("$/")) {
+            // The version is a comment, which no value holds.
+            let lines = text.lines().filter_map(|line| Some(line[line.find(used)?..].trim()));
+            for used in lines {
+                pinned(&path, used, &mut pins);
             }
-            let place = format!("{}: {used}", path.display());
-            let (action, pin) = used.split_once('@').expect(&place);
-            let (sha, version) = pin.split_once(" # v").expect(&place);
-            assert!(is_hex(sha.trim(), 40), "{place} is not pinned by a full commit id");
-            assert_eq!(version.split('.').filter(|part| part.parse::<u32>().is_ok()).count(), 3, "{place}");
-            let earlier = pins.entry(action.to_owned()).or_insert_with(|| pin.to_owned());
-            assert_eq!(earlier, pin, "{place} has two pins");
         }
     }
     assert!(pins.contains_key("actions/checkout"), "the lines were not found: {pins:?}");
+}
+
+/// Checks `owner/action@sha # v1.2.3`, and that no action has two of them.
+fn pinned(path: &Path, used: &str, pins: &mut BTreeMap<String, String>) {
+    let place = format!("{}: {used}", path.display());
+    let (action, pin) = used.split_once('@').expect(&place);
+    let (sha, version) = pin.split_once(" # v").expect(&place);
+    assert!(is_hex(sha.trim(), 40), "{place} is not pinned by a full commit id");
+    assert_eq!(version.split('.').filter(|part| part.parse::<u32>().is_ok()).count(), 3, "{place}");
+    let earlier = pins.entry(action.to_owned()).or_insert_with(|| pin.to_owned());
+    assert_eq!(earlier, pin, "{place} has two pins");
 }
 
 const TARGETS: [&str; 6] = [
@@ -374,8 +397,9 @@ fn a_tag_before_its_binaries_is_refused() {
 
 #[test]
 fn the_release_builds_every_target_that_is_named() {
-    let workflow = fs::read_to_string(root().join(".github/workflows/release.yml")).unwrap();
-    let mut built: Vec<&str> = workflow.lines().filter_map(|line| line.trim().strip_prefix("- target: ")).collect();
+    let workflow = yaml(&root().join(".github/workflows/release.yml"));
+    let mut built = Vec::new();
+    below(&workflow["jobs"], "target", &mut built);
     built.sort_unstable();
     assert_eq!(built, TARGETS);
 }

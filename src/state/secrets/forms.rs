@@ -2,15 +2,16 @@
 //!
 //! Encryption, compression and a value that is cut into pieces are beyond this.
 
-use std::fmt::Write as _;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use super::SHORTEST;
 
 /// A longer value is known by its beginning.
 const LONGEST: usize = 256;
+/// What a URL does not keep as it is.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Every form that is long enough to be searched for.
 pub(super) fn of(value: &str) -> Vec<Vec<u8>> {
@@ -25,11 +26,12 @@ pub(super) fn of(value: &str) -> Vec<Vec<u8>> {
     add(inner(&serde_json::to_string(text).unwrap_or_default()));
     add(inner(&format!("{text:?}")));
     add(text.escape_default().to_string());
-    add(percent(raw, false));
-    add(percent(raw, true));
-    add(percent(raw, false).replace("%20", "+"));
-    add(raw.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")));
-    add(raw.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02X}")));
+    let percent = || percent_encode(raw, RESERVED);
+    add(percent().to_string());
+    add(percent().map(|part| if part.starts_with('%') { part.to_lowercase() } else { part.to_owned() }).collect());
+    add(percent().to_string().replace("%20", "+"));
+    add(hex::encode(raw));
+    add(hex::encode_upper(raw));
     // `{:?}` of bytes.
     add(raw.iter().map(u8::to_string).collect::<Vec<_>>().join(", "));
     for before in 0..3 {
@@ -51,21 +53,6 @@ pub(super) fn of(value: &str) -> Vec<Vec<u8>> {
 /// Without the quotes around it.
 fn inner(quoted: &str) -> String {
     quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().to_owned()
-}
-
-fn percent(raw: &[u8], lower: bool) -> String {
-    raw.iter().fold(String::new(), |mut text, byte| {
-        let done = match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                write!(text, "{}", char::from(*byte))
-            }
-            _ if lower => write!(text, "%{byte:02x}"),
-            _ => write!(text, "%{byte:02X}"),
-        };
-        // Writing to a text cannot fail.
-        debug_assert!(done.is_ok());
-        text
-    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 use std::io::Write;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, RANGE};
 use reqwest::{Response, StatusCode};
 
@@ -91,7 +92,8 @@ pub(super) async fn put_whole(net: &Net, url: &SignedUrl, body: Vec<u8>) -> Resu
 
 /// One block, which is not part of the entry yet.
 pub(super) async fn put_block(net: &Net, url: &SignedUrl, id: &str, body: Vec<u8>) -> Result<(), Fault> {
-    let request = net.client.put(url.with(&format!("comp=block&blockid={}", escape(id))));
+    let id = utf8_percent_encode(id, NON_ALPHANUMERIC);
+    let request = net.client.put(url.with(&format!("comp=block&blockid={id}")));
     send(request, "application/octet-stream", body).await
 }
 
@@ -106,11 +108,6 @@ async fn send(request: reqwest::RequestBuilder, kind: &str, body: Vec<u8>) -> Re
     let request = request.header("x-ms-version", API_VERSION).header(CONTENT_TYPE, kind).body(body);
     let status = request.send().await.map_err(Fault::of_network)?.status();
     if status.is_success() { Ok(()) } else { Err(Fault::of_blob(status.as_u16())) }
-}
-
-/// Base64 in a query.
-fn escape(id: &str) -> String {
-    id.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D")
 }
 
 /// `bytes 5-9/100` → first byte and size.
