@@ -8,15 +8,24 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use thiserror::Error;
 
 /// A sha256, written as 64 lower-case hex digits.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Digest(String);
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest([u8; 32]);
+
+/// A text that is not what it has to be.
+#[derive(Debug, Error)]
+#[error("`{}` is not {what}", text.escape_debug())]
+pub struct Misspelled {
+    what: &'static str,
+    text: String,
+}
 
 impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
-        Self(hex::encode(Sha256::digest(bytes)))
+        Self(Sha256::digest(bytes).into())
     }
 
     /// The digest of a value's canonical JSON; struct fields keep their order and maps in this crate are sorted.
@@ -26,29 +35,23 @@ impl Digest {
     }
 
     /// From a hash that was computed piece by piece.
-    pub fn from_sha256(hash: &[u8]) -> Self {
-        Self(hex::encode(hash))
+    pub fn finish(hasher: Sha256) -> Self {
+        Self(hasher.finalize().into())
     }
 
-    pub fn as_str(&self) -> &str {
+    pub fn bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// The 32 bytes that the digits stand for.
-    pub fn bytes(&self) -> Vec<u8> {
-        // Only a digest that was read from elsewhere can hold anything but digits; it stands for nothing.
-        hex::decode(&self.0).unwrap_or_default()
-    }
-
     /// The first 16 digits: what a key field shows.
-    pub fn short(&self) -> &str {
-        self.0.get(..16).unwrap_or(&self.0)
+    pub fn short(&self) -> String {
+        hex::encode(&self.0[..8])
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&hex::encode(self.0))
     }
 }
 
@@ -56,6 +59,27 @@ impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Digest({})", self.short())
     }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.to_string()
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = Misspelled;
+
+    fn try_from(text: String) -> Result<Self, Misspelled> {
+        digits(&text).map(Self).ok_or(Misspelled { what: "a sha256", text })
+    }
+}
+
+/// Exactly as many bytes, as lower-case hex digits.
+fn digits<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    (is_lower && hex::decode_to_slice(text, &mut bytes).is_ok()).then_some(bytes)
 }
 
 /// A sha256 over a sequence of framed fields.
@@ -71,41 +95,53 @@ impl FieldHasher {
     }
 
     pub fn finish(self) -> Digest {
-        Digest(hex::encode(self.0.finalize()))
+        Digest::finish(self.0)
     }
 }
 
-/// What an input *is*, apart from its times: `sha1:<blob id>`, `dir:<digest>`, `link:<text>`.
+/// What an input *is*, apart from its times. Written `sha1:<blob id>`, `dir:<digits>`, `link:<text>`, `means:<digits>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ContentId(String);
+#[serde(try_from = "String", into = "String")]
+pub struct ContentId(Id);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Id {
+    Sha1([u8; 20]),
+    Sha256([u8; 32]),
+    /// Where a symlink points, as written.
+    Link(String),
+    /// The names of a folder's children.
+    Folder([u8; 8]),
+    /// What a file inside `.git` says.
+    Meaning([u8; 8]),
+}
 
 impl ContentId {
     /// The id of a file whose git blob id is known.
-    pub fn of_blob(algorithm: BlobAlgorithm, oid: &str) -> Self {
-        match algorithm {
-            BlobAlgorithm::Sha1 => Self(format!("sha1:{oid}")),
-            BlobAlgorithm::Sha256 => Self(format!("sha256:{oid}")),
-        }
+    pub fn of_blob(algorithm: BlobAlgorithm, oid: &str) -> Option<Self> {
+        let id = match algorithm {
+            BlobAlgorithm::Sha1 => Id::Sha1(digits(oid)?),
+            BlobAlgorithm::Sha256 => Id::Sha256(digits(oid)?),
+        };
+        Some(Self(id))
     }
 
     /// How the bytes of a file with this id are named; nothing if it is not a file's.
     pub fn algorithm(&self) -> Option<BlobAlgorithm> {
-        match self.0.split_once(':')?.0 {
-            "sha1" => Some(BlobAlgorithm::Sha1),
-            "sha256" => Some(BlobAlgorithm::Sha256),
-            _ => None,
+        match self.0 {
+            Id::Sha1(_) => Some(BlobAlgorithm::Sha1),
+            Id::Sha256(_) => Some(BlobAlgorithm::Sha256),
+            Id::Link(_) | Id::Folder(_) | Id::Meaning(_) => None,
         }
     }
 
-    /// The id of a symlink: where it points, as written.
     pub fn of_link(text: &str) -> Self {
-        Self(format!("link:{text}"))
+        Self(Id::Link(text.to_owned()))
     }
 
     /// The id of something that is more than its bytes: a file inside `.git`, by what it says.
     pub fn of_meaning(text: &str) -> Self {
-        Self(format!("means:{}", Digest::of(text.as_bytes()).short()))
+        Self(Id::Meaning(half(&Digest::of(text.as_bytes()))))
     }
 
     /// The id of a folder: the names of its children.
@@ -114,15 +150,53 @@ impl ContentId {
         for name in sorted_names {
             hasher.field(name);
         }
-        Self(format!("dir:{}", hasher.finish().short()))
+        Self(Id::Folder(half(&hasher.finish())))
     }
 
     pub fn is_meaning(&self) -> bool {
-        self.0.starts_with("means:")
+        matches!(self.0, Id::Meaning(_))
     }
+}
 
-    pub fn as_str(&self) -> &str {
-        &self.0
+fn half(digest: &Digest) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&digest.0[..8]);
+    bytes
+}
+
+impl fmt::Display for ContentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Id::Sha1(bytes) => write!(f, "sha1:{}", hex::encode(bytes)),
+            Id::Sha256(bytes) => write!(f, "sha256:{}", hex::encode(bytes)),
+            Id::Link(text) => write!(f, "link:{text}"),
+            Id::Folder(bytes) => write!(f, "dir:{}", hex::encode(bytes)),
+            Id::Meaning(bytes) => write!(f, "means:{}", hex::encode(bytes)),
+        }
+    }
+}
+
+impl From<ContentId> for String {
+    fn from(id: ContentId) -> Self {
+        id.to_string()
+    }
+}
+
+impl TryFrom<String> for ContentId {
+    type Error = Misspelled;
+
+    fn try_from(text: String) -> Result<Self, Misspelled> {
+        let id = text.split_once(':').and_then(|(kind, rest)| {
+            Some(match kind {
+                "sha1" => Id::Sha1(digits(rest)?),
+                "sha256" => Id::Sha256(digits(rest)?),
+                "link" => Id::Link(rest.to_owned()),
+                "dir" => Id::Folder(digits(rest)?),
+                "means" => Id::Meaning(digits(rest)?),
+                _ => return None,
+            })
+        });
+        id.map(Self).ok_or(Misspelled { what: "a content id", text })
     }
 }
 
@@ -161,10 +235,10 @@ impl BlobHasher {
     }
 
     pub fn finish(self) -> ContentId {
-        match self.0 {
-            Inner::Sha1(hasher) => ContentId::of_blob(BlobAlgorithm::Sha1, &hex::encode(hasher.finalize())),
-            Inner::Sha256(hasher) => ContentId::of_blob(BlobAlgorithm::Sha256, &hex::encode(hasher.finalize())),
-        }
+        ContentId(match self.0 {
+            Inner::Sha1(hasher) => Id::Sha1(hasher.finalize().into()),
+            Inner::Sha256(hasher) => Id::Sha256(hasher.finalize().into()),
+        })
     }
 }
 
@@ -190,6 +264,29 @@ mod tests {
         // `printf 'hello\n' | git hash-object --stdin`
         let mut hasher = BlobHasher::new(BlobAlgorithm::Sha1, 6);
         hasher.update(b"hello\n");
-        assert_eq!(hasher.finish().as_str(), "sha1:ce013625030ba8dba906f756967f9e9ca394464a");
+        assert_eq!(hasher.finish().to_string(), "sha1:ce013625030ba8dba906f756967f9e9ca394464a");
+    }
+
+    #[test]
+    fn what_a_pack_says_of_a_digest_is_one_or_refused() {
+        let digest = Digest::of(b"a");
+        let text = serde_json::to_string(&digest).unwrap();
+        assert_eq!(serde_json::from_str::<Digest>(&text).unwrap(), digest);
+        for wrong in [text.to_uppercase(), text.replace('a', "x"), text.replacen('a', "", 1), "\"\"".to_owned()] {
+            assert!(serde_json::from_str::<Digest>(&wrong).is_err(), "{wrong}");
+        }
+        let ids = [
+            ContentId::of_link("a:b/../c"),
+            ContentId::of_meaning("tree"),
+            ContentId::of_children(["a", "b"].into_iter()),
+            BlobHasher::new(BlobAlgorithm::Sha256, 0).finish(),
+        ];
+        for id in ids {
+            let text = serde_json::to_string(&id).unwrap();
+            assert_eq!(serde_json::from_str::<ContentId>(&text).unwrap(), id);
+        }
+        for wrong in ["sha1:12", "dir:../../x", "means:", "none:1", "link"] {
+            assert!(serde_json::from_str::<ContentId>(&format!("\"{wrong}\"")).is_err(), "{wrong}");
+        }
     }
 }

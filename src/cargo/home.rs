@@ -21,11 +21,48 @@ pub fn path() -> Option<PathBuf> {
 
 /// The folders, relative to the Cargo home, that are kept. Nothing else is ever stored or restored.
 const KEPT: [&str; 3] = ["registry/index", "registry/cache", "git/db"];
+/// What a git database is made of. Anything else in it can make git run a program, or look somewhere else.
+const OF_A_DATABASE: [&str; 8] =
+    ["HEAD", "FETCH_HEAD", "config", "description", "packed-refs", "shallow", "objects", "refs"];
 
-/// Whether a path, relative to the Cargo home, may be stored and restored. Scripts that git would run may not.
+/// Whether a path, relative to the Cargo home, may be stored and restored.
 pub fn is_kept(path: &str) -> bool {
-    let below = |dir: &str| path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'));
-    KEPT.iter().any(|dir| below(dir)) && !path.split('/').any(|part| part == "hooks" || part == "..")
+    let below = |dir: &&str| path.strip_prefix(*dir).and_then(|rest| rest.strip_prefix('/'));
+    let Some(rest) = KEPT.iter().find_map(below) else { return false };
+    let parts: Vec<&str> = rest.split('/').collect();
+    if parts.contains(&"..") {
+        return false;
+    }
+    match (path.starts_with("git/db/"), parts.as_slice()) {
+        (false, _) | (true, [_]) => true,
+        // Objects of another database, wherever that is.
+        (true, [_, "objects", "info", file]) => *file == "packs" || *file == "commit-graph",
+        (true, [_, part, ..]) => OF_A_DATABASE.contains(part),
+        (true, []) => false,
+    }
+}
+
+/// Whether a path is that of a git database's settings.
+pub fn is_database_config(path: &str) -> bool {
+    matches!(path.split('/').collect::<Vec<_>>().as_slice(), ["git", "db", _, "config"])
+}
+
+/// Whether a git database's settings say nothing but what Cargo writes when it makes one: settings can name programs.
+pub fn is_plain_config(text: &str) -> bool {
+    const PLAIN: [&str; 8] = [
+        "bare",
+        "repositoryformatversion",
+        "filemode",
+        "ignorecase",
+        "precomposeunicode",
+        "symlinks",
+        "logallrefupdates",
+        "objectformat",
+    ];
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).all(|line| {
+        let name = line.split('=').next().unwrap_or_default().trim().to_lowercase();
+        ["[core]", "[extensions]"].contains(&line) || PLAIN.contains(&name.as_str())
+    })
 }
 
 /// Whether a file of this name has the same content wherever it is.
@@ -73,7 +110,7 @@ fn checksums(locked: &[Locked]) -> BTreeMap<String, Option<String>> {
 }
 
 fn has_checksum(path: &Path, checksum: &str) -> bool {
-    fs::read(path).is_ok_and(|bytes| Digest::of(&bytes).as_str() == checksum)
+    fs::read(path).is_ok_and(|bytes| Digest::of(&bytes).to_string() == checksum)
 }
 
 fn name_of(path: &Path) -> String {
@@ -154,7 +191,12 @@ mod tests {
 
     #[test]
     fn only_indexes_archives_and_databases_are_kept() {
-        for path in ["registry/index/i/.cache/a", "registry/cache/i/a-1.crate", "git/db/a-1/objects/pack/p.pack"] {
+        for path in [
+            "registry/index/i/.cache/a",
+            "registry/cache/i/a-1.crate",
+            "git/db/a-1/objects/pack/p.pack",
+            "git/db/a-1/HEAD",
+        ] {
             assert!(is_kept(path), "{path}");
         }
         for path in [
@@ -166,8 +208,27 @@ mod tests {
             "registry/index",
             "git/db/../../bin/x",
             "git/db/a-1/hooks/post-checkout",
+            "git/db/a-1/commondir",
+            "git/db/a-1/info/attributes",
+            "git/db/a-1/objects/info/alternates",
         ] {
             assert!(!is_kept(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn settings_of_a_database_that_name_a_program_are_not_plain() {
+        assert!(is_plain_config("[core]\n\tbare = true\n\trepositoryformatversion = 0\n\tfilemode = true\n"));
+        for line in [
+            "sshCommand = evil",
+            "[alias]",
+            "[core] pager = x",
+            "fsmonitor = evil",
+            "[include]",
+            "path = x",
+            "hooksPath=x",
+        ] {
+            assert!(!is_plain_config(&format!("[core]\n\tbare = true\n\t{line}\n")), "{line}");
         }
     }
 }

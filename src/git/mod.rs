@@ -105,7 +105,9 @@ impl Repository {
                 listing.nested.push(path);
             } else {
                 let may_be_vouched = tag == "H" && mode != "120000" && path.to_str().is_some();
-                listing.tracked.push(Tracked { blob: ContentId::of_blob(self.algorithm, oid), may_be_vouched, path });
+                let blob = ContentId::of_blob(self.algorithm, oid)
+                    .with_context(|| format!("`git ls-files --stage -v` printed `{head}`"))?;
+                listing.tracked.push(Tracked { path, blob, may_be_vouched });
             }
         }
         for name in others.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {

@@ -250,7 +250,7 @@ fn soft_parts(workspaces: &Vec1<Workspace>, locked: &[Locked], configs: &[Config
     SoftParts {
         packages: locked.iter().flat_map(Locked::external).collect(),
         manifests: manifests.collect(),
-        configs: configs.iter().map(|file| (relative(&file.path), file.digest.clone())).collect(),
+        configs: configs.iter().map(|file| (relative(&file.path), file.digest)).collect(),
         interpreters: BTreeMap::new(),
     }
 }

@@ -330,7 +330,7 @@ impl FileSystem {
 pub fn digest(path: &Path) -> io::Result<Digest> {
     let mut hasher = Sha256::new();
     io::copy(&mut fs::File::open(path)?, &mut hasher)?;
-    Ok(Digest::from_sha256(&hasher.finalize()))
+    Ok(Digest::finish(hasher))
 }
 
 /// Makes a folder that only its owner can look into, below folders made as usual; one that is there stays as it is.

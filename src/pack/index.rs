@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::frame::MAX_FRAME;
 use crate::digest::Digest;
 use crate::state::manifest::{Manifest, ManifestError};
 
@@ -16,8 +17,19 @@ pub(super) const FRAME_HEAD: u64 = 8;
 /// The trailer with its frame head: magic, offset, length and digest of the index.
 pub(super) const TRAILER: u64 = FRAME_HEAD + 24 + DIGEST;
 const DIGEST: u64 = 32;
-/// No honest index comes near this.
-const MAX_INDEX: u64 = 1 << 30;
+/// No honest index comes near these: compressed, and as JSON.
+const MAX_INDEX: u64 = 64 << 20;
+const MAX_JSON: u64 = 512 << 20;
+/// Nor is one packed more tightly: half of it is digests, which do not compress.
+const TIGHTEST: u64 = 64;
+/// What an index may unpack to, however small it is.
+const SMALL: u64 = 4 << 20;
+const MAX_FRAMES: usize = 100_000;
+/// A small pack may unpack to this much, a larger one to so many times what it is: only zeros pack more tightly.
+const SMALL_PACK: u64 = 1 << 30;
+const TIGHTEST_FRAMES: u64 = 1_000;
+/// Headers of files without content come on top of a frame's content.
+const MAX_RAW: u64 = 4 * MAX_FRAME;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Index {
@@ -40,6 +52,10 @@ pub(super) enum IndexError {
     NoTrailer,
     #[error("its index is damaged")]
     Damaged,
+    #[error("its index unpacks to more than an index has")]
+    TooLarge,
+    #[error("its frames unpack to more than a target folder has")]
+    FramesTooLarge,
     #[error("its index does not decompress: {0}")]
     Compression(std::io::Error),
     #[error("its index is not readable: {0}")]
@@ -56,7 +72,7 @@ impl Index {
         let digest = Digest::of(&body);
         let mut bytes = skippable(&body);
         let (offset, len) = ((offset + FRAME_HEAD).to_le_bytes(), (body.len() as u64).to_le_bytes());
-        let trailer: Vec<u8> = [MAGIC.as_slice(), &offset, &len, &digest.bytes()].concat();
+        let trailer: Vec<u8> = [MAGIC.as_slice(), &offset, &len, digest.bytes()].concat();
         bytes.extend(skippable(&trailer));
         Ok((bytes, digest))
     }
@@ -89,7 +105,11 @@ impl Index {
         }
         let mut json = Vec::new();
         let decoder = zstd::Decoder::new(body).map_err(IndexError::Compression)?;
-        decoder.take(MAX_INDEX).read_to_end(&mut json).map_err(IndexError::Compression)?;
+        let limit = (SMALL + TIGHTEST * body.len() as u64).min(MAX_JSON);
+        decoder.take(limit + 1).read_to_end(&mut json).map_err(IndexError::Compression)?;
+        if json.len() as u64 > limit {
+            return Err(IndexError::TooLarge);
+        }
         // The format decides before the fields do: a newer manifest need not parse as this one.
         let probe: Probe = serde_json::from_slice(&json)?;
         if probe.manifest.format != crate::state::key::FORMAT {
@@ -97,7 +117,21 @@ impl Index {
         }
         let index: Self = serde_json::from_slice(&json)?;
         index.manifest.check()?;
+        index.check_frames()?;
         Ok((index, digest))
+    }
+}
+
+impl Index {
+    /// Refuses frames that would take more memory or disk than what they were made of.
+    fn check_frames(&self) -> Result<(), IndexError> {
+        let is_odd = |frame: &FrameInfo| frame.raw > MAX_RAW || frame.len > 2 * MAX_FRAME;
+        let raw = self.frames.iter().try_fold(0_u64, |sum, frame| sum.checked_add(frame.raw));
+        let packed = self.frames.iter().try_fold(0_u64, |sum, frame| sum.checked_add(frame.len));
+        let fits =
+            raw.zip(packed).is_some_and(|(raw, packed)| raw <= packed.saturating_mul(TIGHTEST_FRAMES).max(SMALL_PACK));
+        let is_fine = self.frames.len() <= MAX_FRAMES && fits && !self.frames.iter().any(is_odd);
+        if is_fine { Ok(()) } else { Err(IndexError::FramesTooLarge) }
     }
 }
 

@@ -96,6 +96,9 @@ fn neighbourhood(manifest: &Manifest, entry: &FileEntry) -> (u8, String, String)
     (class, stem, format!("{}/{}", manifest.roots[entry.root].label, entry.path))
 }
 
+/// What stands before a file's content, roughly.
+const HEADER: u64 = 1_536;
+
 /// Cuts the archive into frames: about two per core for small targets, `MAX_FRAME` for large ones. Files larger than that are
 /// split, so that no frame is ever larger.
 fn plan_frames(manifest: &Manifest, sources: &[Source]) -> Vec<Vec<Piece>> {
@@ -113,12 +116,14 @@ fn plan_frames(manifest: &Manifest, sources: &[Source]) -> Vec<Vec<Piece>> {
             frames.extend(starts.map(|offset| vec![Piece { source, offset, len: MAX_FRAME.min(size - offset) }]));
             continue;
         }
-        if used + size > limit {
+        // So that files without content fill a frame, too.
+        let size_with_header = size + HEADER;
+        if used + size_with_header > limit {
             frames.push(std::mem::take(&mut open));
             used = 0;
         }
         open.push(Piece { source, offset: 0, len: size });
-        used += size;
+        used += size_with_header;
     }
     frames.push(open);
     frames.retain(|frame| !frame.is_empty());
@@ -199,5 +204,5 @@ fn copy_hashing(file: &mut impl Read, len: u64, out: &mut dyn Write) -> io::Resu
         out.write_all(&buffer[..part])?;
         left -= part as u64;
     }
-    Ok(Digest::from_sha256(&hasher.finalize()))
+    Ok(Digest::finish(hasher))
 }

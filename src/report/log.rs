@@ -198,7 +198,7 @@ pub fn key(parts: &KeyParts) -> Vec<String> {
     }
     row("locked packages", &soft.packages.len().to_string());
     for (path, digest) in soft.manifests.iter().chain(&soft.configs) {
-        row(path, digest.short());
+        row(path, &digest.short());
     }
     for (path, facts) in &soft.interpreters {
         row("interpreter", path);

@@ -62,9 +62,7 @@ pub fn same_files(manifest: &Manifest, changed: &Changed, shift: Duration, surve
             Content::File { size, sha256, .. } => {
                 let alike = meta.kind == Kind::File && meta.size == *size && meta.mtime == file.mtime.minus(shift);
                 let untouched = meta.ctime.is_some() && changed.get(at).copied().flatten() == meta.ctime;
-                alike
-                    && (untouched
-                        || digest(&surveys[file.root].root.join(paths::path(&file.path))) == Some(sha256.clone()))
+                alike && (untouched || digest(&surveys[file.root].root.join(paths::path(&file.path))) == Some(*sha256))
             }
             Content::HardLink { .. } | Content::Symlink { .. } | Content::Folder { .. } => true,
         };

@@ -117,8 +117,8 @@ impl KeyParts {
     pub fn fields(&self) -> KeyFields {
         KeyFields {
             name: format!("{}-{}", self.name.slug(), Digest::of_value(&self.name).short()),
-            hard: Digest::of_value(&self.hard).short().to_owned(),
-            soft: Digest::of_value(&self.soft).short().to_owned(),
+            hard: Digest::of_value(&self.hard).short(),
+            soft: Digest::of_value(&self.soft).short(),
         }
     }
 }

@@ -163,7 +163,7 @@ impl SoftParts {
 }
 
 fn digests(map: &BTreeMap<String, Digest>) -> BTreeMap<String, String> {
-    map.iter().map(|(name, digest)| (name.clone(), digest.short().to_owned())).collect()
+    map.iter().map(|(name, digest)| (name.clone(), digest.short())).collect()
 }
 
 #[derive(Default)]

@@ -42,7 +42,7 @@ impl Machine {
                 "{{\n  \"version\": \"9.9.9\",\n  \"targets\": {{\n    \"aarch64-apple-darwin\": {{\n      \"url\": \"file:///nowhere\",\n      \
                  \"sha256\": \"00\"\n    }},\n    \"{target}\": {{\n      \"url\": \"file://{}\",\n      \"sha256\": \"{}\"\n    }}\n  }}\n}}\n",
                 self.path("asset").display(),
-                Digest::of(content.as_bytes()).as_str()
+                Digest::of(content.as_bytes())
             ),
         };
         write(&self.path("workspace/action/dist/release.json"), &text);

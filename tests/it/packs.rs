@@ -11,7 +11,7 @@ use rekindle::digest::Digest;
 use rekindle::moment::Moment;
 use rekindle::pack::{self, Pack, Source, Staged};
 use rekindle::state::key::{FORMAT, HardParts, KeyParts, NameParts, SoftParts};
-use rekindle::state::manifest::{Content, FileEntry, Location, Manifest, Root};
+use rekindle::state::manifest::{Content, FileEntry, Location, Manifest, Parent, Root};
 use rekindle::store::{DirStore, PackFile, Store};
 
 use crate::support::{World, full, restored_time, write};
@@ -286,12 +286,16 @@ fn a_pack_of_a_newer_format_is_passed_over() {
     fs::write(&path, out).unwrap();
     world.wipe_and_clone();
     let log = world.restore();
-    assert!(log.contains("is newer than this Rekindle understands") && log.contains("cold start"), "{log}");
+    assert!(log.contains("is newer than the one of this Rekindle") && log.contains("cold start"), "{log}");
     world.build();
 }
 
 /// A pack with one file of this path, and whatever else a test adds.
 fn hostile(dir: &Path, change: impl FnOnce(&mut Manifest)) -> (DirStore, String) {
+    hostile_with(dir, |manifest, _| change(manifest))
+}
+
+fn hostile_with(dir: &Path, change: impl FnOnce(&mut Manifest, &mut Vec<pack::FrameInfo>)) -> (DirStore, String) {
     let source = dir.join("source");
     fs::write(&source, "evil").unwrap();
     let content = Content::File {
@@ -307,10 +311,11 @@ fn hostile(dir: &Path, change: impl FnOnce(&mut Manifest)) -> (DirStore, String)
     let mut out = Vec::new();
     let written = pack::write(&mut out, manifest, vec![Source { file: 0, path: source }]).unwrap();
     let mut manifest = written.index.manifest;
-    change(&mut manifest);
+    let mut infos = written.index.frames;
     // The frame stays as it is; only what is said about it changes.
-    let frames = out[..usize::try_from(written.index.frames[0].len).unwrap()].to_vec();
-    let forged = pack::forge(&frames, &written.index.frames, manifest);
+    let frames = out[..usize::try_from(infos[0].len).unwrap()].to_vec();
+    change(&mut manifest, &mut infos);
+    let forged = pack::forge(&frames, &infos, manifest);
     let store = DirStore::new(dir.join("store"));
     let file = dir.join("forged");
     fs::write(&file, forged).unwrap();
@@ -326,6 +331,27 @@ fn unpack(dir: &Path, change: impl FnOnce(&mut Manifest)) -> pack::Unpacked {
     let mut unpacked = staged.unpack(&manifest, &[Some(pack)], Duration::ZERO, &|_| false);
     unpacked.failed.extend(staged.move_in(&manifest, &[], |_| {}));
     unpacked
+}
+
+#[test]
+fn what_would_take_more_than_it_can_be_worth_is_refused_before_it_does() {
+    let refusal = |change: &dyn Fn(&mut Manifest, &mut Vec<pack::FrameInfo>)| {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, key) = hostile_with(dir.path(), change);
+        format!("{:#}", Pack::open(&store, &key).unwrap_err())
+    };
+    let parent = |at: usize| Parent { key: format!("k{at}"), sha256: Digest::of(b""), bytes: 0 };
+    let many = refusal(&|manifest, _| manifest.parents = (0..1_000).map(parent).collect());
+    assert!(many.contains("1000 packs are more than there can be"), "{many}");
+    let tight = refusal(&|manifest, _| manifest.files[0].path = "a".repeat(40_000_000));
+    assert!(tight.contains("its index unpacks to more than an index has"), "{tight}");
+    let wide = refusal(&|_, frames| frames[0].raw = 3 << 30);
+    assert!(wide.contains("its frames unpack to more than a target folder has"), "{wide}");
+    let deep = refusal(&|_, frames| {
+        let frame = pack::FrameInfo { raw: 64 << 20, ..frames[0].clone() };
+        frames.extend(std::iter::repeat_n(frame, 48));
+    });
+    assert!(deep.contains("its frames unpack to more than a target folder has"), "{deep}");
 }
 
 #[test]

@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;
 use crate::machine::ask;
@@ -52,7 +51,7 @@ fn changed_after(path: &Path, used: Moment) -> bool {
 
 fn content(path: &Path) -> String {
     match fs::read(path) {
-        Ok(bytes) => Digest::from_sha256(&Sha256::digest(bytes)).short().to_owned(),
+        Ok(bytes) => Digest::of(&bytes).short(),
         Err(_) => "missing".to_owned(),
     }
 }

@@ -199,7 +199,7 @@ pub(super) fn parent_of(pack: &Pack<'_>) -> Parent {
         _ => 0,
     };
     let bytes = pack.index.manifest.files.iter().map(|file| own(&file.content)).sum();
-    Parent { key: pack.key.clone(), sha256: pack.sha256.clone(), bytes }
+    Parent { key: pack.key.clone(), sha256: pack.sha256, bytes }
 }
 
 /// Opens the packs that a manifest refers to; whether any is missing comes along.

@@ -127,7 +127,7 @@ fn blobs(facts: &Facts) -> HashMap<String, String> {
         // Where git cannot be asked, every file counts as it was: the newest state is as good as any.
         let listing = Repository::discover(&root).and_then(|repository| repository.list(&[root]).ok());
         let tracked = listing.into_iter().flat_map(|listing| listing.tracked);
-        blobs.extend(tracked.map(|file| (paths::text(&file.path), file.blob.as_str().to_owned())));
+        blobs.extend(tracked.map(|file| (paths::text(&file.path), file.blob.to_string())));
     }
     blobs
 }
@@ -185,7 +185,7 @@ fn stale(manifest: &Manifest, blobs: &HashMap<String, String>, counts: &dyn Fn(&
     let changed = |at: usize| {
         let input = &manifest.inputs[at];
         let is_blob = input.origin == Origin::Tracked && input.kind == InputKind::File;
-        is_blob && !blobs.is_empty() && blobs.get(&input.path).is_none_or(|blob| blob != input.id.as_str())
+        is_blob && !blobs.is_empty() && blobs.get(&input.path).is_none_or(|blob| *blob != input.id.to_string())
     };
     let changed: Vec<bool> = (0..manifest.inputs.len()).map(changed).collect();
     let is_stale = |unit: &UnitRecord| !counts(unit) || unit.inputs.iter().any(|&input| changed[input]);

@@ -12,7 +12,9 @@ use fs_err as fs;
 
 use super::arrival;
 use super::choice::{self, Chosen};
-use crate::cargo::home::{Holdings, Wanted, forged, holdings, is_kept, is_named_by_content};
+use crate::cargo::home::{
+    Holdings, Wanted, forged, holdings, is_database_config, is_kept, is_named_by_content, is_plain_config,
+};
 use crate::cargo::lockfile::Locked;
 use crate::job::facts::{Facts, home_parts};
 use crate::job::handover::HomeState;
@@ -105,17 +107,29 @@ fn bring<'a>(
         .map(|at| (dir.join(paths::path(&manifest.files[at].path)), at))
         .filter(|(path, _)| path.extension().is_some_and(|end| end == "crate"))
         .collect();
-    let mut lost = unpacked.failed;
-    for path in forged(&archives.keys().cloned().collect::<Vec<_>>(), &facts.locked) {
+    let mut lost = unpacked.failed.clone();
+    let forged = forged(&archives.keys().cloned().collect::<Vec<_>>(), &facts.locked);
+    let mut unfit: Vec<(usize, &str)> = forged
+        .iter()
+        .filter_map(|path| Some((*archives.get(path)?, "is not the one that the lock file names")))
+        .collect();
+    let configs = (0..manifest.files.len()).filter(came).filter(|&at| is_database_config(&manifest.files[at].path));
+    let is_plain = |at: &usize| {
+        let text = fs::read_to_string(dir.join(paths::path(&manifest.files[*at].path)));
+        text.is_ok_and(|text| is_plain_config(&text))
+    };
+    unfit.extend(configs.filter(|at| !is_plain(at)).map(|at| (at, "of a git database says more than Cargo writes")));
+    for (at, why) in unfit {
+        let path = dir.join(paths::path(&manifest.files[at].path));
         // Before anybody could see it. One that cannot be removed is not moved in either: nothing is.
         if let Err(error) = fs::remove_file(&path) {
             outcome.warnings.fault("the Cargo home was not restored", &error.into());
             return BTreeSet::new();
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let reason = format!("the stored `{name}` is not the one that the lock file names");
+        let reason = format!("the stored `{name}` {why}");
         outcome.warnings.push(Warning::new(format!("{reason}; it is removed")).because(&reason));
-        lost.extend(archives.get(&path).map(|&at| (at, reason)));
+        lost.insert(at, reason);
     }
     let missing = staged.move_in(&manifest, &[last(&manifest)], |_| {});
     lost.extend(missing.into_iter().filter(|(at, _)| !is_skipped(*at)));

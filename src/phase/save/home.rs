@@ -48,7 +48,7 @@ pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
     for name in held.names.iter().chain(&before.passed_over).chain(damaged) {
         hasher.field(name);
     }
-    let state = hasher.finish().short().to_owned();
+    let state = hasher.finish().short();
     Ok(put::put(job.store, inputs, manifest, entries, began, state, None)?.saved)
 }
 

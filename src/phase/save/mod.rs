@@ -163,12 +163,12 @@ fn state_digest(manifest: &Manifest, started: &State, attempt: u32) -> String {
             hasher.field(&fingerprint.name).field(&fingerprint.hash);
         }
         for input in unit.inputs.iter().map(|&at| &manifest.inputs[at]) {
-            hasher.field(&input.path).field(input.id.as_str());
+            hasher.field(&input.path).field(input.id.to_string());
         }
         hasher.field("");
     }
     for package in &manifest.packages {
         hasher.field(&package.name).field(&package.dir);
     }
-    hasher.finish().short().to_owned()
+    hasher.finish().short()
 }

@@ -207,11 +207,17 @@ pub struct RunRecord {
 pub enum ManifestError {
     #[error("format {found} is {} than the one of this Rekindle ({FORMAT})", if *found > FORMAT { "newer" } else { "older" })]
     OtherFormat { found: u32 },
+    #[error("{count} {what} are more than there can be")]
+    TooMany { what: &'static str, count: usize },
     #[error("`{name}` is not the name of a folder")]
     BadName { name: String },
     #[error("`{what}` points at entry {index}, which does not exist")]
     BadIndex { what: &'static str, index: usize },
 }
+
+/// A state refers to a base and a few deltas, and each workspace has one or two roots.
+const MAX_PARENTS: usize = 64;
+const MAX_ROOTS: usize = 1_000;
 
 impl Manifest {
     /// One of a state that nothing is known of yet.
@@ -242,6 +248,11 @@ impl Manifest {
         if self.format != FORMAT {
             return Err(ManifestError::OtherFormat { found: self.format });
         }
+        let at_most = |what, count: usize, limit: usize| {
+            if count <= limit { Ok(()) } else { Err(ManifestError::TooMany { what, count }) }
+        };
+        at_most("packs", self.parents.len(), MAX_PARENTS)?;
+        at_most("roots", self.roots.len(), MAX_ROOTS)?;
         let within = |what, index: usize, len: usize| {
             if index < len { Ok(()) } else { Err(ManifestError::BadIndex { what, index }) }
         };

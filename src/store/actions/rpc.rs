@@ -77,7 +77,7 @@ struct LegacyReservation {
 
 /// Entries of another version are invisible: it says what the bytes are, the key what they hold.
 fn version() -> String {
-    Digest::of(format!("rekindle|{FORMAT}|tar.zst").as_bytes()).as_str().to_owned()
+    Digest::of(format!("rekindle|{FORMAT}|tar.zst").as_bytes()).to_string()
 }
 
 /// The newest entry whose key starts with `key`, in the nearest scope that has one.
