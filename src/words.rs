@@ -7,6 +7,8 @@ pub fn count(number: usize, word: &str) -> String {
 
 /// Seconds for people.
 pub fn duration(seconds: f64) -> String {
+    // A sum of nothing is a zero with a sign.
+    let seconds = if seconds.abs() < 0.05 { 0.0 } else { seconds };
     match seconds {
         ..90.0 => format!("{seconds:.1} s"),
         ..5_400.0 => format!("{:.1} min", seconds / 60.0),
@@ -35,8 +37,8 @@ mod tests {
         assert_eq!((count(1, "unit"), count(0, "file")), ("1 unit".into(), "0 files".into()));
         assert_eq!((size(999), size(1_500), size(2_500_000_000)), ("999 B".into(), "1.5 kB".into(), "2.50 GB".into()));
         assert_eq!(
-            (duration(0.04), duration(89.0), duration(90.0)),
-            ("0.0 s".into(), "89.0 s".into(), "1.5 min".into())
+            (duration(0.04), duration(-0.0), duration(89.0), duration(90.0)),
+            ("0.0 s".into(), "0.0 s".into(), "89.0 s".into(), "1.5 min".into())
         );
         assert_eq!(duration(7_200.0), "2.0 h");
     }

@@ -92,13 +92,13 @@ impl Inspection {
             .collect();
     }
 
-    /// Recorded compile seconds of what did not have to be compiled.
+    /// Recorded compile seconds of what did not have to be compiled. (A sum of nothing is -0.0, and nothing plus that is 0.0.)
     pub fn seconds_saved(&self) -> f64 {
-        self.fresh().map(|unit| unit.seconds).sum()
+        self.fresh().map(|unit| unit.seconds).sum::<f64>() + 0.0
     }
 
     pub fn seconds_spent(&self) -> f64 {
-        self.compiled().map(|unit| unit.seconds).sum()
+        self.compiled().map(|unit| unit.seconds).sum::<f64>() + 0.0
     }
 
     /// Roots with equal causes together, the most expensive first.

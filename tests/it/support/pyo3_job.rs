@@ -82,7 +82,8 @@ impl Job {
     pub(crate) fn rekindle(&self, arguments: &[&str]) -> String {
         let output = self.command(Path::new(env!("CARGO_BIN_EXE_rekindle"))).args(arguments).output().unwrap();
         assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
+        // Outside a workflow the log is on standard error.
+        [output.stderr, output.stdout].map(|bytes| String::from_utf8(bytes).unwrap()).concat()
     }
 
     /// For a job that has this interpreter.
