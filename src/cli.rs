@@ -18,6 +18,9 @@ use crate::job::inputs::RawInputs;
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+    /// Say what is done on the way, too
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
 }
 
 /// The values that an option takes, for help and completions. `RawInputs::resolve` judges what was typed: an action gives an

@@ -27,7 +27,11 @@ fn main() -> ExitCode {
     if phase::shim::called_as_cargo(words.next().as_deref()) {
         return cargo(words.collect(), true);
     }
-    match run(Cli::parse().command) {
+    let Cli { command, verbose } = Cli::parse();
+    if verbose || runner::is_debug() {
+        report::journal::begin();
+    }
+    match run(command) {
         Ok(code) => code,
         Err(error) => fail(&error),
     }

@@ -6,12 +6,14 @@
 //! How it can be wrong: a file elsewhere that only a command line names is never seen.
 
 use std::collections::BTreeSet;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use toml::{Table, Value};
 
+use super::tables;
 use crate::digest::Digest;
+use crate::machine::paths;
 
 /// One file of Cargo's configuration.
 #[derive(Debug)]
@@ -87,7 +89,7 @@ fn read_with_includes(path: &Path, applies: bool, seen: &mut BTreeSet<PathBuf>, 
     let base = dir.parent().unwrap_or(dir).to_path_buf();
     files.push(ConfigFile { path: path.to_path_buf(), base, table, digest, applies });
     for name in included.iter().rev() {
-        read_with_includes(&lexical(&dir.join(name)), applies, seen, files);
+        read_with_includes(&paths::lexical(&dir.join(name)), applies, seen, files);
     }
 }
 
@@ -105,21 +107,6 @@ fn includes(table: &Table) -> Vec<String> {
     }
 }
 
-/// A path without `.` and `..`, by its text alone, as Cargo does it.
-pub fn lexical(path: &Path) -> PathBuf {
-    let mut tidy = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => {
-                tidy.pop();
-            }
-            Component::CurDir => {}
-            other => tidy.push(other),
-        }
-    }
-    tidy
-}
-
 /// Folders that `[patch]` and `paths` of these files point at.
 pub fn patched_paths(files: &[ConfigFile]) -> Vec<PathBuf> {
     let mut paths = Vec::new();
@@ -127,7 +114,7 @@ pub fn patched_paths(files: &[ConfigFile]) -> Vec<PathBuf> {
         let Some(table) = &file.table else { continue };
         let overrides = table.get("paths").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
         let patches = patches(table.get("patch"));
-        paths.extend(overrides.map(str::to_owned).chain(patches).map(|path| lexical(&file.base.join(path))));
+        paths.extend(overrides.map(str::to_owned).chain(patches).map(|path| paths::lexical(&file.base.join(path))));
     }
     paths
 }
@@ -159,13 +146,8 @@ fn without_noise(mut table: Table) -> Table {
 
 /// The value at a dotted path in the nearest file that has it and applies.
 pub fn find<'a>(files: &'a [ConfigFile], path: &[&str]) -> Option<(&'a ConfigFile, &'a Value)> {
-    files.iter().filter(|file| file.applies).find_map(|file| {
-        let mut value = file.table.as_ref()?.get(*path.first()?)?;
-        for name in &path[1..] {
-            value = value.get(name)?;
-        }
-        Some((file, value))
-    })
+    let mut applying = files.iter().filter(|file| file.applies);
+    applying.find_map(|file| Some((file, tables::at(file.table.as_ref()?, path)?)))
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@
 
 use std::env;
 
-use fs_err as fs;
-use toml::{Table, Value};
+use toml::Value;
 
 use super::config::{self, ConfigFile};
+use super::tables;
 use super::workspace::Workspace;
 use crate::state::key::Incremental;
 
@@ -45,8 +45,7 @@ pub fn effective(wish: Wish, workspace: &Workspace, configs: &[ConfigFile]) -> E
     if let Some((_, value)) = config::find(configs, &["build", "incremental"]) {
         return said(Incremental::Config(value.to_string()));
     }
-    let manifest =
-        fs::read_to_string(workspace.root.join("Cargo.toml")).ok().and_then(|text| text.parse::<Table>().ok());
+    let manifest = tables::read(&workspace.root.join("Cargo.toml"));
     let tables = configs.iter().filter_map(|file| file.table.as_ref()).chain(manifest.as_ref());
     for profiles in tables.filter_map(|table| table.get("profile")?.as_table()) {
         if profiles.values().any(|profile| profile.get("incremental").and_then(Value::as_bool).is_some()) {

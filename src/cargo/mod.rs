@@ -20,6 +20,7 @@ pub mod named;
 mod owner;
 pub mod settings;
 pub mod survey;
+pub mod tables;
 pub mod toolchain;
 pub mod tools;
 pub mod traces;

@@ -8,6 +8,8 @@ use super::depinfo::DepFile;
 use super::fingerprint::Local;
 use super::units::DiskUnit;
 
+use crate::machine::paths;
+
 /// In the order in which Cargo looks at them. `dirs` are the folders in which the package can lie, none if its files never
 /// change; `build_root` is the folder that the unit lies in.
 pub fn paths(unit: &DiskUnit, dirs: &[PathBuf], build_root: &Path) -> Vec<String> {
@@ -45,17 +47,5 @@ fn tidy(path: &Path) -> PathBuf {
     if !path.components().any(|part| matches!(part, Component::ParentDir)) {
         return path.components().filter(|part| !matches!(part, Component::CurDir)).collect();
     }
-    fs::canonicalize(path).unwrap_or_else(|_| {
-        let mut tidy = PathBuf::new();
-        for part in path.components() {
-            match part {
-                Component::ParentDir => {
-                    tidy.pop();
-                }
-                Component::CurDir => {}
-                other => tidy.push(other),
-            }
-        }
-        tidy
-    })
+    fs::canonicalize(path).unwrap_or_else(|_| paths::lexical(path))
 }

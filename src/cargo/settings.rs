@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use fs_err as fs;
-use toml::{Table, Value};
+use toml::Value;
 use vec1::Vec1;
 
 use super::config::ConfigFile;
+use super::tables;
 use super::workspace::Workspace;
 
 /// `profile.dev.opt-level` and its value, from manifests, Cargo's configuration and the environment.
@@ -23,7 +23,7 @@ pub fn gather(
         let root = workspace.root.join("Cargo.toml");
         let members = workspace.packages.iter().map(|package| package.dir.join("Cargo.toml"));
         for path in members.chain([root.clone()]) {
-            let Some(table) = fs::read_to_string(&path).ok().and_then(|text| text.parse::<Table>().ok()) else {
+            let Some(table) = tables::read(&path) else {
                 continue;
             };
             let place = if path == root { String::new() } else { format!("{}: ", relative(&path, &workspace.root)) };
@@ -31,7 +31,7 @@ pub fn gather(
             let names: &[&[&str]] =
                 if path == root { &[&["profile"], &["lints"], &["workspace", "lints"]] } else { &[&["lints"]] };
             for &name in names {
-                if let Some(value) = find(&table, name) {
+                if let Some(value) = tables::at(&table, name) {
                     flatten(&format!("{place}{}", name.join(".")), value, &mut settings);
                 }
             }
@@ -51,11 +51,6 @@ fn relative(path: &Path, root: &Path) -> String {
     path.strip_prefix(root).unwrap_or(path).display().to_string()
 }
 
-fn find<'a>(table: &'a Table, path: &[&str]) -> Option<&'a Value> {
-    let (first, rest) = path.split_first()?;
-    rest.iter().try_fold(table.get(*first)?, |value, name| value.get(*name))
-}
-
 fn flatten(name: &str, value: &Value, settings: &mut BTreeMap<String, String>) {
     match value {
         Value::Table(table) => table.iter().for_each(|(key, value)| flatten(&format!("{name}.{key}"), value, settings)),
@@ -70,6 +65,8 @@ fn flatten(name: &str, value: &Value, settings: &mut BTreeMap<String, String>) {
 
 #[cfg(test)]
 mod tests {
+    use toml::Table;
+
     use super::*;
 
     #[test]
@@ -77,10 +74,10 @@ mod tests {
         let table: Table =
             "[profile.dev.package.x]\nopt-level = 3\n[workspace.lints.rust]\nunused = 'deny'".parse().unwrap();
         let mut settings = BTreeMap::new();
-        flatten("profile", find(&table, &["profile"]).unwrap(), &mut settings);
-        flatten("workspace.lints", find(&table, &["workspace", "lints"]).unwrap(), &mut settings);
+        flatten("profile", tables::at(&table, &["profile"]).unwrap(), &mut settings);
+        flatten("workspace.lints", tables::at(&table, &["workspace", "lints"]).unwrap(), &mut settings);
         let expected = [("profile.dev.package.x.opt-level", "3"), ("workspace.lints.rust.unused", "deny")];
         assert_eq!(settings, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
-        assert_eq!(find(&table, &["lints"]), None);
+        assert_eq!(tables::at(&table, &["lints"]), None);
     }
 }

@@ -9,10 +9,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use toml::{Table, Value};
+use toml::Value;
 
-use super::config::{ConfigFile, lexical};
+use super::config::ConfigFile;
+use super::tables;
 use crate::git::Repository;
+use crate::machine::paths;
 
 const CHECKSUM: &str = ".cargo-checksum.json";
 /// Folders that hold many files and never a vendored package.
@@ -134,19 +136,20 @@ pub fn packages(lying: &Lying, configs: &[ConfigFile]) -> Vec<Vendored> {
 }
 
 fn package(dir: &Path, real: PathBuf, is_listed: bool) -> Option<Vendored> {
-    let manifest: Table = fs::read_to_string(dir.join("Cargo.toml")).ok()?.parse().ok()?;
-    let package = manifest.get("package").or_else(|| manifest.get("project"))?;
+    let manifest = tables::read(&dir.join("Cargo.toml"))?;
+    let package = tables::package(&manifest)?;
     let name = package.get("name")?.as_str()?.to_owned();
     let library = manifest.get("lib").and_then(|library| library.get("path")).and_then(Value::as_str);
     let script = package.get("build").and_then(Value::as_str);
     let sources = [library.unwrap_or("src/lib.rs"), script.unwrap_or("build.rs")];
-    let sources = sources.map(|path| lexical(&dir.join(path))).to_vec();
+    let sources = sources.map(|path| paths::lexical(&dir.join(path))).to_vec();
     Some(Vendored { name, dir: dir.to_path_buf(), real, sources, is_listed })
 }
 
 /// The vendor folders that somebody is told to use, by a file or by the environment.
 fn folders(configs: &[ConfigFile]) -> Vec<PathBuf> {
-    let folder = |file: &ConfigFile, source: &Value| Some(lexical(&file.base.join(source.get("directory")?.as_str()?)));
+    let folder =
+        |file: &ConfigFile, source: &Value| Some(paths::lexical(&file.base.join(source.get("directory")?.as_str()?)));
     let sources = configs.iter().filter_map(|file| Some((file, file.table.as_ref()?.get("source")?.as_table()?)));
     let mut folders: Vec<PathBuf> =
         sources.flat_map(|(file, sources)| sources.values().filter_map(move |source| folder(file, source))).collect();

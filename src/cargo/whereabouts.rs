@@ -12,11 +12,10 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use rustc_stable_hash::StableSipHasher128;
-use toml::Table;
 
-use super::config::lexical;
 use super::depinfo::DepFile;
 use super::fingerprint::Local;
+use super::tables;
 use super::units::{self, DiskUnit, Survey};
 use super::vendor::Vendored;
 use super::workspace::{Workspace, real};
@@ -193,7 +192,7 @@ impl Whereabouts {
         };
         let mut known: HashMap<PathBuf, bool> = HashMap::new();
         for source in sources.iter().flat_map(absolute) {
-            let source = real(&lexical(&source));
+            let source = real(&paths::lexical(&source));
             for dir in source.ancestors().skip(1) {
                 if *known.entry(dir.to_path_buf()).or_insert_with(|| is_package(dir, package)) {
                     return Some(Place::within(dir.to_path_buf()));
@@ -239,9 +238,8 @@ fn number(path: impl AsRef<Path>) -> u64 {
 }
 
 fn is_package(dir: &Path, name: &str) -> bool {
-    let table = fs::read_to_string(dir.join("Cargo.toml")).ok().and_then(|text| text.parse::<Table>().ok());
-    let package = table.as_ref().and_then(|table| table.get("package").or_else(|| table.get("project")));
-    package.and_then(|package| package.get("name")?.as_str()) == Some(name)
+    let table = tables::read(&dir.join("Cargo.toml"));
+    table.as_ref().and_then(tables::package).and_then(|package| package.get("name")?.as_str()) == Some(name)
 }
 
 /// rustc's `.d` files by unit id.

@@ -10,13 +10,15 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, TargetKind};
 use fs_err as fs;
-use toml::{Table, Value};
+use toml::Value;
 
 use super::config;
+use super::tables;
 use crate::digest::Digest;
 use crate::github::runner;
 use crate::machine::ask;
 use crate::machine::disk;
+use crate::machine::paths;
 use crate::problem::{JobFault, WrongInput};
 
 #[derive(Clone, Debug)]
@@ -108,7 +110,7 @@ impl Workspace {
             self.packages.iter().map(|package| package.dir.join("Cargo.toml")).collect();
         manifests.insert(self.root.join("Cargo.toml"));
         let digest = |path: &PathBuf| {
-            let mut table = fs::read_to_string(path).ok()?.parse::<Table>().ok()?;
+            let mut table = tables::read(path)?;
             table.retain(|name, _| ["profile", "features", "patch", "replace", "cargo-features"].contains(&name));
             if table.is_empty() { None } else { Some(Digest::of_value(&table)) }
         };
@@ -221,7 +223,7 @@ impl Packages {
     fn finish(mut self) -> Vec<Package> {
         let mut asked = BTreeSet::new();
         while let Some(dir) = self.open.pop() {
-            let dir = config::lexical(&dir);
+            let dir = paths::lexical(&dir);
             let real = real(&dir);
             if self.seen.contains(&real) || !asked.insert(real) {
                 continue;
@@ -271,10 +273,7 @@ impl Packages {
 
 /// Folders that `[patch]` and `[replace]` of the root manifest point at.
 fn patched_paths(root: &Path) -> Vec<PathBuf> {
-    let Some(table) = fs::read_to_string(root.join("Cargo.toml")).ok().and_then(|text| text.parse::<Table>().ok())
-    else {
-        return Vec::new();
-    };
+    let Some(table) = tables::read(&root.join("Cargo.toml")) else { return Vec::new() };
     let replaced = table.get("replace").and_then(Value::as_table).into_iter().flat_map(|packages| packages.values());
     let replaced = replaced.filter_map(|package| package.get("path")?.as_str().map(str::to_owned));
     config::patches(table.get("patch")).into_iter().chain(replaced).map(|path| root.join(path)).collect()

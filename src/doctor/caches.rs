@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::checkout::{Checkout, Workflow};
-use super::job::{Job, Kind, Step, join};
+use super::job::{Step, StepKind, WorkflowJob, join};
 use super::packages::file_in;
 use super::tree::Node;
 use crate::doctor::finding::Finding;
@@ -29,7 +29,7 @@ pub(super) fn examine(checkout: &Checkout, into: &mut Vec<Finding>) {
     }
 }
 
-fn second_cache(checkout: &Checkout, job: &Job, step: &Step) -> Option<Finding> {
+fn second_cache(checkout: &Checkout, job: &WorkflowJob, step: &Step) -> Option<Finding> {
     let off = |input: &str| step.with(input) == Some("false");
     let what = match step.action() {
         "swatinem/rust-cache" => "`Swatinem/rust-cache` keeps `target` and the Cargo home too".to_owned(),
@@ -82,7 +82,7 @@ fn is_target(checkout: &Checkout, path: &str) -> bool {
     whole && (above.contains('*') || join(".", &above).is_some_and(is_cargos))
 }
 
-fn compiler_cache(job: &Job) -> Option<Finding> {
+fn compiler_cache(job: &WorkflowJob) -> Option<Finding> {
     let by_action = job.steps.iter().find(|step| step.action() == "mozilla-actions/sccache-action");
     let by_action = by_action.map(|step| (step.file.clone(), step.line, "`mozilla-actions/sccache-action`".to_owned()));
     let by_variable = job.steps.iter().find_map(|step| {
@@ -106,7 +106,7 @@ fn in_service(step: &Step) -> bool {
     step.with("store").is_none_or(|store| store.is_empty() || store == "actions")
 }
 
-fn pull_request_target(workflow: &Workflow, job: &Job, ours: usize) -> Option<Finding> {
+fn pull_request_target(workflow: &Workflow, job: &WorkflowJob, ours: usize) -> Option<Finding> {
     let step = &job.steps[ours];
     if !in_service(step) || WRITING.iter().any(|event| workflow.starts_on(event)) {
         return None;
@@ -118,7 +118,7 @@ fn pull_request_target(workflow: &Workflow, job: &Job, ours: usize) -> Option<Fi
 }
 
 /// Whether the key holds a value of the matrix already, as the system or the compiler.
-fn told_apart(job: &Job, name: &str) -> bool {
+fn told_apart(job: &WorkflowJob, name: &str) -> bool {
     let written = format!("matrix.{name}");
     let usual = ["os", "runner", "runs-on", "platform", "arch", "toolchain", "rust", "rust-version", "rust_version"];
     let toolchain = |step: &Step| {
@@ -142,7 +142,7 @@ fn mentions(node: &Node, written: &str) -> bool {
 }
 
 /// Names of the matrix by which two legs differ that nothing else tells apart.
-fn differing(job: &Job) -> BTreeSet<&str> {
+fn differing(job: &WorkflowJob) -> BTreeSet<&str> {
     let matrix = job.node.path(&["strategy", "matrix"]);
     let lists = matrix.entries().iter().filter(|(name, _)| !matches!(name.as_str(), "include" | "exclude"));
     let lists: Vec<(&str, usize)> = lists.map(|(name, values)| (name.as_str(), values.items().len())).collect();
@@ -162,7 +162,7 @@ fn differing(job: &Job) -> BTreeSet<&str> {
     rows.flat_map(|row| row.entries()).map(|(name, _)| name.as_str()).filter(|name| !told_apart(job, name)).collect()
 }
 
-fn constant_key(job: &Job, step: &Step) -> Option<Finding> {
+fn constant_key(job: &WorkflowJob, step: &Step) -> Option<Finding> {
     let key = step.with("key")?;
     let chosen = step.condition.as_ref().is_some_and(|condition| condition.contains("matrix"));
     let others: Vec<String> = differing(job).iter().map(|name| format!("`{name}`")).collect();
@@ -174,7 +174,7 @@ fn constant_key(job: &Job, step: &Step) -> Option<Finding> {
     Some(Finding::new(Rule::ConstantKeyInMatrix, &step.file, step.with_line("key"), what))
 }
 
-fn key_from_inputs(checkout: &Checkout, workflow: &Workflow, job: &Job, ours: usize) -> Option<Finding> {
+fn key_from_inputs(checkout: &Checkout, workflow: &Workflow, job: &WorkflowJob, ours: usize) -> Option<Finding> {
     // Calls that are given nothing all do the same.
     if workflow.node.path(&["on", "workflow_call", "inputs"]).entries().is_empty() {
         return None;
@@ -200,7 +200,7 @@ fn key_from_inputs(checkout: &Checkout, workflow: &Workflow, job: &Job, ours: us
     (!tells).then(|| Finding::new(Rule::KeyNotFromInputs, &step.file, step.with_line("key"), what))
 }
 
-fn cache_mode(workflow: &Workflow, job: &Job, ours: &[&Step]) -> Option<Finding> {
+fn cache_mode(workflow: &Workflow, job: &WorkflowJob, ours: &[&Step]) -> Option<Finding> {
     let mode = [&job.node, &workflow.node].into_iter().map(|node| node.at("cache-mode")).find(|mode| mode.exists())?;
     let text = mode.text().filter(|mode| matches!(*mode, "none" | "read"))?;
     let what = format!("job `{}` uses the action under `cache-mode: {text}`", job.id);
@@ -215,7 +215,7 @@ fn never_saved(ours: &[&Step]) -> Option<Finding> {
 }
 
 fn unknown_inputs(step: &Step, into: &mut Vec<Finding>) {
-    let Kind::Uses { action, with, .. } = &step.kind else { return };
+    let StepKind::Uses { action, with, .. } = &step.kind else { return };
     let of_hook: &[&str] = if action.ends_with("/hook") { &["binary", "job-status"] } else { &[] };
     let known = |name: &str| inputs::OF_THE_ACTION.iter().chain(of_hook).any(|known| name.eq_ignore_ascii_case(known));
     for (name, value) in with.entries().iter().filter(|(name, _)| !known(name)) {

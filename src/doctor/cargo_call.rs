@@ -1,6 +1,6 @@
 //! One call of Cargo as a script writes it: what it compiles, with which features and profile, and where to.
 
-use super::shell::Command;
+use super::shell::ShellCommand;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct CargoCall {
@@ -19,7 +19,7 @@ pub(super) struct CargoCall {
 }
 
 impl CargoCall {
-    pub(super) fn of(command: &Command) -> Option<Self> {
+    pub(super) fn of(command: &ShellCommand) -> Option<Self> {
         if command.program() != "cargo" {
             return None;
         }

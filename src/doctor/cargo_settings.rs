@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::checkout::{Checkout, is_sample};
-use super::job::{Job, Step};
+use super::job::{Step, WorkflowJob};
 use super::packages::{dependencies, file_in};
-use super::shell::Command;
+use super::shell::ShellCommand;
 use super::tree::Node;
 use crate::doctor::finding::Finding;
 use crate::doctor::rule::Rule;
@@ -56,7 +56,7 @@ fn is_on(value: &str) -> bool {
 }
 
 /// Whether a job told the action to keep incremental state.
-fn keeps_incremental(job: &Job) -> bool {
+fn keeps_incremental(job: &WorkflowJob) -> bool {
     job.rekindle().iter().any(|index| job.steps[*index].with("incremental") == Some("on"))
 }
 
@@ -77,7 +77,7 @@ fn incremental_in_variables(checkout: &Checkout, into: &mut Vec<Finding>) {
 }
 
 fn incremental_in_files(checkout: &Checkout, into: &mut Vec<Finding>) {
-    let decided = |step: &Step, command: &Command| step.variable(command, "CARGO_INCREMENTAL").is_some();
+    let decided = |step: &Step, command: &ShellCommand| step.variable(command, "CARGO_INCREMENTAL").is_some();
     let undecided = checkout.jobs().filter(|(_, job)| !keeps_incremental(job) && !job.writes("CARGO_INCREMENTAL"));
     let calls = undecided.flat_map(|(_, job)| job.cargo());
     let profiles: BTreeSet<String> = calls
@@ -163,7 +163,7 @@ fn keeps_tools(step: &Step) -> bool {
     }
 }
 
-fn tools_from_source(job: &Job, into: &mut Vec<Finding>) {
+fn tools_from_source(job: &WorkflowJob, into: &mut Vec<Finding>) {
     // A machine that stays keeps what was installed.
     let stays = job.node.at("runs-on").texts().contains(&"self-hosted");
     if stays || job.steps.iter().any(keeps_tools) {

@@ -10,8 +10,8 @@ use anyhow::Result;
 use fs_err as fs;
 
 use super::comments::{self, Comment};
-use super::job::{Actions, Job};
-use super::tree::{Fault, Node};
+use super::job::{Actions, WorkflowJob};
+use super::tree::{Malformed, Node};
 use super::{tables, yaml};
 use crate::doctor::finding::Finding;
 use crate::doctor::rule::Rule;
@@ -25,7 +25,7 @@ const LARGEST: u64 = 2 << 20;
 pub(super) struct Workflow {
     pub(super) file: String,
     pub(super) node: Node,
-    pub(super) jobs: Vec<Job>,
+    pub(super) jobs: Vec<WorkflowJob>,
 }
 
 /// Everything that rules look at. Paths are relative to the root and use `/`.
@@ -120,12 +120,12 @@ impl Checkout {
         self.tracked.as_ref().map_or_else(|| self.has(path), |tracked| tracked.contains(path))
     }
 
-    pub(super) fn jobs(&self) -> impl Iterator<Item = (&Workflow, &Job)> {
+    pub(super) fn jobs(&self) -> impl Iterator<Item = (&Workflow, &WorkflowJob)> {
         self.workflows.iter().flat_map(|workflow| workflow.jobs.iter().map(move |job| (workflow, job)))
     }
 
     /// The jobs that use this action, with the steps that do.
-    pub(super) fn warm_jobs(&self) -> impl Iterator<Item = (&Workflow, &Job, Vec<usize>)> {
+    pub(super) fn warm_jobs(&self) -> impl Iterator<Item = (&Workflow, &WorkflowJob, Vec<usize>)> {
         let jobs = self.jobs().map(|(workflow, job)| (workflow, job, job.rekindle()));
         jobs.filter(|(_, _, steps)| !steps.is_empty())
     }
@@ -154,14 +154,14 @@ impl Checkout {
                 Err(_) => "it is not UTF-8",
             }
         };
-        self.fault(file, &Fault { line: 1, reason: reason.to_owned() });
+        self.fault(file, &Malformed { line: 1, reason: reason.to_owned() });
         None
     }
 
     fn read_comments(&mut self, file: &str, text: &str) {
         let (comments, faults) = comments::read(file, text);
         self.comments.insert(file.to_owned(), comments);
-        self.faults.extend(faults.into_iter().map(|Fault { line, reason }| {
+        self.faults.extend(faults.into_iter().map(|Malformed { line, reason }| {
             Finding::new(Rule::InvalidIgnore, file, line, format!("this comment ignores nothing: {reason}"))
         }));
     }
@@ -176,11 +176,11 @@ impl Checkout {
         self.parsed(file, yaml::parse(&text))
     }
 
-    fn parsed(&mut self, file: &str, node: Result<Node, Fault>) -> Option<Node> {
+    fn parsed(&mut self, file: &str, node: Result<Node, Malformed>) -> Option<Node> {
         node.map_err(|fault| self.fault(file, &fault)).ok()
     }
 
-    fn fault(&mut self, file: &str, fault: &Fault) {
+    fn fault(&mut self, file: &str, fault: &Malformed) {
         let reason = fault.reason.trim().replace('\n', " ");
         let what = format!("this file cannot be read: {reason}");
         self.faults.push(Finding::new(Rule::UnreadableFile, file, fault.line, what));
@@ -206,7 +206,7 @@ impl Checkout {
                 && let Some(node) = self.yaml(root, &file)
             {
                 let jobs = node.at("jobs").entries().iter();
-                let jobs = jobs.map(|(id, job)| Job::read(&file, &node, id, job, &actions)).collect();
+                let jobs = jobs.map(|(id, job)| WorkflowJob::read(&file, &node, id, job, &actions)).collect();
                 self.workflows.push(Workflow { file, node, jobs });
             }
         }

@@ -4,7 +4,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::tree::Fault;
+use super::tree::Malformed;
 use crate::doctor::rule::{Rule, UnknownRule};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(super) struct Comment {
 }
 
 /// All comments of a file, and those that are meant to be one.
-pub(super) fn read(file: &str, text: &str) -> (Vec<Comment>, Vec<Fault>) {
+pub(super) fn read(file: &str, text: &str) -> (Vec<Comment>, Vec<Malformed>) {
     let mark = if file.rsplit('.').next() == Some("rs") { "//" } else { "#" };
     let lines: Vec<&str> = text.lines().collect();
     let (mut comments, mut faults) = (Vec::new(), Vec::new());
@@ -28,7 +28,7 @@ pub(super) fn read(file: &str, text: &str) -> (Vec<Comment>, Vec<Fault>) {
         let last = if alone { line + below() } else { line };
         match parse(ignore) {
             Ok((rules, reason)) => comments.push(Comment { line, covers: line..=last, rules, reason }),
-            Err(reason) => faults.push(Fault { line, reason }),
+            Err(reason) => faults.push(Malformed { line, reason }),
         }
     }
     (comments, faults)

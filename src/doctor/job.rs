@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::cargo_call::CargoCall;
-use super::shell::{Command, commands};
+use super::shell::{ShellCommand, commands};
 use super::tree::{Node, Value};
 
 /// Name, value and place of a variable; a step's own win over its job's, and these over its workflow's.
@@ -21,7 +21,7 @@ pub(super) struct Setting {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Job {
+pub(super) struct WorkflowJob {
     pub(super) file: String,
     pub(super) id: String,
     pub(super) node: Node,
@@ -37,11 +37,11 @@ pub(super) struct Step {
     pub(super) env: Env,
     pub(super) dir: String,
     pub(super) condition: Option<String>,
-    pub(super) kind: Kind,
+    pub(super) kind: StepKind,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Kind {
+pub(super) enum StepKind {
     /// The action in lower case, what follows `@`, and its inputs.
     Uses {
         action: String,
@@ -50,7 +50,7 @@ pub(super) enum Kind {
     },
     Run {
         script: String,
-        commands: Vec<Command>,
+        commands: Vec<ShellCommand>,
     },
 }
 
@@ -59,7 +59,7 @@ pub(super) type Actions = BTreeMap<String, (String, Node)>;
 
 const DEEPEST: usize = 4;
 
-impl Job {
+impl WorkflowJob {
     pub(super) fn read(file: &str, workflow: &Node, id: &str, node: &Node, actions: &Actions) -> Self {
         let mut env = Env::new();
         extend(&mut env, workflow.at("env"), file);
@@ -78,11 +78,11 @@ impl Job {
     }
 
     /// The commands of all steps with the step that each belongs to.
-    pub(super) fn commands(&self) -> impl Iterator<Item = (&Step, &Command)> {
+    pub(super) fn commands(&self) -> impl Iterator<Item = (&Step, &ShellCommand)> {
         self.steps.iter().flat_map(|step| step.commands().iter().map(move |command| (step, command)))
     }
 
-    pub(super) fn cargo(&self) -> impl Iterator<Item = (&Step, &Command, CargoCall)> {
+    pub(super) fn cargo(&self) -> impl Iterator<Item = (&Step, &ShellCommand, CargoCall)> {
         self.commands().filter_map(|(step, command)| CargoCall::of(command).map(|call| (step, command, call)))
     }
 
@@ -93,7 +93,7 @@ impl Job {
     /// Whether a step writes this variable where no plain reader can follow.
     pub(super) fn writes(&self, name: &str) -> bool {
         self.steps.iter().any(|step| {
-            matches!(&step.kind, Kind::Run { script, .. } if script.contains("GITHUB_ENV") && script.contains(name))
+            matches!(&step.kind, StepKind::Run { script, .. } if script.contains("GITHUB_ENV") && script.contains(name))
         })
     }
 
@@ -110,25 +110,25 @@ impl Job {
 
 impl Step {
     pub(super) fn action(&self) -> &str {
-        if let Kind::Uses { action, .. } = &self.kind { action } else { "" }
+        if let StepKind::Uses { action, .. } = &self.kind { action } else { "" }
     }
 
     /// What follows the `@` of an action.
     pub(super) fn reference(&self) -> &str {
-        if let Kind::Uses { reference, .. } = &self.kind { reference } else { "" }
+        if let StepKind::Uses { reference, .. } = &self.kind { reference } else { "" }
     }
 
-    pub(super) fn commands(&self) -> &[Command] {
-        if let Kind::Run { commands, .. } = &self.kind { commands } else { &[] }
+    pub(super) fn commands(&self) -> &[ShellCommand] {
+        if let StepKind::Run { commands, .. } = &self.kind { commands } else { &[] }
     }
 
     pub(super) fn with(&self, input: &str) -> Option<&str> {
-        if let Kind::Uses { with, .. } = &self.kind { with.at(input).text() } else { None }
+        if let StepKind::Uses { with, .. } = &self.kind { with.at(input).text() } else { None }
     }
 
     pub(super) fn with_line(&self, input: &str) -> usize {
         match &self.kind {
-            Kind::Uses { with, .. } if with.at(input).exists() => with.at(input).line,
+            StepKind::Uses { with, .. } if with.at(input).exists() => with.at(input).line,
             _ => self.line,
         }
     }
@@ -141,13 +141,13 @@ impl Step {
     }
 
     /// What a command sees, its own assignments first.
-    pub(super) fn variable<'a>(&'a self, command: &'a Command, name: &str) -> Option<&'a str> {
+    pub(super) fn variable<'a>(&'a self, command: &'a ShellCommand, name: &str) -> Option<&'a str> {
         let own = command.env.iter().rfind(|(own, _)| own == name).map(|(_, value)| value.as_str());
         own.or_else(|| self.env.get(name).map(|setting| setting.value.as_str()))
     }
 
     /// The folder in which a command runs, relative to the checkout's workspace; nothing if it cannot be known.
-    pub(super) fn folder(&self, command: &Command) -> Option<String> {
+    pub(super) fn folder(&self, command: &ShellCommand) -> Option<String> {
         join(&self.dir, command.dir.as_deref().unwrap_or("."))
     }
 }
@@ -185,11 +185,17 @@ impl Context<'_> {
         extend(&mut env, node.at("env"), self.file);
         let condition = node.at("if").text().map(str::to_owned);
         let dir = node.at("working-directory").text().unwrap_or(self.dir).to_owned();
-        let step =
-            |kind: Kind| Step { file: self.file.to_owned(), line: node.line, env: env.clone(), dir, condition, kind };
+        let step = |kind: StepKind| Step {
+            file: self.file.to_owned(),
+            line: node.line,
+            env: env.clone(),
+            dir,
+            condition,
+            kind,
+        };
         if let Some(script) = node.at("run").text() {
             let commands = commands(script, node.at("run").text_line);
-            return vec![step(Kind::Run { script: script.to_owned(), commands })];
+            return vec![step(StepKind::Run { script: script.to_owned(), commands })];
         }
         let Some(used) = node.at("uses").text() else { return Vec::new() };
         let (action, reference) = used.split_once('@').unwrap_or((used, ""));
@@ -198,7 +204,7 @@ impl Context<'_> {
         if let Some((file, own)) = folder.and_then(|folder| self.actions.get(folder)) {
             if matches!(own.at("name").text(), Some("Rekindle" | "Rekindle hook")) {
                 let hook = own.at("name").is("Rekindle hook");
-                let kind = Kind::Uses {
+                let kind = StepKind::Uses {
                     action: if hook { "./rekindle/dist/hook" } else { "./rekindle" }.to_owned(),
                     reference: String::new(),
                     with: node.at("with").clone(),
@@ -213,7 +219,7 @@ impl Context<'_> {
             }
         }
         let with = node.at("with").clone();
-        vec![step(Kind::Uses { action: action.to_lowercase(), reference: reference.to_owned(), with })]
+        vec![step(StepKind::Uses { action: action.to_lowercase(), reference: reference.to_owned(), with })]
     }
 }
 
@@ -264,10 +270,10 @@ mod tests {
     use super::super::yaml;
     use super::*;
 
-    fn job(text: &str, actions: &Actions) -> Job {
+    fn job(text: &str, actions: &Actions) -> WorkflowJob {
         let root = yaml::parse(text).unwrap();
         let (id, node) = root.at("jobs").entries()[0].clone();
-        Job::read("ci.yml", &root, &id, &node, actions)
+        WorkflowJob::read("ci.yml", &root, &id, &node, actions)
     }
 
     #[test]

@@ -5,9 +5,9 @@
 
 use super::cargo_call::CargoCall;
 use super::checkout::{Checkout, Package, has_extension};
-use super::job::{Job, Kind, Step, join};
+use super::job::{Step, StepKind, WorkflowJob, join};
 use super::packages::dependencies;
-use super::shell::{Command, commands};
+use super::shell::{ShellCommand, commands};
 use super::tree::Node;
 use crate::doctor::finding::Finding;
 use crate::doctor::rule::Rule;
@@ -18,7 +18,7 @@ pub(super) fn examine(checkout: &Checkout, into: &mut Vec<Finding>) {
     }
     let drifts = !hides_the_path(checkout) && !avoids_isolation(checkout);
     let gives_a_path = |step: &Step| matches!(step.with("isolation"), Some("alias" | "base"));
-    let is_given = |job: &Job, ours: &[usize]| ours.iter().any(|&at| gives_a_path(&job.steps[at]));
+    let is_given = |job: &WorkflowJob, ours: &[usize]| ours.iter().any(|&at| gives_a_path(&job.steps[at]));
     for (_, job, ours) in checkout.warm_jobs() {
         let drifts = drifts && !is_given(job, &ours);
         into.extend(maturin_and_cargo(checkout, job));
@@ -84,7 +84,7 @@ fn avoids_isolation(checkout: &Checkout) -> bool {
     })
 }
 
-fn switched_off(step: &Step, command: &Command) -> bool {
+fn switched_off(step: &Step, command: &ShellCommand) -> bool {
     let names = [
         "MATURIN_PEP517_USE_BASE_PYTHON",
         "SETUPTOOLS_RUST_PEP517_USE_BASE_PYTHON",
@@ -101,7 +101,7 @@ fn is_local(word: &str) -> bool {
 }
 
 /// Whether a command builds a Python package that Rust is compiled for: the one it names, or the one of its folder.
-fn of_project(checkout: &Checkout, step: &Step, command: &Command) -> bool {
+fn of_project(checkout: &Checkout, step: &Step, command: &ShellCommand) -> bool {
     let Some(folder) = step.folder(command) else { return false };
     let is_path = |word: &&String| is_local(word) || is_build(command) && word.contains('/');
     let named: Vec<&String> = command.words.iter().skip(1).filter(is_path).collect();
@@ -113,18 +113,18 @@ fn of_project(checkout: &Checkout, step: &Step, command: &Command) -> bool {
     })
 }
 
-fn is_build(command: &Command) -> bool {
+fn is_build(command: &ShellCommand) -> bool {
     let module = command.program().starts_with("python")
         && command.words.windows(2).any(|pair| pair[0] == "-m" && pair[1] == "build");
     module || command.program() == "pyproject-build" || command.begins(&["uv", "build"])
 }
 
-fn from_sdist(command: &Command) -> bool {
+fn from_sdist(command: &ShellCommand) -> bool {
     let one = ["-w", "--wheel", "-s", "--sdist", "--help"];
     is_build(command) && !command.words.iter().any(|word| one.contains(&word.as_str()))
 }
 
-fn isolates(command: &Command) -> bool {
+fn isolates(command: &ShellCommand) -> bool {
     let installs = command.begins(&["uv", "pip", "install"]) && command.words.iter().any(|word| is_local(word));
     let syncs = command.begins(&["uv", "sync"])
         && !command.has("--no-install-project")
@@ -179,7 +179,7 @@ fn maturin_profile(step: &Step) -> Option<(usize, String, String)> {
         let release = words.iter().any(|word| matches!(*word, "--release" | "-r"));
         named.unwrap_or(if release { "release" } else { "dev" }).to_owned()
     };
-    if let Kind::Uses { action, .. } = &step.kind {
+    if let StepKind::Uses { action, .. } = &step.kind {
         let develop = action == "pyo3/maturin-action" && step.with("command") == Some("develop");
         let words: Vec<&str> = step.with("args").unwrap_or_default().split_whitespace().collect();
         return develop.then(|| (step.line, profile(&words), "maturin develop".to_owned()));
@@ -197,7 +197,7 @@ fn maturin_profile(step: &Step) -> Option<(usize, String, String)> {
 }
 
 /// Whether a package of the workspace in which a call compiles depends on `PyO3`.
-fn compiles_pyo3(checkout: &Checkout, step: &Step, command: &Command, call: &CargoCall) -> bool {
+fn compiles_pyo3(checkout: &Checkout, step: &Step, command: &ShellCommand, call: &CargoCall) -> bool {
     let manifest = call.manifest.as_deref().map_or(".", |path| path.strip_suffix("Cargo.toml").unwrap_or(path));
     let workspace = step.folder(command).and_then(|dir| join(&dir, manifest)).and_then(|dir| checkout.workspace(&dir));
     let uses = |package: &Package| {
@@ -207,7 +207,7 @@ fn compiles_pyo3(checkout: &Checkout, step: &Step, command: &Command, call: &Car
     workspace.is_some() && checkout.packages.iter().any(own)
 }
 
-fn maturin_and_cargo(checkout: &Checkout, job: &Job) -> Option<Finding> {
+fn maturin_and_cargo(checkout: &Checkout, job: &WorkflowJob) -> Option<Finding> {
     let target_dir = |step: &Step| step.env.get("CARGO_TARGET_DIR").map(|setting| setting.value.clone());
     let (maturin, (line, profile, said)) = job.steps.iter().find_map(|step| Some((step, maturin_profile(step)?)))?;
     let aligned = |name: &str| maturin.env.contains_key(name) || job.writes(name);

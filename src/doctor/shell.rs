@@ -5,7 +5,7 @@
 
 /// One simple command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Command {
+pub(super) struct ShellCommand {
     pub(super) line: usize,
     /// Words without the assignments before them and without `sudo` and the like.
     pub(super) words: Vec<String>,
@@ -14,7 +14,7 @@ pub(super) struct Command {
     pub(super) dir: Option<String>,
 }
 
-impl Command {
+impl ShellCommand {
     pub(super) fn program(&self) -> &str {
         self.words.first().map_or("", |word| word.rsplit('/').next().unwrap_or(word))
     }
@@ -37,7 +37,7 @@ impl Command {
 }
 
 /// The commands of a script whose first line is `first_line` of its file.
-pub(super) fn commands(script: &str, first_line: usize) -> Vec<Command> {
+pub(super) fn commands(script: &str, first_line: usize) -> Vec<ShellCommand> {
     let mut found = Vec::new();
     let mut dir: Option<String> = None;
     let mut here: Option<String> = None;
@@ -123,8 +123,8 @@ fn parts(text: &str) -> Vec<String> {
 
 const BEFORE: [&str; 12] = ["sudo", "time", "env", "exec", "if", "then", "else", "do", "!", "command", "xvfb-run", "("];
 
-fn simple(words: Vec<String>, line: usize) -> Command {
-    let mut command = Command { line, ..Command::default() };
+fn simple(words: Vec<String>, line: usize) -> ShellCommand {
+    let mut command = ShellCommand { line, ..ShellCommand::default() };
     let mut words = words.into_iter().peekable();
     while let Some(word) = words.peek() {
         if let Some((name, value)) = assignment(word) {
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     fn said(script: &str) -> Vec<String> {
-        commands(script, 1).iter().map(Command::said).collect()
+        commands(script, 1).iter().map(ShellCommand::said).collect()
     }
 
     #[test]

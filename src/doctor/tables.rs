@@ -3,14 +3,14 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::tree::{Fault, Node, Value};
+use super::tree::{Malformed, Node, Value};
 
-pub(super) fn parse(text: &str) -> Result<Node, Fault> {
+pub(super) fn parse(text: &str) -> Result<Node, Malformed> {
     match DeTable::parse(text) {
         Ok(table) => Ok(Node { line: 1, text_line: 1, value: map(text, table.get_ref()) }),
         Err(error) => {
             let line = error.span().map_or(1, |span| line(text, span.start));
-            Err(Fault { line, reason: error.message().to_owned() })
+            Err(Malformed { line, reason: error.message().to_owned() })
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::cargo_call::CargoCall;
 use super::checkout::Checkout;
-use super::job::{Job, Step};
+use super::job::{Step, WorkflowJob};
 use crate::doctor::finding::Finding;
 use crate::doctor::rule::Rule;
 
@@ -47,7 +47,7 @@ fn rule(channel: &str) -> Option<Rule> {
 }
 
 /// The step that sets the toolchain with which the job begins to compile. One with a condition may not run.
-fn by_step(job: &Job) -> Option<Finding> {
+fn by_step(job: &WorkflowJob) -> Option<Finding> {
     let compiles = |step: &Step| {
         step.commands().iter().any(|command| CargoCall::of(command).is_some_and(|call| call.may_compile()))
     };
@@ -84,7 +84,7 @@ fn is_channel(word: &str) -> bool {
         || word == "beta"
 }
 
-fn named_channel(job: &Job, step: &Step, named: &str, line: usize, how: &str) -> Option<Finding> {
+fn named_channel(job: &WorkflowJob, step: &Step, named: &str, line: usize, how: &str) -> Option<Finding> {
     let values = job.values(named);
     // A matrix of several toolchains is there to follow them.
     let [channel] = values.as_slice() else { return None };
@@ -93,7 +93,7 @@ fn named_channel(job: &Job, step: &Step, named: &str, line: usize, how: &str) ->
     Some(Finding::new(rule, &step.file, line, what))
 }
 
-fn by_call(job: &Job, step: &Step) -> Option<Finding> {
+fn by_call(job: &WorkflowJob, step: &Step) -> Option<Finding> {
     step.commands().iter().find_map(|command| {
         let call = CargoCall::of(command).filter(super::cargo_call::CargoCall::compiles)?;
         let named = call.toolchain.as_deref().or_else(|| step.variable(command, "RUSTUP_TOOLCHAIN"))?;
@@ -101,7 +101,7 @@ fn by_call(job: &Job, step: &Step) -> Option<Finding> {
     })
 }
 
-fn container(job: &Job) -> Option<Finding> {
+fn container(job: &WorkflowJob) -> Option<Finding> {
     let node = job.node.at("container");
     let image = if node.at("image").exists() { node.at("image") } else { node };
     let text = image.text()?;

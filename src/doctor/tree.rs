@@ -24,7 +24,7 @@ pub(super) enum Value {
 
 /// Why a file could not be read, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct Malformed {
     pub(super) line: usize,
     pub(super) reason: String,
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use super::cargo_call::CargoCall;
 use super::checkout::Checkout;
-use super::job::{Job, Kind, Step, join};
-use super::shell::Command;
+use super::job::{Step, StepKind, WorkflowJob, join};
+use super::shell::ShellCommand;
 use crate::doctor::finding::Finding;
 use crate::doctor::rule::Rule;
 
@@ -31,7 +31,7 @@ struct Build<'a> {
 }
 
 impl<'a> Build<'a> {
-    fn of(checkout: &Checkout, step: &'a Step, command: &Command, call: CargoCall) -> Option<Self> {
+    fn of(checkout: &Checkout, step: &'a Step, command: &ShellCommand, call: CargoCall) -> Option<Self> {
         if !call.compiles() || step.condition.is_some() {
             return None;
         }
@@ -54,7 +54,7 @@ impl<'a> Build<'a> {
     }
 }
 
-fn target_dirs(checkout: &Checkout, job: &Job, calls: &[Build<'_>]) -> Option<Finding> {
+fn target_dirs(checkout: &Checkout, job: &WorkflowJob, calls: &[Build<'_>]) -> Option<Finding> {
     if job.writes("TARGET_DIR") {
         return None;
     }
@@ -101,7 +101,7 @@ fn placed(folder: &str, target_dir: &str) -> String {
 }
 
 /// Without the action, only what two commands could both use is compiled once too often.
-fn apart(checkout: &Checkout, job: &Job, calls: &[Build<'_>]) -> Option<Finding> {
+fn apart(checkout: &Checkout, job: &WorkflowJob, calls: &[Build<'_>]) -> Option<Finding> {
     let first = calls.first()?;
     let kind = |call: &Build<'_>| {
         let CargoCall { toolchain, profile, target, .. } = &call.call;
@@ -140,7 +140,7 @@ fn without_lints(flags: &str) -> Option<Vec<&str>> {
     Some(kept)
 }
 
-fn rustflags(job: &Job, calls: &[Build<'_>]) -> Option<Finding> {
+fn rustflags(job: &WorkflowJob, calls: &[Build<'_>]) -> Option<Finding> {
     if job.writes("RUSTFLAGS") {
         return None;
     }
@@ -171,7 +171,7 @@ fn rustflags(job: &Job, calls: &[Build<'_>]) -> Option<Finding> {
 }
 
 /// A build whose features no later command of the job shares, and whose program nobody runs.
-fn unused_build(job: &Job, calls: &[Build<'_>]) -> Option<Finding> {
+fn unused_build(job: &WorkflowJob, calls: &[Build<'_>]) -> Option<Finding> {
     let is_build = |call: &Build<'_>| matches!(call.call.subcommand.as_str(), "build" | "b");
     let alike = |a: &Build<'_>, b: &Build<'_>| {
         let same = |call: &Build<'_>| {
@@ -210,10 +210,10 @@ fn unused_build(job: &Job, calls: &[Build<'_>]) -> Option<Finding> {
 }
 
 /// Whether a step looks into the target folder, to run or to keep what lies there.
-fn uses_what_was_built(job: &Job) -> bool {
+fn uses_what_was_built(job: &WorkflowJob) -> bool {
     job.steps.iter().any(|step| match &step.kind {
-        Kind::Run { script, .. } => ["target/", "target\\", "TARGET_DIR"].iter().any(|name| script.contains(name)),
-        Kind::Uses { action, with, .. } => {
+        StepKind::Run { script, .. } => ["target/", "target\\", "TARGET_DIR"].iter().any(|name| script.contains(name)),
+        StepKind::Uses { action, with, .. } => {
             !action.contains("rekindle")
                 && !action.starts_with("actions/cache")
                 && with.entries().iter().any(|(_, value)| value.text().is_some_and(|text| text.contains("target/")))

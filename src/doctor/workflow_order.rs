@@ -2,9 +2,9 @@
 
 use super::cargo_call::CargoCall;
 use super::checkout::Checkout;
-use super::job::{Job, Kind, Step};
+use super::job::{Step, StepKind, WorkflowJob};
 use super::python::uses_pyo3;
-use super::shell::Command;
+use super::shell::ShellCommand;
 use crate::doctor::finding::Finding;
 use crate::doctor::rule::Rule;
 
@@ -27,7 +27,7 @@ fn is_checkout(step: &Step) -> bool {
     step.action() == "actions/checkout"
 }
 
-fn checkouts(job: &Job, first: usize, into: &mut Vec<Finding>) {
+fn checkouts(job: &WorkflowJob, first: usize, into: &mut Vec<Finding>) {
     let before = job.steps[..first].iter().any(|step| is_checkout(step) || runs(step, &["git", "clone"]));
     let folder =
         |step: &Step| step.with("path").unwrap_or(".").trim_start_matches("./").trim_end_matches('/').to_owned();
@@ -52,7 +52,7 @@ fn runs(step: &Step, words: &[&str]) -> bool {
 }
 
 /// What sets the toolchain that plain `cargo` uses.
-fn sets_toolchain(job: &Job, step: &Step) -> Option<String> {
+fn sets_toolchain(job: &WorkflowJob, step: &Step) -> Option<String> {
     let actions = [
         "dtolnay/rust-toolchain",
         "actions-rs/toolchain",
@@ -62,7 +62,7 @@ fn sets_toolchain(job: &Job, step: &Step) -> Option<String> {
     if actions.contains(&step.action()) {
         return Some(step.action().to_owned());
     }
-    let sets = |command: &&Command| match command.words.get(1).map(String::as_str) {
+    let sets = |command: &&ShellCommand| match command.words.get(1).map(String::as_str) {
         Some("default" | "override" | "update") => true,
         // One that is named in each call leaves the others as they are.
         Some("toolchain" | "install") => {
@@ -71,13 +71,13 @@ fn sets_toolchain(job: &Job, step: &Step) -> Option<String> {
         }
         _ => false,
     };
-    step.commands().iter().filter(|command| command.program() == "rustup").find(sets).map(Command::said)
+    step.commands().iter().filter(|command| command.program() == "rustup").find(sets).map(ShellCommand::said)
 }
 
 /// Whether a step compiles Rust, itself or by way of a tool for Python packages.
 fn may_compile(step: &Step) -> bool {
     let tools = ["maturin", "pip", "pip3", "uv", "uvx", "nox", "tox", "pytest", "hatch", "make", "just", "cross"];
-    let compiles = |command: &Command| {
+    let compiles = |command: &ShellCommand| {
         CargoCall::of(command).is_some_and(|call| call.compiles())
             || tools.contains(&command.program())
             || command.program().starts_with("python")
@@ -86,7 +86,11 @@ fn may_compile(step: &Step) -> bool {
 }
 
 /// The first step after the action that sets something up, if nothing is compiled before it and something is after it.
-fn set_up_late<'a>(job: &'a Job, first: usize, sets: &dyn Fn(&Step) -> Option<String>) -> Option<(&'a Step, String)> {
+fn set_up_late<'a>(
+    job: &'a WorkflowJob,
+    first: usize,
+    sets: &dyn Fn(&Step) -> Option<String>,
+) -> Option<(&'a Step, String)> {
     let after = &job.steps[first + 1..];
     let (index, how) = after.iter().enumerate().find_map(|(index, step)| Some((index, sets(step)?)))?;
     let early = after[..index].iter().any(may_compile);
@@ -94,7 +98,7 @@ fn set_up_late<'a>(job: &'a Job, first: usize, sets: &dyn Fn(&Step) -> Option<St
     (!early && late).then(|| (&after[index], how))
 }
 
-fn toolchain(checkout: &Checkout, job: &Job, first: usize) -> Option<Finding> {
+fn toolchain(checkout: &Checkout, job: &WorkflowJob, first: usize) -> Option<Finding> {
     // The toolchain file decides wherever Cargo is called, and a second toolchain is not the one that builds.
     if checkout.toolchain.is_some() || job.steps[..first].iter().any(|step| sets_toolchain(job, step).is_some()) {
         return None;
@@ -116,25 +120,25 @@ fn sets_interpreter(step: &Step) -> Option<String> {
     if sets {
         return Some(step.action().to_owned());
     }
-    let makes = |command: &&Command| {
+    let makes = |command: &&ShellCommand| {
         let python = command.program().starts_with("python");
         python
             && command.words.windows(2).any(|pair| pair[0] == "-m" && matches!(pair[1].as_str(), "venv" | "virtualenv"))
             || command.begins(&["uv", "venv"])
             || command.program() == "virtualenv"
     };
-    step.commands().iter().find(makes).map(Command::said)
+    step.commands().iter().find(makes).map(ShellCommand::said)
 }
 
-fn interpreter(job: &Job, first: usize) -> Option<Finding> {
+fn interpreter(job: &WorkflowJob, first: usize) -> Option<Finding> {
     let (step, how) = set_up_late(job, first, &sets_interpreter)?;
     let ours = &job.steps[first];
     let what = format!("job `{}` sets Python up on line {} (`{how}`), after the action", job.id, step.line);
     Some(Finding::new(Rule::ActionBeforeInterpreter, &ours.file, ours.line, what))
 }
 
-fn build_before(job: &Job, first: usize) -> Option<Finding> {
-    let compiles = |command: &&Command| {
+fn build_before(job: &WorkflowJob, first: usize) -> Option<Finding> {
+    let compiles = |command: &&ShellCommand| {
         CargoCall::of(command).is_some_and(|call| call.compiles())
             || command.program() == "maturin"
                 && matches!(command.words.get(1).map(String::as_str), Some("develop" | "build"))
@@ -153,7 +157,7 @@ fn commit_times(step: &Step) -> Option<Finding> {
         let what = format!("`{}` gives files the time of their last commit", step.action());
         return Some(Finding::new(Rule::CommitTimes, &step.file, step.line, what));
     }
-    let restores = |command: &&Command| {
+    let restores = |command: &&ShellCommand| {
         command.begins(&["git", "restore-mtime"])
             || command.program().starts_with("git-restore-mtime")
             || command.begins(&["rekindle", "mtime"])
@@ -168,7 +172,7 @@ fn short(word: &str, letters: &[char]) -> bool {
 }
 
 /// Whether git deletes what it ignores, and is neither told to spare the target folder nor to stay in another one.
-fn cleans_ignored(command: &Command) -> bool {
+fn cleans_ignored(command: &ShellCommand) -> bool {
     if !command.begins(&["git", "clean"]) || !command.words.iter().any(|word| short(word, &['x', 'X'])) {
         return false;
     }
@@ -214,10 +218,10 @@ fn cleaning(checkout: &Checkout, step: &Step) -> Vec<Finding> {
     found
 }
 
-fn twice(job: &Job, first: usize, second: usize) -> Option<Finding> {
+fn twice(job: &WorkflowJob, first: usize, second: usize) -> Option<Finding> {
     let (a, b) = (&job.steps[first], &job.steps[second]);
     let between =
-        job.steps[first + 1..second].iter().any(|step| matches!(step.kind, Kind::Run { .. }) || !is_checkout(step));
+        job.steps[first + 1..second].iter().any(|step| matches!(step.kind, StepKind::Run { .. }) || !is_checkout(step));
     let exclusive = a.condition != b.condition;
     let what = format!("job `{}` uses the action on line {} and again here, with no step in between", job.id, a.line);
     (!between && !exclusive && a.with("workspaces") == b.with("workspaces"))

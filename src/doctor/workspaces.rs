@@ -1,9 +1,9 @@
 //! Rules about the workspaces that the action is told about, compared with those that are there and those that are built.
 
 use super::checkout::Checkout;
-use super::job::{Job, Step, join};
+use super::job::{Step, WorkflowJob, join};
 use super::packages::{file_in, listed};
-use super::shell::Command;
+use super::shell::ShellCommand;
 use crate::doctor::finding::Finding;
 use crate::doctor::rule::Rule;
 
@@ -22,7 +22,7 @@ pub(super) fn examine(checkout: &Checkout, into: &mut Vec<Finding>) {
 }
 
 /// The folder into which the job checks this repository out; nothing if that is not certain.
-fn own_folder(job: &Job) -> Option<String> {
+fn own_folder(job: &WorkflowJob) -> Option<String> {
     let mut own = None;
     for step in job.steps.iter().filter(|step| step.action() == "actions/checkout") {
         let other = step.with("repository").is_some_and(|repository| !repository.contains("github.repository"));
@@ -34,7 +34,7 @@ fn own_folder(job: &Job) -> Option<String> {
 }
 
 fn brings_sources(step: &Step) -> bool {
-    let brings = |command: &Command| {
+    let brings = |command: &ShellCommand| {
         [&["git", "clone"][..], &["git", "submodule"], &["gh", "repo"], &["cargo", "new"], &["cargo", "init"]]
             .iter()
             .any(|words| command.begins(words))
@@ -76,7 +76,7 @@ fn without_manifest(checkout: &Checkout, prefix: &str, step: &Step, into: &mut V
     }
 }
 
-fn not_listed(checkout: &Checkout, job: &Job, prefix: &str, steps: &[&Step], into: &mut Vec<Finding>) {
+fn not_listed(checkout: &Checkout, job: &WorkflowJob, prefix: &str, steps: &[&Step], into: &mut Vec<Finding>) {
     let known = |step: &&Step| !step.with("workspaces").unwrap_or_default().contains("${{");
     if !steps.iter().all(known) {
         return;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
-use super::tree::{Fault, Node, Value};
+use super::tree::{Malformed, Node, Value};
 
 const MOST_NODES: usize = 200_000;
 const DEEPEST: usize = 64;
@@ -29,13 +29,13 @@ struct Builder {
 }
 
 /// The first document of a file.
-pub(super) fn parse(text: &str) -> Result<Node, Fault> {
+pub(super) fn parse(text: &str) -> Result<Node, Malformed> {
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
         let (event, span) =
-            event.map_err(|error| Fault { line: error.marker().line(), reason: error.info().to_owned() })?;
+            event.map_err(|error| Malformed { line: error.marker().line(), reason: error.info().to_owned() })?;
         let line = span.start.line();
-        let fault = |reason: &str| Fault { line, reason: reason.to_owned() };
+        let fault = |reason: &str| Malformed { line, reason: reason.to_owned() };
         match event {
             Event::Scalar(text, style, anchor, _) => {
                 let plain = style == ScalarStyle::Plain;

@@ -51,6 +51,16 @@ pub fn annotation(level: &str, text: &str) -> String {
     format!("::{level} title=Rekindle::{}", escape(text))
 }
 
+/// A line that shows only where the debug log of a run is asked for.
+pub fn debug(text: &str) -> String {
+    format!("::debug::{}", escape(text))
+}
+
+/// Whether it is.
+pub fn is_debug() -> bool {
+    std::env::var("RUNNER_DEBUG").is_ok_and(|value| value == "1")
+}
+
 /// The same, shown at a line of a file of the checkout.
 pub fn annotation_at(level: &str, (file, line): (&str, usize), title: &str, text: &str) -> String {
     let file = property(file);

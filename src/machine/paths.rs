@@ -4,7 +4,7 @@
 //! of a private range, so that two paths never share a text and `path` gives back exactly what was there. How it can be wrong:
 //! on Windows a name with a lone surrogate has no such form and comes back as another one; nothing is found under that.
 
-use std::path::{Path, PathBuf, is_separator};
+use std::path::{Component, Path, PathBuf, is_separator};
 
 /// The character that stands for byte 0.
 const FIRST: u32 = 0x10_FF00;
@@ -119,6 +119,21 @@ pub fn join(dir: &str, name: &str) -> String {
     } else {
         format!("{dir}{}{name}", std::path::MAIN_SEPARATOR)
     }
+}
+
+/// A path without `.` and `..`, by its text alone, as Cargo does it.
+pub fn lexical(path: &Path) -> PathBuf {
+    let mut tidy = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                tidy.pop();
+            }
+            Component::CurDir => {}
+            other => tidy.push(other),
+        }
+    }
+    tidy
 }
 
 /// Paths in what is stored.

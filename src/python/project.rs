@@ -3,10 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use fs_err as fs;
-use toml::{Table, Value};
+use toml::Value;
 
 use crate::cargo::lockfile::Locked;
+use crate::cargo::tables;
 use crate::cargo::workspace::Workspace;
 
 const CRATES: [&str; 3] = ["pyo3", "pyo3-ffi", "pyo3-build-config"];
@@ -40,7 +40,7 @@ fn manifests(workspaces: &[Workspace]) -> Vec<PathBuf> {
 }
 
 fn has_rust_backend(path: &Path) -> bool {
-    let Some(table) = fs::read_to_string(path).ok().and_then(|text| text.parse::<Table>().ok()) else {
+    let Some(table) = tables::read(path) else {
         return false;
     };
     let Some(system) = table.get("build-system") else {
@@ -59,6 +59,8 @@ fn package(requirement: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use fs_err as fs;
+
     use super::*;
 
     #[test]

@@ -14,7 +14,7 @@ use crate::words::count;
 const FORMAT: u32 = 1;
 
 #[derive(Serialize)]
-struct Json<'a> {
+struct FindingsJson<'a> {
     format: u32,
     findings: Vec<JsonFinding<'a>>,
     /// How many findings are not listed because something switches their rule off.
@@ -55,7 +55,7 @@ pub fn json(examination: &Examination) -> Result<String> {
         JsonIgnore { file, line, rule, reason, hidden }
     });
     let ignores = ignores.collect();
-    let json = Json { format: FORMAT, findings, hidden: *hidden, ignores, notes: notes(examination) };
+    let json = FindingsJson { format: FORMAT, findings, hidden: *hidden, ignores, notes: notes(examination) };
     Ok(serde_json::to_string_pretty(&json)?)
 }
 

@@ -3,6 +3,7 @@
 mod chart;
 pub mod findings;
 pub mod html;
+pub mod journal;
 pub mod json;
 pub mod log;
 mod markdown;

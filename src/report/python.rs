@@ -92,7 +92,7 @@ fn rows(facts: &InterpreterFacts) -> Vec<(&'static str, String)> {
 }
 
 #[derive(Serialize)]
-struct Json<'a> {
+struct InterpretersJson<'a> {
     interpreters: Vec<OneJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'a str>,
@@ -114,7 +114,10 @@ pub fn json(interpreters: &Interpreters) -> Result<String> {
         tag: InterpreterFacts::tag(facts),
         signature: InterpreterFacts::signature(facts),
     };
-    let json = Json { interpreters: interpreters.found.iter().map(one).collect(), note: interpreters.note.as_deref() };
+    let json = InterpretersJson {
+        interpreters: interpreters.found.iter().map(one).collect(),
+        note: interpreters.note.as_deref(),
+    };
     Ok(serde_json::to_string_pretty(&json)?)
 }
 

@@ -98,6 +98,28 @@ fn an_unknown_option_is_refused() {
 }
 
 #[test]
+fn what_is_done_on_the_way_is_said_to_whoever_asks_and_holds_no_secret() {
+    let world = World::scenario();
+    world.wipe_and_clone();
+    let said = |arguments: &[&str], more: &[(&str, &str)]| {
+        let more = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let output = world.rekindle_step(arguments, &more);
+        assert!(output.status.success(), "{output:?}");
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat()
+    };
+    let store = format!("dir:{}", world.store().display());
+    let restore = ["restore", "--store", store.as_str(), "--key", "hunter2-hunter2"];
+    let secret = ("MY_TOKEN", "hunter2-hunter2");
+    let asked = said(&[&restore[..], &["--verbose"]].concat(), &[secret]);
+    assert!(asked.contains("debug: phase::restore: facts are gathered"), "{asked}");
+    assert!(asked.contains("debug: phase::restore::stamping: sources have their times"), "{asked}");
+    assert!(!asked.contains("hunter2-hunter2"), "{asked}");
+    assert!(!said(&restore, &[]).contains("debug"));
+    let of_run = said(&restore, &[("RUNNER_DEBUG", "1"), ("GITHUB_ACTIONS", "true"), secret]);
+    assert!(of_run.contains("::debug::phase::restore: ") && !of_run.contains("hunter2-hunter2"), "{of_run}");
+}
+
+#[test]
 fn a_save_without_a_restore_is_a_warning() {
     let world = World::scenario();
     world.wipe_and_clone();

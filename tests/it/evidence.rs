@@ -476,37 +476,72 @@ fn a_second_restore_doubts_what_was_built_from_a_whole_package_that_is_another_n
 #[cfg(unix)]
 #[test]
 fn a_second_restore_doubts_what_was_built_through_a_link_that_leads_elsewhere_now() {
-    let main = "fn main() { println!(\"{}\", include_str!(\"../now/text.txt\")); }\n";
-    let world = tiny(&[("src/main.rs", main), ("one/text.txt", "one"), ("two/text.txt", "two")]);
-    let link = |to: &str| {
-        let link = world.workspace().join("now");
-        let _ = fs::remove_file(&link);
-        std::os::unix::fs::symlink(to, &link).unwrap();
-        filetime::set_symlink_file_times(
-            &link,
-            FileTime::from_unix_time(1_500_000_000, 0),
-            FileTime::from_unix_time(1_500_000_000, 0),
-        )
-        .unwrap();
-    };
-    let is_right = |text: &str| {
-        let log = world.restore();
-        world.build();
-        assert_eq!(world.output(), format!("{text}\n"), "{log}");
-    };
-    world.wipe_and_clone();
-    link("one");
-    is_right("one");
-    link("two");
-    is_right("two");
+    let main = |path: &str| format!("fn main() {{ println!(\"{{}}\", include_str!({path:?})); }}\n");
+    // In the package itself, and beside it.
+    let (inside, beside) = (main("../now/text.txt"), main("../../now/text.txt"));
+    let member = "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n";
+    let worlds = [
+        tiny(&[("src/main.rs", &inside), ("one/text.txt", "one"), ("two/text.txt", "two")]),
+        tiny(&[
+            ("Cargo.toml", "[workspace]\nmembers = [\"app\"]\nresolver = \"2\"\n"),
+            ("app/Cargo.toml", member),
+            ("app/src/main.rs", &beside),
+            ("src/main.rs", ""),
+            ("one/text.txt", "one"),
+            ("two/text.txt", "two"),
+        ]),
+    ];
+    for world in worlds {
+        let link = |to: &str| {
+            let link = world.workspace().join("now");
+            let _ = fs::remove_file(&link);
+            std::os::unix::fs::symlink(to, &link).unwrap();
+            let old = FileTime::from_unix_time(1_500_000_000, 0);
+            filetime::set_symlink_file_times(&link, old, old).unwrap();
+        };
+        let is_right = |text: &str| {
+            let log = world.restore();
+            world.build();
+            assert_eq!(world.output(), format!("{text}\n"), "{log}");
+        };
+        world.wipe_and_clone();
+        link("one");
+        is_right("one");
+        link("two");
+        is_right("two");
+        world.save();
+        world.wipe_and_clone();
+        link("two");
+        is_right("two");
+        link("one");
+        is_right("one");
+        link("two");
+        is_right("two");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_a_script_wrote_anew_with_the_same_size_and_time_is_stored_anew() {
+    let script = "fn main() { println!(\"cargo:rerun-if-changed=word.txt\"); \
+        let to = std::path::Path::new(&std::env::var(\"OUT_DIR\").unwrap()).join(\"word.txt\"); \
+        std::fs::copy(\"word.txt\", &to).unwrap(); \
+        assert!(std::process::Command::new(\"touch\").args([\"-d\", \"@1500000000\"]).arg(&to).status().unwrap().success()); }\n";
+    let main = "fn main() { println!(\"{}\", include_str!(concat!(env!(\"OUT_DIR\"), \"/word.txt\"))); }\n";
+    let mut world = tiny(&[("build.rs", script), ("word.txt", "one"), ("src/main.rs", main)]);
+    world.start();
+    world.build();
     world.save();
-    world.wipe_and_clone();
-    link("two");
-    is_right("two");
-    link("one");
-    is_right("one");
-    link("two");
-    is_right("two");
+    world.change(&[("word.txt", "two")]);
+    world.start();
+    world.build();
+    assert_eq!(world.output(), "two\n");
+    world.save();
+    // Only the program is compiled, from what the script had written.
+    world.change(&[("src/main.rs", &format!("{main}// once more\n"))]);
+    world.start();
+    assert_eq!(world.build().compiled, ["app 0.1.0 bin app".to_owned()].into());
+    assert_eq!(world.output(), "two\n");
 }
 
 fn next_save_says(world: &World) -> bool {

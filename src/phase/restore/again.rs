@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use vec1::Vec1;
 
-use super::{isolation, stamping};
+use super::{doubts, isolation, stamping};
 use crate::cargo::fingerprint::Local;
 use crate::cargo::survey;
 use crate::cargo::units::{DiskUnit, Survey};
@@ -92,7 +92,7 @@ pub(super) fn restore(
         }
     }
     let mut doubtful = unseen(&state, facts, manifest, &standing, &found);
-    let changes = stamping::unseen_changes(facts, manifest, &found.repositories);
+    let changes = doubts::unseen_changes(facts, manifest, &found.repositories);
     let of_unit = |at: usize| (manifest.units[at].root, manifest.units[at].place.clone());
     let intact: BTreeSet<_> =
         standing.iter().filter(|one| one.is_intact).map(|one| (one.root, one.unit.place.clone())).collect();
@@ -103,7 +103,7 @@ pub(super) fn restore(
             .push(crate::problem::Warning::new(format!("the time of `{}` could not be set: {}", failure.0, failure.1)));
     }
     for (root, place) in doubtful {
-        stamping::invalidate_or_warn(&roots[root], &place, &mut outcome);
+        doubts::invalidate_or_warn(&roots[root], &place, &mut outcome);
     }
     outcome.again = Some(times.len());
 

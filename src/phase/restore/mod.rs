@@ -5,6 +5,7 @@
 mod again;
 mod arrival;
 mod choice;
+mod doubts;
 mod home;
 mod isolation;
 mod kept;
@@ -74,6 +75,11 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
     isolation::check(inputs.isolation, &facts)?;
     let (store, no_store) = store::open(&inputs.store, BUDGET);
     let roots = facts.roots();
+    tracing::debug!(
+        roots = roots.len(),
+        key = facts.parts.fields().prefix(crate::state::key::Fit::Soft),
+        "facts are gathered"
+    );
     if let Some(state) = again::earlier(&inputs, &facts, &roots) {
         let file_system = FileSystem::probe(&roots.first().path)?;
         let notes = roll_note.into_iter().chain(facts.interpreters.note.clone()).collect();
@@ -95,6 +101,7 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
         outcome.cold = Cold::Unanswered;
     }
     let home = home::restore(&facts, store.as_ref(), &mut outcome);
+    tracing::debug!(files = outcome.home.files, bytes = outcome.home.bytes, "the Cargo home is there");
     // Whoever is killed from here on leaves a save that knows of nothing that was restored.
     state_of(&facts, &inputs, &home, Brought::nothing(), JobMark::default(), &outcome).store(&inputs.state)?;
     let so_far = outcome.clone();
@@ -109,6 +116,7 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
         Err(error) => return Err(error),
     };
     outcome.start = brought.arrival.start.clone();
+    tracing::debug!(files = outcome.files, lost = outcome.lost_files, bytes = outcome.bytes, start = ?outcome.start, "the target is there");
     outcome.seconds = began.elapsed().as_secs_f64();
     let mark = JobMark::place(&roots.first().path).unwrap_or_else(|error| {
         outcome.warnings.fault("a second restore would not know the first", &error);

@@ -1,33 +1,28 @@
 //! Carries a stamping plan out: looks at the sources, plans, sets times, invalidates units, and waits until no time is ahead.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
 use rayon::prelude::*;
 use vec1::Vec1;
 
-use super::{Arrival, watching};
-use crate::cargo::invalidate::invalidate;
+use super::{Arrival, doubts, watching};
 use crate::git::{Repository, TimeOf};
 use crate::job::facts::Facts;
 use crate::job::inputs::Stamp;
 use crate::job::outcome::RestoreOutcome;
 use crate::machine::disk::{self, FileSystem, Kind, Meta};
-use crate::machine::libraries;
 use crate::machine::paths;
 use crate::moment::Moment;
 use crate::problem::Warning;
-use crate::shim::folder::ShimFolder;
-use crate::stamp::doubt::{ClockSkew, Doubt};
+use crate::stamp::doubt::ClockSkew;
 use crate::stamp::ledger::Ledger;
 use crate::stamp::plan::{self as planning, Present, StampPlan};
 use crate::stamp::sight::{Sight, Stamped};
 use crate::stamp::sources::{self, Sources};
 use crate::state::manifest::{Input, InputKind, Manifest, Root};
-use crate::unit::Unit;
-use crate::unit::UnitPlace;
 use crate::words::count;
 
 /// What the sources were when everything was set.
@@ -65,14 +60,14 @@ pub(super) fn stamp(
     let is_hosted = ledger.is_none();
     let mut plan = match manifest {
         Some(manifest) => {
-            let mut doubts = arrival.doubts.clone();
-            doubts.extend(unseen_changes(facts, manifest, &found.repositories));
+            let mut known = arrival.doubts.clone();
+            known.extend(doubts::unseen_changes(facts, manifest, &found.repositories));
             let present = Present {
                 inputs: std::mem::take(&mut found.inputs),
                 own_outside: std::mem::take(&mut found.own_outside),
                 new_time,
                 shift: arrival.shift,
-                doubts,
+                doubts: known,
             };
             let plan = planning::plan(manifest, &present);
             found.inputs = present.inputs;
@@ -98,11 +93,17 @@ pub(super) fn stamp(
     }
     // Before any source gets an old time: whoever is killed in between must not leave a unit that looks newer than its sources.
     arrival.touched = touched_sources(manifest, &plan.skewed);
-    carry_out_doubts(facts, roots, arrival, &plan, outcome);
+    doubts::carry_out_doubts(facts, roots, arrival, &plan, outcome);
     // Git writes into its own folder when it refreshes its index, so what lies in there comes last.
     let (inside_git, times): (BTreeMap<_, _>, BTreeMap<_, _>) =
         plan.times.iter().map(|(path, time)| (path.clone(), *time)).partition(|(path, _)| is_inside_git(path, &found));
     let failures = set_times(&times, &found);
+    tracing::debug!(
+        same = plan.same,
+        differing = plan.differing.len(),
+        doubts = plan.doubts.len(),
+        "sources have their times"
+    );
     if let Some((path, error)) = failures.first() {
         outcome
             .warnings
@@ -110,7 +111,7 @@ pub(super) fn stamp(
     }
     if !failures.is_empty() && !cold {
         // A source that keeps an unknown time could look older than it is.
-        distrust_readers(manifest_of(arrival), &failures, roots, outcome);
+        doubts::distrust_readers(manifest_of(arrival), &failures, roots, outcome);
     }
     let listed = found.repositories.iter().filter(|repository| !found.unlisted.contains_key(&repository.top));
     let refreshes: Vec<_> = listed.map(Repository::refresh_index).collect();
@@ -125,7 +126,7 @@ pub(super) fn stamp(
     arrival.watch = watching::begin(facts, roots, manifest_of(arrival), &found, outcome);
     let failures = set_times(&with_companions(inside_git, &found), &found);
     if !failures.is_empty() && !cold {
-        distrust_readers(manifest_of(arrival), &failures, roots, outcome);
+        doubts::distrust_readers(manifest_of(arrival), &failures, roots, outcome);
     }
 
     let sight = |input: &Input| (input.path.clone(), Sight::of(input, plan.times.get(&input.path).copied()));
@@ -216,57 +217,6 @@ pub(super) fn named_paths(manifest: &Manifest) -> BTreeSet<String> {
     indices.into_iter().chain(made).map(|at| manifest.inputs[at].path.clone()).collect()
 }
 
-/// What Cargo never sees: replaced libraries, a commit that a build script wrote down, another interpreter at the same path.
-pub(super) fn unseen_changes(facts: &Facts, manifest: &Manifest, repositories: &[Repository]) -> Vec<(usize, Doubt)> {
-    let mut doubts = Vec::new();
-    let runs = manifest.units.iter().enumerate().filter_map(|(at, unit)| Some((at, unit.run.as_ref()?)));
-    let runs: Vec<_> = runs.collect();
-    let files: BTreeSet<PathBuf> = runs
-        .iter()
-        .flat_map(|(_, run)| run.libraries.iter().map(|fact| crate::machine::paths::path(&fact.file)))
-        .collect();
-    let now: HashMap<String, String> =
-        libraries::identify(&files, None).into_iter().map(|fact| (fact.file.clone(), version_of(&fact))).collect();
-    for (at, run) in &runs {
-        for fact in &run.libraries {
-            let (old, new) = (version_of(fact), now.get(&fact.file).cloned().unwrap_or_default());
-            if old != new {
-                doubts.push((*at, Doubt::LibraryChanged { file: fact.file.clone(), old, new }));
-            }
-        }
-    }
-    let mut described: HashMap<&String, Option<String>> = HashMap::new();
-    let heads: Vec<&String> = repositories.iter().filter_map(|repository| repository.head.as_ref()).collect();
-    // Where git cannot say which commit this is, it counts as another one.
-    let new = heads.first().map_or("unknown", |head| head.as_str());
-    let embedding = runs.iter().filter_map(|(at, run)| Some((*at, run.commit.as_ref()?)));
-    for (at, old) in embedding.filter(|(_, commit)| !heads.contains(commit)) {
-        doubts.push((at, Doubt::HeadChanged { old: old.clone(), new: new.to_owned() }));
-    }
-    doubts.extend(runs.iter().filter_map(|(at, run)| {
-        let then = run.described.as_ref()?;
-        let repository =
-            repositories.iter().find(|repository| crate::machine::paths::text(&repository.top) == then.top);
-        let now = described.entry(&then.top).or_insert_with(|| repository.and_then(Repository::described));
-        let (old, new) = (then.text.clone(), now.clone().unwrap_or_default());
-        (old != new || old.is_empty()).then_some((*at, Doubt::HeadChanged { old, new }))
-    }));
-    let (old, new) = (&manifest.parts.soft.interpreters, &facts.parts.soft.interpreters);
-    let watching = runs.iter().filter_map(|(at, run)| Some((*at, run.interpreter.as_deref()?)));
-    // An alias is named after its interpreter: another one is another text, and Cargo compares that.
-    let aliases = ShimFolder::of_job().aliases();
-    let watching = watching.filter(|(_, watched)| !Path::new(watched).starts_with(&aliases));
-    doubts.extend(watching.filter_map(|(at, watched)| Some((at, Doubt::of_interpreter(watched, old, new)?))));
-    doubts
-}
-
-fn version_of(fact: &crate::machine::libraries::fact::LibraryFact) -> String {
-    match &fact.owner {
-        Some(owner) => format!("{owner} {}", fact.version),
-        None => fact.version.clone(),
-    }
-}
-
 /// A cold start with full history: files get the time of their last commit, so that machines agree on them.
 fn commit_times(found: &Sources, now: Moment, outcome: &mut RestoreOutcome) -> StampPlan {
     let mut times = BTreeMap::new();
@@ -315,72 +265,6 @@ pub(super) fn set_times(times: &BTreeMap<String, Moment>, found: &Sources) -> Ve
         disk::set_mtime(&disk_path, kind, *time).err().map(|error| (path.clone(), error.to_string()))
     };
     times.par_iter().filter_map(set).collect()
-}
-
-/// Invalidates what names an input whose time is not what the plan wanted.
-fn distrust_readers(
-    manifest: Option<&Manifest>,
-    failures: &[(String, String)],
-    roots: &Vec1<Root>,
-    outcome: &mut RestoreOutcome,
-) {
-    let Some(manifest) = manifest else { return };
-    let failed: BTreeSet<&str> = failures.iter().map(|(path, _)| path.as_str()).collect();
-    let names_one = |unit: &&crate::state::manifest::UnitRecord| {
-        unit.is_precalculated() || unit.inputs.iter().any(|&at| failed.contains(manifest.inputs[at].path.as_str()))
-    };
-    for unit in manifest.units.iter().filter(names_one) {
-        invalidate_or_warn(&roots[unit.root], &unit.place, outcome);
-    }
-}
-
-fn carry_out_doubts(
-    facts: &Facts,
-    roots: &Vec1<Root>,
-    arrival: &mut Arrival,
-    plan: &StampPlan,
-    outcome: &mut RestoreOutcome,
-) {
-    let mut invalid: BTreeMap<(usize, UnitPlace), (String, Vec<Doubt>)> = BTreeMap::new();
-    if let Some(restored) = &mut arrival.restored {
-        for (&at, doubts) in &plan.doubts {
-            let unit = &restored.manifest.units[at];
-            invalid.insert((unit.root, unit.place.clone()), (unit.title(), doubts.clone()));
-            restored.lost_units.insert(at);
-        }
-        for (root, place) in &arrival.unknown {
-            invalid.insert((*root, place.clone()), (place.package.clone(), vec![Doubt::Unrecorded]));
-        }
-    } else {
-        // Sources all have new times; vendored ones are the ones that Cargo would not look at.
-        let vendored: BTreeSet<&str> = facts.vendored.iter().map(|package| package.name.as_str()).collect();
-        for (root, place) in arrival.unknown.iter().filter(|(_, place)| vendored.contains(place.package.as_str())) {
-            invalid.insert((*root, place.clone()), (place.package.clone(), vec![Doubt::Unrecorded]));
-        }
-    }
-    for ((root, place), (title, doubts)) in invalid {
-        invalidate_or_warn(&roots[root], &place, outcome);
-        if let Some(doubt) = doubts.first() {
-            arrival.forced.insert(place.name_in(root), doubt.to_string());
-        }
-        let known = outcome.doubts.entry(title).or_default();
-        known.extend(doubts.into_iter().filter(|doubt| !matches!(doubt, Doubt::Incomplete { .. })));
-    }
-    outcome.doubts.retain(|_, doubts| !doubts.is_empty());
-}
-
-pub(super) fn invalidate_or_warn(root: &Root, place: &UnitPlace, outcome: &mut RestoreOutcome) {
-    if let Err(error) = invalidate(&root.path, place) {
-        // What cannot be invalidated cannot be kept either.
-        let dir = root.path.join(place.fingerprint_dir());
-        let removed = fs_err::remove_dir_all(dir);
-        let text = format!(
-            "`{}` could not be invalidated: {error}; its fingerprint is removed: {}",
-            place.name_in(0),
-            removed.is_ok()
-        );
-        outcome.warnings.push(Warning::new(text));
-    }
 }
 
 /// On a kept disk the files still carry the access times of earlier jobs.

@@ -71,6 +71,7 @@ fn save(state: &State, result: JobResult, outcome: &mut SaveOutcome) -> Result<(
     // Next: access times of units.
     let surveys = survey::survey_all(&paths)?;
     let mut job = Job::new(facts, state, surveys, store.as_ref(), unread);
+    tracing::debug!(units = job.units.len(), restored = job.previous().is_some(), "the target was looked at");
     whereabouts::find(&mut job);
     outcome.inspection = Beginning::of(state).inspect(&job.facts, &job.surveys);
     outcome.weights = weigh::weigh(&job.surveys);
@@ -109,6 +110,12 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
     outcome.compiled = compiled.iter().map(|&at| job.unit(at).title()).collect();
     outcome.live = live.len();
     outcome.dropped = job.dropped(&live);
+    tracing::debug!(
+        live = live.len(),
+        compiled = compiled.len(),
+        dropped = outcome.dropped,
+        "it is known what is news"
+    );
     let news = News {
         compiled: compiled.len(),
         dropped: outcome.dropped,

@@ -63,6 +63,7 @@ pub(super) fn put(
         _ => state.clone(),
     };
     let key = Key { fields: manifest.parts.fields(), lineage, state }.to_string();
+    tracing::debug!(key, ?kind, stored = stored.len(), bytes = stored_bytes, "what to store is planned");
     manifest.key.clone_from(&key);
     manifest.parents = parents;
     manifest.files = files;

@@ -88,6 +88,7 @@ impl Attempts<'_> {
 
     /// Waits for the next try, or gives the fault back because there is none.
     pub(super) async fn pause(&mut self, fault: Fault) -> Result<(), Fault> {
+        tracing::debug!(tries = self.made, ?fault, "a call to the cache service failed");
         let more = self.made < self.retry.tries;
         let pause = match &fault {
             Fault::RateLimited { after } => {
