@@ -530,7 +530,7 @@ fn a_file_that_a_script_wrote_anew_with_the_same_size_and_time_is_stored_anew() 
         let out = std::env::var(\"OUT_DIR\").unwrap(); std::fs::write(format!(\"{out}/ballast\"), ballast).unwrap(); \
         let to = std::path::Path::new(&std::env::var(\"OUT_DIR\").unwrap()).join(\"word.txt\"); \
         std::fs::copy(\"word.txt\", &to).unwrap(); \
-        assert!(std::process::Command::new(\"touch\").args([\"-d\", \"@1500000000\"]).arg(&to).status().unwrap().success()); }\n";
+        assert!(std::process::Command::new(\"touch\").args([\"-d\", \"@1500000000\"]).arg(&to).arg(format!(\"{out}/ballast\")).status().unwrap().success()); }\n";
     let main = "fn main() { println!(\"{}\", include_str!(concat!(env!(\"OUT_DIR\"), \"/word.txt\"))); }\n";
     let mut world = tiny(&[("build.rs", script), ("word.txt", "one"), ("src/main.rs", main)]);
     world.start();
