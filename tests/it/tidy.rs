@@ -81,7 +81,7 @@ fn sayings() -> String {
     }
     let mut paths = Vec::new();
     files(&root().join("src"), &mut paths);
-    paths.extend(["dist/install.sh", "dist/hook/main.js", "dist/hook/run.js"].map(|file| root().join(file)));
+    files(&root().join("dist"), &mut paths);
     let text: String = paths.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
     // A text that goes on in the next line.
     text.split("\\\n").map(str::trim_start).collect()
