@@ -105,10 +105,19 @@ function keep(program, places, is) {
     } catch (error) {
       last = error.code;
     } finally {
-      fs.rmSync(draft, { force: true });
+      discard(draft);
     }
   }
   throw new Failure(`${places[places.length - 1]} cannot hold it (${last})`);
+}
+
+/** Where nothing can be written, there is nothing to take away, either. */
+function discard(path) {
+  try {
+    fs.rmSync(path, { force: true });
+  } catch {
+    // A file stands where the folder would be.
+  }
 }
 
 /** Windows replaces no program that another job runs; then that one has to do. */

@@ -77,7 +77,8 @@ impl Machine {
         command.env("RUNNER_TEMP", self.path("temp")).env("RUNNER_TOOL_CACHE", self.path("tools"));
         command.env("GITHUB_STATE", self.path("state")).env("REKINDLE_DOWNLOAD_LIMIT", "20");
         let output = command.envs(more.iter().copied()).stdin(Stdio::null()).output().unwrap();
-        let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr);
+        // The compiler's words first: they came before.
+        let said = String::from_utf8(output.stderr).unwrap() + &String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{said}");
         let left: Vec<_> = fs::read_dir(self.path("temp")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, Vec::<std::ffi::OsString>::new(), "something is left in the temporary folder");
@@ -273,7 +274,6 @@ fn whatever_installs_the_program_is_told_no_secret() {
     ];
     let machine = Machine::new();
     let seen = |name: &str| machine.path(&format!("seen-{name}")).display().to_string();
-    machine.stand_in("bash", &format!("env > {}\nPATH=/usr/bin:/bin:$PATH exec /bin/bash \"$@\"", seen("bash")));
     machine.stand_in("rustup", &format!("env > {}; echo rustc 1.99.0", seen("rustup")));
     machine.stand_in("cargo", &format!("env > {}; exit 1", seen("cargo")));
     let bin = machine.path("bin");
@@ -281,10 +281,12 @@ fn whatever_installs_the_program_is_told_no_secret() {
     env.insert("PATH", bin.to_str().unwrap());
     env.insert("RUSTUP_HOME", "/where/rustup/is");
     let env: Vec<(&str, &str)> = env.into_iter().collect();
-    // Our own folder first also for what bash starts.
+    // PATH holds nothing but these.
     machine.stand_in("env", "/usr/bin/env");
     let link = |name: &str| std::os::unix::fs::symlink(format!("/usr/bin/{name}"), bin.join(name)).unwrap();
-    ["dirname", "sed", "head", "cut", "sort"].iter().for_each(|name| link(name));
+    for name in ["dirname", "sed", "head", "cut", "sort"] {
+        link(name);
+    }
     machine.stand_in("bash", &format!("env > {}\nexec /bin/bash \"$@\"", seen("bash")));
     assert_eq!(warning(&machine.main(&env)), "the build from source failed");
     for child in ["bash", "rustup", "cargo"] {
