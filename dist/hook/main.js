@@ -1,38 +1,38 @@
-// Before the job's own steps: restore.
+// Before the job's own steps: install, and restore.
 'use strict';
 
-const { execFileSync } = require('node:child_process');
-const { appendFileSync, existsSync } = require('node:fs');
+const { appendFileSync } = require('node:fs');
 const { join } = require('node:path');
-const { environment, meaning, run } = require('./run.js');
+const { Failure } = require('./fetch.js');
+const { install, say } = require('./install.js');
+const { environment, meaning, run, warn } = require('./run.js');
 
-/** The bash that comes with git; the first one on a Windows path may be that of a subsystem. */
-function bash() {
-  const git = 'C:\\Program Files\\Git\\bin\\bash.exe';
-  return process.platform === 'win32' && existsSync(git) ? git : 'bash';
-}
-
-/** Where the program is; used on its own, this action has to install it first. */
-function locate() {
+/** Where the program is, or nothing, with a reason. */
+async function locate() {
   const given = (process.env.INPUT_BINARY || '').trim();
   if (given) {
     return given;
   }
-  const script = join(__dirname, '..', 'install.sh');
-  const env = { ...process.env, GITHUB_OUTPUT: '' };
+  const cancel = new AbortController();
+  const stop = () => cancel.abort();
+  process.on('SIGINT', stop).on('SIGTERM', stop);
   try {
-    const said = execFileSync(bash(), [script], { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
-    const lines = said.replace(/\r?\n$/, '').split(/\r?\n/);
-    lines.slice(0, -1).forEach((line) => console.log(line));
-    return lines[lines.length - 1];
+    return await install(join(__dirname, '..', '..'), process.env, cancel.signal);
   } catch (error) {
-    console.log(`::warning title=Rekindle::the program cannot be installed (${error.code || error.status})`);
+    if (cancel.signal.aborted) {
+      say('the job was cancelled before the program was installed');
+    } else {
+      const reason = error instanceof Failure ? error.message : error.code || error.name;
+      warn(`the program could not be installed: ${reason}; the job goes on without a cache`);
+    }
     return '';
+  } finally {
+    process.off('SIGINT', stop).off('SIGTERM', stop);
   }
 }
 
 async function main() {
-  const binary = locate();
+  const binary = await locate();
   if (!binary) {
     return 0;
   }
@@ -42,4 +42,6 @@ async function main() {
   return meaning(await run(binary, ['restore'], environment(process.env)), [1, 2]);
 }
 
-main().then((code) => process.exit(code));
+main().then((code) => {
+  process.exitCode = code;
+});

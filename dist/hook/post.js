@@ -5,14 +5,19 @@ const { meaning, run } = require('./run.js');
 
 async function main() {
   const { STATE_binary: binary, STATE_state: state } = process.env;
+  // Nothing was installed, or nothing restored: whatever there is to say has been said.
   if (!binary || !state) {
     return 0;
   }
   // Evaluated anew for this phase. Whoever does not know how the job went lets nothing grow older.
   const status = process.env['INPUT_JOB-STATUS'];
   const result = ['success', 'failure', 'cancelled'].includes(status) ? status : 'failure';
-  const code = await run(binary, ['save', '--state', state, '--job-result', result], process.env);
-  return meaning(code, [1]);
+  if (result === 'cancelled') {
+    console.log('rekindle: the job was cancelled; what it built is saved, in four minutes at most');
+  }
+  return meaning(await run(binary, ['save', '--state', state, '--job-result', result], process.env), [1]);
 }
 
-main().then((code) => process.exit(code));
+main().then((code) => {
+  process.exitCode = code;
+});

@@ -17,34 +17,43 @@ function environment(env) {
   return result;
 }
 
-/** Runs the program to its end, also when the job is cancelled meanwhile. Resolves to its exit code, or null if it was killed. */
+/** Runs the program to its end, also when the job is cancelled meanwhile. */
 function run(binary, args, env) {
   return new Promise((resolve) => {
-    const child = spawn(binary, args, { stdio: 'inherit', env });
+    let child = null;
+    let cancelled = false;
+    // Before there is a program: a signal between the two would end this step and leave the program behind.
     for (const signal of ['SIGINT', 'SIGTERM']) {
-      process.on(signal, () => child.kill(signal));
+      process.on(signal, () => {
+        cancelled = true;
+        child?.kill(signal);
+      });
     }
+    child = spawn(binary, args, { stdio: 'inherit', env });
     child.on('error', (error) => {
       warn(`the program cannot be started (${error.code})`);
-      resolve(0);
+      resolve({ code: 0, cancelled });
     });
-    child.on('exit', (code) => resolve(code));
+    child.on('exit', (code) => resolve({ code, cancelled }));
   });
 }
 
 function warn(text) {
-  console.log(`::warning title=Rekindle::${text}`);
+  const escaped = text.replace(/%/g, '%25').replace(/\r/g, '%0D').replace(/\n/g, '%0A');
+  console.log(`::warning title=Rekindle::${escaped}`);
 }
 
 /** 1 is a warning in strict mode, 2 a wrong input; anything else that is not 0 is our own fault and costs only the cache. */
-function meaning(code, failing) {
+function meaning({ code, cancelled }, failing) {
   if (failing.includes(code)) {
     return code;
   }
-  if (code !== 0) {
+  if (cancelled) {
+    console.log('rekindle: the job was cancelled');
+  } else if (code !== 0) {
     warn(code === null ? 'the program was stopped' : `the program ended with code ${code}`);
   }
   return 0;
 }
 
-module.exports = { environment, run, meaning };
+module.exports = { environment, meaning, run, warn };

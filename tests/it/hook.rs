@@ -1,7 +1,7 @@
 //! The hook's JavaScript by itself: what it hands to the program, and what it makes of the program's end.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -42,6 +42,19 @@ impl Hook {
         let Output { status, stdout, .. } = self.command(phase).envs(env.iter().copied()).output().unwrap();
         (status.code(), String::from_utf8(stdout).unwrap())
     }
+
+    /// Cancels the step once its program says that it is ready. What was printed after that.
+    fn cancelled(&self, phase: &str) -> (Option<i32>, String) {
+        let mut child = self.command(phase).current_dir(self.dir.path()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut reader = BufReader::new(child.stdout.take().unwrap());
+        let mut said = String::new();
+        reader.read_line(&mut said).unwrap();
+        assert_eq!(said, "ready\n");
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        said.clear();
+        reader.read_to_string(&mut said).unwrap();
+        (child.wait().unwrap().code(), said)
+    }
 }
 
 #[test]
@@ -73,7 +86,9 @@ fn the_post_step_says_how_the_job_went_and_needs_a_main_step() {
     let hook = Hook::with("echo \"$@\"");
     for (status, result) in [("success", "success"), ("cancelled", "cancelled"), ("", "failure"), ("odd", "failure")] {
         let (_, said) = hook.run("post.js", &[("INPUT_JOB-STATUS", status)]);
-        assert_eq!(said, format!("save --state state.json --job-result {result}\n"));
+        let saved = format!("save --state state.json --job-result {result}\n");
+        let cancelled = "rekindle: the job was cancelled; what it built is saved, in four minutes at most\n";
+        assert_eq!(said, if result == "cancelled" { format!("{cancelled}{saved}") } else { saved });
     }
     assert_eq!(hook.run("post.js", &[("STATE_state", "")]), (Some(0), String::new()));
 }
@@ -81,12 +96,10 @@ fn the_post_step_says_how_the_job_went_and_needs_a_main_step() {
 #[test]
 fn a_cancelled_main_step_waits_for_the_program() {
     let hook = Hook::with("trap 'sleep 0.5; touch tidied; exit 0' INT; echo ready; while :; do sleep 0.05; done");
-    let mut child = hook.command("main.js").current_dir(hook.dir.path()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut said = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
-    assert_eq!(said, "ready\n");
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(hook.cancelled("main.js"), (Some(0), "rekindle: the job was cancelled\n".to_owned()));
     // The step ends after its program, not only its output.
-    assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(hook.path("tidied").exists());
+    // One that does not listen is stopped, which is no fault.
+    let hook = Hook::with("echo ready; exec sleep 60");
+    assert_eq!(hook.cancelled("main.js"), (Some(0), "rekindle: the job was cancelled\n".to_owned()));
 }

@@ -81,7 +81,7 @@ fn sayings() -> String {
     }
     let mut paths = Vec::new();
     files(&root().join("src"), &mut paths);
-    paths.extend(["dist/install.sh", "dist/hook/main.js", "dist/hook/run.js"].map(|file| root().join(file)));
+    files(&root().join("dist"), &mut paths);
     let text: String = paths.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
     // A text that goes on in the next line.
     text.split("\\\n").map(str::trim_start).collect()
@@ -194,7 +194,8 @@ fn the_actions_inputs_are_those_of_the_program_and_of_the_readme() {
     // Every one of them is handed on, and the program reads it under the name that the hook gives it.
     let composite = yaml(&root().join("action.yml"));
     let steps = composite["runs"]["steps"].as_sequence().unwrap();
-    let handed_on = &steps.iter().find(|step| step["uses"] == "$/dist/hook").unwrap()["with"];
+    let [hook] = steps.as_slice() else { panic!("the action is one step") };
+    let handed_on = &hook["with"];
     let help = Command::new(env!("CARGO_BIN_EXE_rekindle")).args(["restore", "--help"]).output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -292,7 +293,10 @@ fn third_party_actions_are_pinned_by_sha() {
         let workflow = yaml(&path);
         let mut all = Vec::new();
         below(&workflow, "uses", &mut all);
-        for used in all.into_iter().filter(|used| !used.starts_with("./") && !used.starts_with("$/")) {
+        // Our own hook is named by its branch until there is a release: see `hook_fault`.
+        let own = concat_hook("main");
+        for used in all.into_iter().filter(|used| !used.starts_with("./") && *used != own) {
+            assert!(!used.starts_with("$/"), "{} uses what Enterprise Server and act refuse: {used}", path.display());
             // The version is a comment, which no value holds.
             let lines = text.lines().filter_map(|line| Some(line[line.find(used)?..].trim()));
             for used in lines {
@@ -335,10 +339,13 @@ fn release_fault(release: &Value, declared: &str, tags: &[&str]) -> Result<(), S
                 return Err(format!("other targets: {:?}", targets.keys()));
             }
             for (target, binary) in targets {
-                let suffix = if target.contains("windows") { ".exe" } else { "" };
-                let url =
-                    format!("{}/releases/download/v{version}/rekindle-{target}{suffix}", env!("CARGO_PKG_REPOSITORY"));
-                if binary["url"] != url.as_str() || !is_hex(binary["sha256"].as_str().unwrap_or(""), 64) {
+                let url = format!("{}/releases/download/v{version}/rekindle-{target}.gz", env!("CARGO_PKG_REPOSITORY"));
+                let is_hash = |name: &str| is_hex(binary[name].as_str().unwrap_or(""), 64);
+                let is_size =
+                    |name: &str, most: u64| binary[name].as_u64().is_some_and(|size| size > 0 && size <= most);
+                let named = is_hash("sha256") && is_hash("program_sha256");
+                let small = is_size("size", 6 << 20) && is_size("program_size", 16 << 20);
+                if binary["url"] != url.as_str() || !named || !small {
                     return Err(format!("{target}: {binary}"));
                 }
             }
@@ -353,6 +360,69 @@ fn release_fault(release: &Value, declared: &str, tags: &[&str]) -> Result<(), S
     Ok(())
 }
 
+fn concat_hook(reference: &str) -> String {
+    format!("rekindle-rs/rekindle/dist/hook@{reference}")
+}
+
+/// What is wrong with the hook that `action.yml` names, in a commit that declares this version, follows `parent` by changing
+/// `changed`, and carries these tags.
+fn hook_fault(used: &str, declared: &str, parent: &str, changed: &[&str], tags: &[&str]) -> Result<(), String> {
+    let is_released = tags.iter().any(|tag| tag.starts_with('v') && tag.split('.').count() == 3);
+    let (name, comment) = used.split_once("  # ").unwrap_or((used, ""));
+    if !is_released {
+        let is_pinned = name.strip_prefix(&concat_hook("")).is_some_and(|hash| is_hex(hash, 40));
+        return if name == concat_hook("main") || is_pinned { Ok(()) } else { Err(format!("main names {used}")) };
+    }
+    if name != concat_hook(parent) || comment != format!("v{declared}") {
+        return Err(format!("the tagged action names {used}, not its parent {parent}"));
+    }
+    // Then the hook's commit holds the same binaries and the same hook.
+    if changed == ["action.yml"] { Ok(()) } else { Err(format!("{changed:?} is not in the commit of the hook")) }
+}
+
+fn git_says(arguments: &[&str]) -> String {
+    let output = Command::new("git").args(arguments).current_dir(root()).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_tagged_action_names_its_own_hook_by_commit() {
+    let text = fs::read_to_string(root().join("action.yml")).unwrap();
+    let used: Vec<&str> =
+        text.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix("uses: ")).collect();
+    assert_eq!(used.len(), 1, "{used:?}");
+    assert_eq!(text.lines().filter(|line| line.starts_with("    - ")).count(), 1, "one step");
+    let parent = git_says(&["rev-parse", "--quiet", "--verify", "HEAD^"]);
+    let changed = git_says(&["diff", "--name-only", "HEAD^", "HEAD"]);
+    let tags = git_says(&["tag", "--points-at", "HEAD"]);
+    let (changed, tags): (Vec<&str>, Vec<&str>) = (changed.lines().collect(), tags.lines().collect());
+    hook_fault(used[0], env!("CARGO_PKG_VERSION"), parent.trim(), &changed, &tags).unwrap();
+}
+
+#[test]
+fn a_tag_on_an_action_that_does_not_pin_its_hook_is_refused() {
+    let parent = "0123456789".repeat(4);
+    let other = "9876543210".repeat(4);
+    let pinned = format!("{}  # v1.2.3", concat_hook(&parent));
+    let main = format!("{}  # zizmor: ignore[unpinned-uses] a release pins it", concat_hook("main"));
+    let tags = ["v1", "v1.2.3"];
+    let fault = |used: &str, changed: &[&str], tags: &[&str]| hook_fault(used, "1.2.3", &parent, changed, tags);
+
+    assert_eq!(fault(&pinned, &["action.yml"], &tags), Ok(()));
+    assert_eq!(fault(&main, &["src/lib.rs"], &["v1", "other"]), Ok(()));
+    assert!(fault(&main, &["action.yml"], &tags).is_err(), "a branch");
+    assert!(fault(&concat_hook("v1"), &["action.yml"], &tags).is_err(), "a tag");
+    assert!(fault(&concat_hook("v1"), &["action.yml"], &[]).is_err(), "a tag, on main");
+    assert!(fault(&concat_hook(&parent), &["action.yml"], &tags).is_err(), "without the version");
+    assert!(fault(&pinned.replace("1.2.3", "1.2.2"), &["action.yml"], &tags).is_err(), "of another version");
+    assert!(fault(&pinned.replace(&parent, &other), &["action.yml"], &tags).is_err(), "another commit");
+    assert!(
+        fault(&pinned, &["action.yml", "dist/release.json"], &tags).is_err(),
+        "binaries that the hook does not know"
+    );
+    assert!(fault("$/dist/hook", &["action.yml"], &tags).is_err(), "a reference to itself");
+}
+
 #[test]
 fn a_tagged_commit_names_the_binaries_of_its_own_version() {
     let release = serde_json::from_slice(&fs::read(root().join("dist/release.json")).unwrap()).unwrap();
@@ -364,11 +434,13 @@ fn a_tagged_commit_names_the_binaries_of_its_own_version() {
 #[test]
 fn a_tag_before_its_binaries_is_refused() {
     let binary = |version: &str, target: &str| {
-        let suffix = if target.contains("windows") { ".exe" } else { "" };
         let base = env!("CARGO_PKG_REPOSITORY");
         json!({
-            "url": format!("{base}/releases/download/v{version}/rekindle-{target}{suffix}"),
+            "url": format!("{base}/releases/download/v{version}/rekindle-{target}.gz"),
+            "size": 5_000_000,
             "sha256": "0123456789abcdef".repeat(4),
+            "program_size": 11_000_000,
+            "program_sha256": "0123456789abcdef".repeat(4),
         })
     };
     let release = |version: &str| {
@@ -386,11 +458,13 @@ fn a_tag_before_its_binaries_is_refused() {
 
     let mut short = release("1.2.3");
     short["targets"][TARGETS[0]]["sha256"] = json!("0123");
+    let mut large = release("1.2.3");
+    large["targets"][TARGETS[0]]["size"] = json!(7_000_000);
     let mut elsewhere = release("1.2.3");
     elsewhere["targets"][TARGETS[1]]["url"] = release("1.2.2")["targets"][TARGETS[1]]["url"].clone();
     let mut fewer = release("1.2.3");
     fewer["targets"].as_object_mut().unwrap().remove(TARGETS[2]);
-    for wrong in [short, elsewhere, fewer, json!({ "version": null }), json!({ "version": 1, "targets": {} })] {
+    for wrong in [short, large, elsewhere, fewer, json!({ "version": null }), json!({ "version": 1, "targets": {} })] {
         assert!(refused(&wrong, "1.2.3", &[]), "{wrong}");
     }
 }

@@ -7,6 +7,8 @@ mod project;
 #[cfg(target_os = "linux")]
 pub(crate) mod pyo3_job;
 pub(crate) mod raw_http;
+#[cfg(target_os = "linux")]
+pub(crate) mod release_server;
 pub(crate) mod runner;
 mod world;
 

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Writes dist/release.json: where each target's binary of a release lies, and its SHA-256.
-# The same assets give the same bytes. Usage: release-json.sh VERSION ASSETS
+# Writes dist/release.json: where each target's asset of a release lies, its size and SHA-256, and those of the program in it.
+# The same assets give the same bytes. Usage: json.sh VERSION ASSETS
 set -euo pipefail
 
-[ $# -eq 2 ] || { echo "usage: release-json.sh VERSION ASSETS" >&2; exit 2; }
+[ $# -eq 2 ] || { echo "usage: json.sh VERSION ASSETS" >&2; exit 2; }
 version=$1
 assets=$(cd "$2" && pwd)
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 python3 - "$version" "$assets" <<'PYTHON'
+import gzip
 import hashlib
 import json
 import pathlib
@@ -24,6 +25,8 @@ TARGETS = [
     "x86_64-pc-windows-msvc",
     "x86_64-unknown-linux-musl",
 ]
+# What a cold runner downloads.
+LARGEST = 6 * 1024 * 1024
 
 version, assets = sys.argv[1], pathlib.Path(sys.argv[2])
 package = tomllib.loads(pathlib.Path("Cargo.toml").read_text(encoding="utf-8"))["package"]
@@ -32,7 +35,7 @@ if not re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", version):
 if version != package["version"]:
     sys.exit(f"the version is {version}, Cargo.toml says {package['version']}")
 
-names = {target: f"rekindle-{target}" + (".exe" if "windows" in target else "") for target in TARGETS}
+names = {target: f"rekindle-{target}.gz" for target in TARGETS}
 found = {path.name for path in assets.iterdir()} - {"SHA256SUMS"}
 if found != set(names.values()):
     sys.exit(f"missing: {sorted(set(names.values()) - found)}, not expected: {sorted(found - set(names.values()))}")
@@ -40,11 +43,17 @@ if found != set(names.values()):
 targets = {}
 for target, name in names.items():
     content = (assets / name).read_bytes()
-    if not content:
+    program = gzip.decompress(content)
+    if not program:
         sys.exit(f"{name} is empty")
+    if len(content) > LARGEST:
+        sys.exit(f"{name} has {len(content)} bytes, and {LARGEST} are the limit")
     targets[target] = {
         "url": f"{package['repository']}/releases/download/v{version}/{name}",
+        "size": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
+        "program_size": len(program),
+        "program_sha256": hashlib.sha256(program).hexdigest(),
     }
 text = json.dumps({"version": version, "targets": targets}, indent=2) + "\n"
 pathlib.Path("dist/release.json").write_text(text, encoding="utf-8", newline="\n")
