@@ -11,7 +11,7 @@
 //!
 //! # The rooms, in reading order
 //!
-//! Small values that everything is made of: [`unit`] (what Cargo fingerprints), [`digest`] (what content is), [`moment`] (a file's
+//! Small values that everything is made of: [`mod@unit`] (what Cargo fingerprints), [`digest`] (what content is), [`moment`] (a file's
 //! time), [`problem`] (what goes wrong), [`words`] (numbers as people read them).
 //!
 //! - [`machine`]: the operating system, one room a thing.
