@@ -101,11 +101,13 @@ fn delta(mut files: Vec<FileEntry>, previous: &Previous<'_>) -> DeltaPlan {
         let before = old.get(&(label, file.path.as_str())).map(|&at| &manifest.files[at]);
         let kept = before.filter(|before| alike(before, file));
         match (kept.map(|before| &before.content), &mut file.content) {
+            // The bytes are not read again, so the old digest is the only one that there is.
             (Some(Content::File { sha256: old_hash, at: old_at, .. }), Content::File { sha256, at, size, .. }) => {
                 sha256.clone_from(old_hash);
                 *at = *old_at;
                 *reused.entry(old_at.pack).or_default() += *size;
             }
+            // A link or a folder has no bytes in any pack: the manifest alone brings it back.
             (Some(_), _) => {}
             (None, _) => {
                 stored.push(at);
@@ -141,6 +143,7 @@ fn too_much(delta: &DeltaPlan) -> Option<NewBase> {
     let base = delta.parents.iter().map(|parent| parent.bytes).max().unwrap_or(0);
     let all: u64 = delta.parents.iter().map(|parent| parent.bytes).sum();
     let live: u64 = delta.files.iter().map(FileEntry::size).sum::<u64>() - delta.stored_bytes;
+    // A restore opens every parent, and a save that finds one gone has to store all: few and mostly alive is what makes both cheap.
     if delta.parents.len() > MAX_DELTAS {
         Some(NewBase::TooManyDeltas)
     } else if all - base + delta.stored_bytes > base / 2 {
