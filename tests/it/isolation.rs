@@ -73,9 +73,9 @@ fn outside_of_a_workflow_the_lines_are_printed() {
     let world = world();
     let output = world.rekindle(&["restore", "--isolation", "base", "--store", "dir:/nonexistent"]);
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("\nexport MATURIN_PEP517_USE_BASE_PYTHON=1\n"), "{said}");
+    assert!(said.lines().any(|line| line == "export MATURIN_PEP517_USE_BASE_PYTHON=1"), "{said}");
     let output = world.rekindle(&["restore", "--isolation", "sometimes"]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(said.contains("`isolation: sometimes`") && said.contains("`report`, `base`, `alias`"), "{said}");
+    assert!(said.contains("invalid value `sometimes` for `isolation`") && said.contains("`report`, `base`, `alias`"), "{said}");
 }

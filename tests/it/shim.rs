@@ -404,6 +404,6 @@ fn the_folder_is_private_and_somebody_elses_is_not_used() {
     crate::support::scrub(&mut restore);
     let output = restore.env("RUNNER_TEMP", place.path("runner")).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success() && text.contains("is no folder of this user"), "{text}");
+    assert!(output.status.success() && text.contains("is not a folder of this user"), "{text}");
     assert!(!text.contains("export PATH"), "{text}");
 }

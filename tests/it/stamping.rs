@@ -317,7 +317,7 @@ fn an_outside_file_of_another_user_is_reported() {
     as_root(&["chown", "12345", file.to_str().unwrap()]);
     world.wipe_and_clone();
     let log = world.restore();
-    assert!(log.contains("newer, and not ours to set back"), "{log}");
+    assert!(log.contains("newer than recorded, and another user's"), "{log}");
     assert!(restored_time(&file).unix_seconds() > 1_600_000_000);
     let compiled = world.build().compiled;
     assert!(compiled.contains("app build-script run"), "{compiled:?}");
