@@ -77,5 +77,8 @@ fn outside_of_a_workflow_the_lines_are_printed() {
     let output = world.rekindle(&["restore", "--isolation", "sometimes"]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(said.contains("invalid value `sometimes` for `isolation`") && said.contains("`report`, `base`, `alias`"), "{said}");
+    assert!(
+        said.contains("invalid value `sometimes` for `isolation`") && said.contains("`report`, `base`, `alias`"),
+        "{said}"
+    );
 }
