@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -13,8 +14,9 @@ use rekindle::cli::{
 use rekindle::git::TimeOf;
 use rekindle::github::GithubToken;
 use rekindle::github::runner;
+use rekindle::job::handover::State;
 use rekindle::job::inputs::{RawInputs, SaveWishes, Strictness, Summary, default_state};
-use rekindle::job::outcome::IsolationOutcome;
+use rekindle::job::outcome::{IsolationOutcome, RestoreOutcome, SaveOutcome};
 use rekindle::machine::disk;
 use rekindle::phase::{self, try_it::TryInputs};
 use rekindle::problem::{JobFault, Warning, Warnings, WrongInput};
@@ -39,8 +41,8 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Restore(args) => restore(args),
-        Command::Save(args) => save(args),
+        Command::Restore(args) => in_nobodys_way("nothing was restored", restore(args)),
+        Command::Save(args) => in_nobodys_way("nothing was saved", save(args)),
         Command::Explain(args) => explain(args),
         Command::Try(args) => try_it(args),
         Command::Key(args) => key(args),
@@ -57,12 +59,30 @@ fn restore(args: RestoreArgs) -> Result<ExitCode> {
     let inputs = RawInputs::from(args).resolve()?;
     let (strict, state) = (inputs.strict, inputs.state.clone());
     // The post step finds it there, whatever becomes of this one.
-    runner::keep("state", &state.to_string_lossy())?;
+    let kept = runner::keep("state", &state.to_string_lossy());
     let outcome = match phase::restore::run(inputs, token.as_ref()) {
         Ok(outcome) => outcome,
         Err(error) if error.is::<WrongInput>() => return Err(error),
         Err(error) => return conclude(strict, &nothing_done("nothing was restored", &error)),
     };
+    let mut warnings = outcome.warnings.clone();
+    if let Err(error) = kept.and_then(|()| hand_on(&outcome)) {
+        warnings.fault("later steps are not told everything", &error);
+    }
+    tell(&log::restore(&outcome))?;
+    let code = conclude(strict, &warnings)?;
+    let later = log::later_steps(&outcome, runner::is_step());
+    // Outside a workflow these are what the command is run for: `eval "$(rekindle restore)"`.
+    if runner::is_step() {
+        tell(&later)?;
+    } else {
+        write(&mut std::io::stdout().lock(), later.into_iter())?;
+    }
+    Ok(code)
+}
+
+/// What later steps of the job go by.
+fn hand_on(outcome: &RestoreOutcome) -> Result<()> {
     if outcome.incremental_off {
         runner::export("CARGO_INCREMENTAL", "0")?;
     }
@@ -73,19 +93,10 @@ fn restore(args: RestoreArgs) -> Result<ExitCode> {
     if let Some(path) = path {
         runner::add_path(&path.to_string_lossy())?;
     }
-    for (name, value) in outputs::restore(&outcome) {
+    for (name, value) in outputs::restore(outcome) {
         runner::output(name, &value)?;
     }
-    tell(&log::restore(&outcome))?;
-    let code = conclude(strict, &outcome.warnings)?;
-    let later = log::later_steps(&outcome, runner::is_step());
-    // Outside a workflow these are what the command is run for: `eval "$(rekindle restore)"`.
-    if runner::is_step() {
-        tell(&later)?
-    } else {
-        print(&later)?
-    };
-    Ok(code)
+    Ok(())
 }
 
 fn save(args: SaveArgs) -> Result<ExitCode> {
@@ -94,16 +105,34 @@ fn save(args: SaveArgs) -> Result<ExitCode> {
     let path = state.map_or_else(|| std::env::current_dir().map(|dir| default_state(&dir)), Ok)?;
     match phase::save::run(&path, wishes, job_result.into()) {
         Ok((state, outcome)) => {
-            tell(&log::save(&outcome))?;
-            let secrets = Secrets::of_environment();
-            let report = secrets.mask(&report::json::job(&state.outcome, &outcome)?);
-            disk::write_atomically(&path.with_extension("report.json"), report.as_bytes())?;
-            if state.inputs.summary == Summary::Written {
-                runner::summary(&secrets.mask(&summary::markdown(&state.inputs.job, &state.outcome, &outcome)))?;
+            let mut warnings = outcome.warnings.clone();
+            if let Err(error) = write_reports(&path, &state, &outcome) {
+                warnings.fault("the report was not written", &error);
             }
-            conclude(state.inputs.strict, &outcome.warnings)
+            tell(&log::save(&outcome))?;
+            conclude(state.inputs.strict, &warnings)
         }
         Err(error) => conclude(Strictness::Lenient, &nothing_done("nothing was saved", &error)),
+    }
+}
+
+fn write_reports(path: &Path, state: &State, outcome: &SaveOutcome) -> Result<()> {
+    let secrets = Secrets::of_environment();
+    if state.inputs.summary == Summary::Written {
+        runner::summary(&secrets.mask(&summary::markdown(&state.inputs.job, &state.outcome, outcome)))?;
+    }
+    let report = secrets.mask(&report::json::job(&state.outcome, outcome)?);
+    Ok(disk::write_atomically(&path.with_extension("report.json"), report.as_bytes())?)
+}
+
+/// Only a wrong input, or a warning where `strict` wants it so, fails a step: whatever else goes wrong costs the cache.
+fn in_nobodys_way(what: &str, result: Result<ExitCode>) -> Result<ExitCode> {
+    match result {
+        Err(error) if !error.is::<WrongInput>() => {
+            // Where not even that can be said, nobody listens.
+            Ok(conclude(Strictness::Lenient, &nothing_done(what, &error)).unwrap_or(ExitCode::SUCCESS))
+        }
+        result => result,
     }
 }
 
@@ -139,15 +168,22 @@ fn explain(args: ExplainArgs) -> Result<ExitCode> {
     if let Some(path) = html {
         fs_err::write(path, report::html::page(&title, &inspection))?;
     }
-    print(&if json { vec![report::json::inspection(&inspection)?] } else { log::inspection(&inspection) })?;
+    if json {
+        data(&report::json::inspection(&inspection)?)?;
+    } else {
+        print(&log::inspection(&inspection))?;
+    }
     Ok(code)
 }
 
 fn try_it(args: TryArgs) -> Result<ExitCode> {
     let TryArgs { path, commands, edit, json } = args;
     let outcome = phase::try_it::run(&TryInputs { path, commands, edit })?;
-    let lines = if json { vec![table::json(&outcome)?] } else { table::text(&outcome) };
-    print(&lines)?;
+    if json {
+        data(&table::json(&outcome)?)?;
+    } else {
+        print(&table::text(&outcome))?;
+    }
     Ok(if outcome.kept_the_promise() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -162,7 +198,7 @@ fn key(args: KeyArgs) -> Result<ExitCode> {
     }
     let parts = phase::key::current(&inputs)?;
     if json {
-        return print(&[serde_json::to_string_pretty(&parts)?]);
+        return data(&serde_json::to_string_pretty(&parts)?);
     }
     print(&log::key(&parts))
 }
@@ -178,7 +214,7 @@ fn doctor(args: &DoctorArgs) -> Result<ExitCode> {
     let examination = phase::doctor::run(path)?;
     match format {
         FindingsFormat::Text => print(&findings::text(&examination))?,
-        FindingsFormat::Json => print(&[findings::json(&examination)?])?,
+        FindingsFormat::Json => data(&findings::json(&examination)?)?,
         FindingsFormat::Github => command(findings::github(&examination).into_iter())?,
     };
     Ok(if *deny && !examination.findings.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -188,11 +224,11 @@ fn python(args: PythonArgs) -> Result<ExitCode> {
     let PythonArgs { workspaces, python, export, json } = args;
     let inputs = RawInputs { workspaces, python, ..RawInputs::default() }.resolve()?;
     let interpreters = phase::python::run(&inputs)?;
-    print(&match export {
-        Some(wanted) => report::python::export(&interpreters, wanted.into())?,
-        None if json => vec![report::python::json(&interpreters)?],
-        None => report::python::text(&interpreters),
-    })
+    match export {
+        Some(wanted) => print(&report::python::export(&interpreters, wanted.into())?),
+        None if json => data(&report::python::json(&interpreters)?),
+        None => print(&report::python::text(&interpreters)),
+    }
 }
 
 /// Becomes cargo. Its own words go where cargo's go; standard output is cargo's alone.
@@ -223,6 +259,11 @@ fn completions(args: &CompletionsArgs) -> ExitCode {
 /// What somebody asked for.
 fn print<T: AsRef<str>>(lines: &[T]) -> Result<ExitCode> {
     write(&mut std::io::stdout().lock(), lines.iter().map(|line| runner::plain(line.as_ref())))
+}
+
+/// The same for programs.
+fn data(json: &str) -> Result<ExitCode> {
+    write(&mut std::io::stdout().lock(), std::iter::once(runner::plain_json(json)))
 }
 
 /// What was done: the log of a step, which a runner reads on standard output, and elsewhere a word beside what was asked for.

@@ -2,7 +2,8 @@
 //!
 //! Outside a runner nothing is written anywhere.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -81,8 +82,7 @@ pub fn option(input: &str) -> String {
 pub fn plain(text: &str) -> String {
     let lines = text.split('\n').map(|line| {
         let shown: String = line.chars().fold(String::new(), |mut shown, char| {
-            let turns = matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            if char.is_control() && char != '\t' || turns {
+            if is_unseen(char) {
                 shown.extend(char.escape_default());
             } else {
                 shown.push(char);
@@ -94,6 +94,25 @@ pub fn plain(text: &str) -> String {
         if shown.trim_start().starts_with("::") { format!("| {shown}") } else { shown }
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The same for JSON, which stays the same value.
+pub fn plain_json(json: &str) -> String {
+    // Only a string can hold either, and there an escape stands for the character itself.
+    let shown = json.chars().fold(String::new(), |mut shown, char| {
+        if is_unseen(char) && char != '\n' {
+            let _ = write!(shown, "\\u{:04x}", u32::from(char));
+        } else {
+            shown.push(char);
+        }
+        shown
+    });
+    shown.replace("##[", "#\\u0023[")
+}
+
+/// What a terminal obeys or shows in another place.
+fn is_unseen(char: char) -> bool {
+    char.is_control() && char != '\t' || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The same for what is one line.
@@ -157,6 +176,18 @@ mod tests {
             prop_assert!(!shown.contains(|char: char| char.is_control() && char != '\t'), "{shown:?}");
             prop_assert!(!is_command(&shown), "{shown:?}");
             prop_assert!(plain(&text).lines().all(|line| !is_command(line)), "{:?}", plain(&text));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn json_stays_the_same_value(text in any::<String>(), name in "[#\\[\u{202e}\u{7f}:\"]{0,6}") {
+            let value = serde_json::json!({ name: format!("::{text}##[group]\u{202e}\u{9b}") });
+            for json in [value.to_string(), serde_json::to_string_pretty(&value).unwrap()] {
+                let shown = plain_json(&json);
+                prop_assert_eq!(&serde_json::from_str::<serde_json::Value>(&shown).unwrap(), &value);
+                prop_assert!(shown.lines().all(|line| !is_command(line)), "{}", shown);
+            }
         }
     }
 

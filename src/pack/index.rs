@@ -20,16 +20,15 @@ const DIGEST: u64 = 32;
 /// No honest index comes near these: compressed, and as JSON.
 const MAX_INDEX: u64 = 64 << 20;
 const MAX_JSON: u64 = 512 << 20;
-/// Nor is one packed more tightly: half of it is digests, which do not compress.
-const TIGHTEST: u64 = 64;
-/// What an index may unpack to, however small it is.
-const SMALL: u64 = 4 << 20;
-const MAX_FRAMES: usize = 100_000;
-/// A small pack may unpack to this much, a larger one to so many times what it is: only zeros pack more tightly.
+/// What an index, and what the frames of a pack may unpack to, however small they are.
+const SMALL_INDEX: u64 = 4 << 20;
 const SMALL_PACK: u64 = 1 << 30;
+/// Larger ones may unpack to so many times what they are. An honest one that is packed more tightly than that is padded.
+const TIGHTEST_INDEX: u64 = 64;
 const TIGHTEST_FRAMES: u64 = 1_000;
-/// Headers of files without content come on top of a frame's content.
-const MAX_RAW: u64 = 4 * MAX_FRAME;
+const MAX_FRAMES: usize = 100_000;
+/// The header of a large file comes on top of a frame's content.
+const MAX_RAW: u64 = 2 * MAX_FRAME;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Index {
@@ -68,7 +67,16 @@ impl Index {
     /// The bytes that end a pack whose frames take up `offset` bytes, and the digest that names it.
     pub(super) fn encode(&self, offset: u64) -> Result<(Vec<u8>, Digest), IndexError> {
         let json = serde_json::to_vec(self)?;
-        let body = zstd::encode_all(json.as_slice(), 3).map_err(IndexError::Compression)?;
+        let mut body = zstd::encode_all(json.as_slice(), 3).map_err(IndexError::Compression)?;
+        let (unpacked, packed) = (json.len() as u64, body.len() as u64);
+        let enough = unpacked.saturating_sub(SMALL_INDEX).div_ceil(TIGHTEST_INDEX);
+        let enough = enough.max(self.raw().div_ceil(TIGHTEST_FRAMES).saturating_sub(self.packed()));
+        if let Some(missing) = usize::try_from(enough.saturating_sub(packed)).ok().filter(|missing| *missing > 0) {
+            body.extend(skippable(&vec![0; missing]));
+        }
+        if unpacked > MAX_JSON || body.len() as u64 > MAX_INDEX {
+            return Err(IndexError::TooLarge);
+        }
         let digest = Digest::of(&body);
         let mut bytes = skippable(&body);
         let (offset, len) = ((offset + FRAME_HEAD).to_le_bytes(), (body.len() as u64).to_le_bytes());
@@ -105,7 +113,7 @@ impl Index {
         }
         let mut json = Vec::new();
         let decoder = zstd::Decoder::new(body).map_err(IndexError::Compression)?;
-        let limit = (SMALL + TIGHTEST * body.len() as u64).min(MAX_JSON);
+        let limit = (SMALL_INDEX + TIGHTEST_INDEX * body.len() as u64).min(MAX_JSON);
         decoder.take(limit + 1).read_to_end(&mut json).map_err(IndexError::Compression)?;
         if json.len() as u64 > limit {
             return Err(IndexError::TooLarge);
@@ -117,20 +125,26 @@ impl Index {
         }
         let index: Self = serde_json::from_slice(&json)?;
         index.manifest.check()?;
-        index.check_frames()?;
+        index.check_frames(body.len() as u64)?;
         Ok((index, digest))
     }
 }
 
 impl Index {
+    /// What all frames unpack to, and what they take up.
+    fn raw(&self) -> u64 {
+        self.frames.iter().fold(0, |sum, frame| sum.saturating_add(frame.raw))
+    }
+
+    fn packed(&self) -> u64 {
+        self.frames.iter().fold(0, |sum, frame| sum.saturating_add(frame.len))
+    }
+
     /// Refuses frames that would take more memory or disk than what they were made of.
-    fn check_frames(&self) -> Result<(), IndexError> {
-        let is_odd = |frame: &FrameInfo| frame.raw > MAX_RAW || frame.len > 2 * MAX_FRAME;
-        let raw = self.frames.iter().try_fold(0_u64, |sum, frame| sum.checked_add(frame.raw));
-        let packed = self.frames.iter().try_fold(0_u64, |sum, frame| sum.checked_add(frame.len));
-        let fits =
-            raw.zip(packed).is_some_and(|(raw, packed)| raw <= packed.saturating_mul(TIGHTEST_FRAMES).max(SMALL_PACK));
-        let is_fine = self.frames.len() <= MAX_FRAMES && fits && !self.frames.iter().any(is_odd);
+    fn check_frames(&self, own: u64) -> Result<(), IndexError> {
+        let is_odd = |frame: &FrameInfo| frame.raw > MAX_RAW || frame.len > MAX_RAW;
+        let most = self.packed().saturating_add(own).saturating_mul(TIGHTEST_FRAMES).max(SMALL_PACK);
+        let is_fine = self.frames.len() <= MAX_FRAMES && self.raw() <= most && !self.frames.iter().any(is_odd);
         if is_fine { Ok(()) } else { Err(IndexError::FramesTooLarge) }
     }
 }
@@ -153,4 +167,51 @@ struct FormatProbe {
 fn skippable(body: &[u8]) -> Vec<u8> {
     let len = u32::try_from(body.len()).unwrap_or(u32::MAX);
     [&SKIPPABLE.to_le_bytes(), &len.to_le_bytes(), body].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::key::{HardParts, KeyParts, NameParts, SoftParts};
+
+    fn index(frames: Vec<FrameInfo>) -> Index {
+        let parts = KeyParts { name: NameParts::default(), hard: HardParts::default(), soft: SoftParts::default() };
+        Index { frames, manifest: Manifest::blank(parts, Vec::new()) }
+    }
+
+    fn frame(len: u64, raw: u64) -> FrameInfo {
+        FrameInfo { offset: 0, len, raw, sha256: Digest::of(b"") }
+    }
+
+    /// As `encode` does it, but for the padding.
+    fn forged(index: &Index) -> Result<(Index, Digest), IndexError> {
+        let body = zstd::encode_all(serde_json::to_vec(index).unwrap().as_slice(), 19).unwrap();
+        let len = (body.len() as u64).to_le_bytes();
+        let trailer = [MAGIC.as_slice(), &[0; 8], &len, Digest::of(&body).bytes()].concat();
+        Index::decode(&body, &skippable(&trailer))
+    }
+
+    fn encoded(index: &Index) -> Result<(Index, Digest), IndexError> {
+        let (tail, _) = index.encode(0).unwrap();
+        let (body, trailer) = tail.split_at(tail.len() - usize::try_from(TRAILER).unwrap());
+        Index::decode(&body[usize::try_from(FRAME_HEAD).unwrap()..], trailer)
+    }
+
+    #[test]
+    fn an_index_that_unpacks_to_much_more_than_it_is_is_refused_and_an_honest_one_is_padded() {
+        let mut tight = index(Vec::new());
+        tight.manifest.key = "a".repeat(40_000_000);
+        assert!(matches!(forged(&tight), Err(IndexError::TooLarge)));
+        assert_eq!(encoded(&tight).unwrap().0.manifest.key.len(), 40_000_000);
+    }
+
+    #[test]
+    fn frames_that_unpack_to_much_more_than_they_are_are_refused_and_honest_ones_are_padded() {
+        let zeros = index(vec![frame(6_000, MAX_FRAME); 48]);
+        assert!(matches!(forged(&zeros), Err(IndexError::FramesTooLarge)));
+        assert_eq!(encoded(&zeros).unwrap().0.frames.len(), 48);
+        for odd in [frame(6_000, 3 << 30), frame(MAX_RAW + 1, MAX_FRAME)] {
+            assert!(matches!(encoded(&index(vec![odd])), Err(IndexError::FramesTooLarge)));
+        }
+    }
 }

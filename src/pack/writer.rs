@@ -96,8 +96,13 @@ fn neighbourhood(manifest: &Manifest, entry: &FileEntry) -> (u8, String, String)
     (class, stem, format!("{}/{}", manifest.roots[entry.root].label, entry.path))
 }
 
-/// What stands before a file's content, roughly.
-const HEADER: u64 = 1_536;
+/// What stands before a file's content, without its names.
+const HEADER: u64 = 2_048;
+
+fn header_size(entry: &FileEntry) -> u64 {
+    let link = if let Content::Symlink { to } = &entry.content { to.len() } else { 0 };
+    HEADER + (entry.path.len() + link) as u64
+}
 
 /// Cuts the archive into frames: about two per core for small targets, `MAX_FRAME` for large ones. Files larger than that are
 /// split, so that no frame is ever larger.
@@ -108,7 +113,8 @@ fn plan_frames(manifest: &Manifest, sources: &[Source]) -> Vec<Vec<Piece>> {
     let mut frames: Vec<Vec<Piece>> = Vec::new();
     let mut open = Vec::new();
     let mut used = 0;
-    for (source, size) in sources.iter().map(|source| manifest.files[source.file].size()).enumerate() {
+    for (source, entry) in sources.iter().map(|source| &manifest.files[source.file]).enumerate() {
+        let size = entry.size();
         if size > MAX_FRAME {
             frames.push(std::mem::take(&mut open));
             used = 0;
@@ -117,7 +123,7 @@ fn plan_frames(manifest: &Manifest, sources: &[Source]) -> Vec<Vec<Piece>> {
             continue;
         }
         // So that files without content fill a frame, too.
-        let size_with_header = size + HEADER;
+        let size_with_header = size + header_size(entry);
         if used + size_with_header > limit {
             frames.push(std::mem::take(&mut open));
             used = 0;

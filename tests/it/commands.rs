@@ -98,6 +98,46 @@ fn an_unknown_option_is_refused() {
 }
 
 #[test]
+fn what_a_runner_does_not_take_costs_a_warning_and_never_the_step() {
+    let world = World::scenario();
+    world.wipe_and_clone();
+    // A folder where a file is written to.
+    let folder = world.dir.join("folder");
+    fs::create_dir_all(&folder).unwrap();
+    let (store, state) = (format!("dir:{}", world.store().display()), world.dir.join("own/state.json"));
+    let state = state.to_str().unwrap();
+    let files = ["GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_PATH", "GITHUB_STATE", "GITHUB_STEP_SUMMARY"];
+    let mut env: BTreeMap<String, String> =
+        files.iter().map(|name| ((*name).to_owned(), folder.to_str().unwrap().to_owned())).collect();
+    env.insert("GITHUB_ACTIONS".into(), "true".into());
+    let step = |arguments: &[&str]| {
+        let output = world.rekindle_step(arguments, &env);
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, log) = step(&["restore", "--store", &store, "--state", state]);
+    assert!(code == Some(0) && log.contains("::warning") && log.contains("later steps are not told"), "{code:?} {log}");
+    world.build();
+    // Nor can the report be written, beside the state.
+    fs::create_dir_all(world.dir.join("own/state.report.json")).unwrap();
+    let (code, log) = step(&["save", "--state", state]);
+    assert!(code == Some(0) && log.contains("the report was not written") && log.contains("saved "), "{code:?} {log}");
+    let (code, log) = step(&["restore", "--store", &store, "--state", state, "--strict", "on"]);
+    assert_eq!(code, Some(1), "{log}");
+}
+
+#[test]
+fn json_holds_what_is_there_whatever_a_terminal_would_make_of_it() {
+    let world = World::scenario();
+    world.wipe_and_clone();
+    let key = "a\u{202e}b\u{7f} ##[group] ::x";
+    let output = world.rekindle(&["key", "--json", "--key", key]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(!said.contains("##[") && !said.contains('\u{202e}') && !said.contains('\u{7f}'), "{said}");
+    let parts: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(parts["name"]["key"], key);
+}
+
+#[test]
 fn what_is_done_on_the_way_is_said_to_whoever_asks_and_holds_no_secret() {
     let world = World::scenario();
     world.wipe_and_clone();

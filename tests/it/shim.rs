@@ -403,7 +403,7 @@ fn the_folder_is_private_and_somebody_elses_is_not_used() {
     restore.args(["restore", "--isolation", "alias", "--store", "dir:/nonexistent"]).current_dir(place.path("project"));
     crate::support::scrub(&mut restore);
     let output = restore.env("RUNNER_TEMP", place.path("runner")).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = [output.stderr, output.stdout].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
     assert!(output.status.success() && text.contains("is not a folder of this user"), "{text}");
     assert!(!text.contains("export PATH"), "{text}");
 }
