@@ -50,7 +50,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Doctor(args) => doctor(&args),
         Command::Python(args) => python(args),
         Command::Cargo(args) => Ok(cargo(args.arguments, false)),
-        Command::Completions(args) => Ok(completions(&args)),
+        Command::Completions(args) => completions(&args),
     }
 }
 
@@ -251,9 +251,11 @@ fn cargo(arguments: Vec<OsString>, as_cargo: bool) -> ExitCode {
     })
 }
 
-fn completions(args: &CompletionsArgs) -> ExitCode {
-    clap_complete::generate(args.shell, &mut Cli::command(), "rekindle", &mut std::io::stdout().lock());
-    ExitCode::SUCCESS
+fn completions(args: &CompletionsArgs) -> Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "rekindle", &mut script);
+    std::io::stdout().lock().write_all(&script)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What somebody asked for.
@@ -295,6 +297,10 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         let (what, hint) = (runner::plain_line(what), runner::plain_line(hint));
         writeln!(std::io::stderr().lock(), "error: {what}\nhint: {hint}")
     };
+    // Whoever read us has read enough: `rekindle key | head`.
+    if error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(is_closed)) {
+        return ExitCode::SUCCESS;
+    }
     // Nobody is left to tell when this fails.
     let _ = match error.downcast_ref::<WrongInput>() {
         Some(WrongInput { what, hint }) if runner::is_step() => {
@@ -307,4 +313,8 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         },
     };
     if error.is::<WrongInput>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+}
+
+fn is_closed(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::BrokenPipe
 }

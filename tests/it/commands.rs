@@ -192,6 +192,32 @@ fn try_proves_the_promise_on_a_plain_folder() {
 }
 
 #[test]
+fn try_leaves_a_target_folder_alone_that_is_somebody_elses() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir.path().join("p/Cargo.toml"), "[package]\nname = \"p\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
+    write(&dir.path().join("p/src/main.rs"), "fn main() {}\n");
+    let shared = dir.path().join("shared");
+    let output = Command::new(env!("CARGO_BIN_EXE_rekindle"))
+        .args(["try", "p"])
+        .current_dir(dir.path())
+        .env("CARGO_TARGET_DIR", &shared)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(!shared.exists());
+}
+
+#[test]
+fn whoever_reads_only_the_beginning_is_told_no_error() {
+    for arguments in [&["doctor", "."][..], &["completions", "bash"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_rekindle")).args(arguments).stdout(writer).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {output:?}");
+    }
+}
+
+#[test]
 fn try_takes_uncommitted_changes_along_and_several_commands() {
     let world = World::scenario();
     world.wipe_and_clone();

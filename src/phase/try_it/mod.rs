@@ -62,6 +62,7 @@ impl Trial {
         let before = head(&self.origin)?;
         self.progress.say("cold: clone, restore nothing, build");
         self.fresh_clone(&before)?;
+        self.stay_inside()?;
         self.rekindle("restore")?;
         let (cold, _) = self.build()?;
         self.progress.say("saving");
@@ -98,6 +99,19 @@ impl Trial {
             restore_seconds,
             save_seconds,
         })
+    }
+
+    /// A target folder that a variable or a configuration names elsewhere is somebody's, and is not wiped with the clone.
+    fn stay_inside(&mut self) -> Result<()> {
+        let workspace = Workspace::load(&self.workspace(), None)?;
+        let own = self.workspace().join("target").to_string_lossy().into_owned();
+        if !workspace.target.starts_with(&self.base) {
+            self.env.insert("CARGO_TARGET_DIR".to_owned(), own.clone());
+        }
+        if workspace.build != workspace.target && !workspace.build.starts_with(&self.base) {
+            self.env.insert("CARGO_BUILD_BUILD_DIR".to_owned(), own);
+        }
+        Ok(())
     }
 
     fn work(&self) -> PathBuf {
