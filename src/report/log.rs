@@ -141,7 +141,7 @@ pub fn save(outcome: &SaveOutcome) -> Vec<String> {
     let mut lines = vec![format!("{} in use, {compiled} compiled, {dropped} dropped", count(*live, "unit"))];
     if inspection.fresh().next().is_some() {
         let (saved, fresh) = (duration(inspection.seconds_saved()), inspection.fresh().count());
-        lines.push(format!("{} fresh, which took {saved} to compile when they were", count(fresh, "unit")));
+        lines.push(format!("{} fresh, which took {saved} when they were compiled", count(fresh, "unit")));
     }
     lines.extend(cut("compiled", inspection.rebuilds().iter().map(rebuild).collect()));
     lines.extend(cut(
