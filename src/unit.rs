@@ -218,7 +218,7 @@ pub trait Unit {
 /// How a unit is called in messages.
 pub fn title<'a>(package: &str, targets: impl Iterator<Item = TargetName<'a>>) -> String {
     let targets: Vec<String> = targets.map(|target| target.title(package)).collect();
-    format!("{package} ({})", targets.join(", "))
+    if targets.is_empty() { package.to_owned() } else { format!("{package} ({})", targets.join(", ")) }
 }
 
 #[cfg(test)]

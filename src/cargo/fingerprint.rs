@@ -78,6 +78,9 @@ pub struct Fields {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DepField {
+    /// Cargo's number for the package: its name, version and source.
+    #[serde(default)]
+    pub package: u64,
     pub name: String,
     pub hash: String,
 }
@@ -105,7 +108,11 @@ impl Fingerprint {
         let list = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| vec![text.to_owned()]);
         let dep = |dep: &Value| {
             let parts = dep.as_array()?;
-            Some(DepField { name: parts.get(1)?.as_str()?.to_owned(), hash: spell(parts.last()?.as_u64()?) })
+            Some(DepField {
+                package: parts.first()?.as_u64()?,
+                name: parts.get(1)?.as_str()?.to_owned(),
+                hash: spell(parts.last()?.as_u64()?),
+            })
         };
         let newest = local.iter().find_map(|local| local.get("Precalculated")?.as_str());
         Fields {

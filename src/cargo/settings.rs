@@ -1,4 +1,4 @@
-//! Settings of which Cargo's fingerprints keep nothing but a number: profiles and lints, by name and value.
+//! Settings of which Cargo's fingerprints keep nothing but a number: profiles, lints and definitions of targets, by name and value.
 //!
 //! Only for words in a report: which of them reached a unit is not known here.
 
@@ -28,8 +28,8 @@ pub fn gather(
             };
             let place = if path == root { String::new() } else { format!("{}: ", relative(&path, &workspace.root)) };
             // Profiles count in the root's manifest alone.
-            let names: &[&[&str]] =
-                if path == root { &[&["profile"], &["lints"], &["workspace", "lints"]] } else { &[&["lints"]] };
+            let of_root: &[&[&str]] = &[&["profile"], &["workspace", "lints"], &["workspace", "package", "edition"]];
+            let names = OF_PACKAGE.iter().chain(if path == root { of_root } else { &[] });
             for &name in names {
                 if let Some(value) = tables::at(&table, name) {
                     flatten(&format!("{place}{}", name.join(".")), value, &mut settings);
@@ -47,6 +47,10 @@ pub fn gather(
     settings
 }
 
+/// Lints, and what defines targets.
+const OF_PACKAGE: &[&[&str]] =
+    &[&["lints"], &["package", "edition"], &["lib"], &["bin"], &["example"], &["test"], &["bench"]];
+
 fn relative(path: &Path, root: &Path) -> String {
     path.strip_prefix(root).unwrap_or(path).display().to_string()
 }
@@ -54,6 +58,13 @@ fn relative(path: &Path, root: &Path) -> String {
 fn flatten(name: &str, value: &Value, settings: &mut BTreeMap<String, String>) {
     match value {
         Value::Table(table) => table.iter().for_each(|(key, value)| flatten(&format!("{name}.{key}"), value, settings)),
+        // Targets have names.
+        Value::Array(tables) if !tables.is_empty() && tables.iter().all(Value::is_table) => {
+            for (at, table) in tables.iter().enumerate() {
+                let own = table.get("name").and_then(Value::as_str).map_or_else(|| at.to_string(), str::to_owned);
+                flatten(&format!("{name}.{own}"), table, settings);
+            }
+        }
         Value::String(text) => {
             settings.insert(name.to_owned(), text.clone());
         }

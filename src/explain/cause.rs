@@ -16,6 +16,23 @@ pub enum Cause {
     NeverBuilt,
     /// It had been built before, and was pruned because no run used it.
     Pruned,
+    /// It had been built, but for another command: `cargo check` has no use for what `cargo build` built.
+    OtherMode {
+        mode: String,
+        had: Vec<String>,
+    },
+    /// It had been built, but for another profile or target: `release`, and only `debug` was there.
+    OtherProfile {
+        profile: String,
+        had: Vec<String>,
+    },
+    /// The variant that was there has other profile settings, although nobody changed any: those of tests, or of build scripts and
+    /// proc macros.
+    OtherSettings,
+    /// Built as other kinds of library than the manifest says, by `--crate-type`.
+    OtherCrateTypes,
+    /// An earlier build had begun it, and failed or was stopped.
+    Unfinished,
     /// A soundness rule of Rekindle had it rebuilt.
     Forced {
         reason: String,
@@ -26,10 +43,21 @@ pub enum Cause {
     SourceGone {
         path: String,
     },
+    /// A build script watches something that never was there.
+    NeverThere {
+        path: String,
+    },
     EnvChanged {
         name: String,
         old: String,
         new: String,
+    },
+    /// It was built more than once, and ended as it had begun: two tools, or two steps, that take turns.
+    ChangedBack {
+        /// Variables that it depends on.
+        names: Vec<String>,
+        /// What one of them is for others.
+        values: Option<(String, String)>,
     },
     ToolchainChanged {
         old: String,
@@ -59,7 +87,9 @@ pub enum Cause {
     /// What is built for: the host or a `--target`.
     TargetChanged,
     /// The target's own definition in the manifest.
-    TargetDefinitionChanged,
+    TargetDefinitionChanged {
+        differences: Vec<String>,
+    },
     ConfigChanged,
     PathMoved,
     DependencyAdded {
@@ -97,10 +127,33 @@ impl fmt::Display for Cause {
             Self::ColdStart => f.write_str("there was nothing to start from"),
             Self::NeverBuilt => f.write_str("it was never built before"),
             Self::Pruned => f.write_str("it was pruned, because no run had used it for a while"),
+            Self::OtherMode { mode, had } => write!(f, "it was never {mode} before, only {}", had.join(" and ")),
+            Self::OtherProfile { profile, had } => {
+                write!(f, "it was never built for `{profile}` before, only for {}", quoted(had).join(" and "))
+            }
+            Self::OtherSettings => f.write_str(
+                "it had been built with other profile settings only (tests, build scripts and macros have their own)",
+            ),
+            Self::OtherCrateTypes => {
+                f.write_str("it was built as another kind of library (`--crate-type`), as maturin and `cargo rustc` do")
+            }
+            Self::Unfinished => f.write_str("an earlier build had failed, or was stopped, before it was done"),
             Self::Forced { reason } => f.write_str(reason),
             Self::SourceChanged { path } => write!(f, "`{path}` changed"),
             Self::SourceGone { path } => write!(f, "`{path}` is gone"),
             Self::EnvChanged { name, old, new } => write!(f, "the variable `{name}` changed: {old} → {new}"),
+            Self::ChangedBack { names, values: Some((one, other)) } => {
+                write!(f, "the variable `{}` changed and changed back in this job: {one} ↔ {other}", names.join("`, `"))
+            }
+            Self::ChangedBack { names, values: None } => write!(
+                f,
+                "it was built again with what it had been built with: a variable that it depends on changed and changed back \
+                 ({}), or what it had built was taken away",
+                some(&quoted(names))
+            ),
+            Self::NeverThere { path } => {
+                write!(f, "its build script watches `{path}`, which is not there, and so it is run in every build")
+            }
             Self::ToolchainChanged { old, new } => write!(f, "the toolchain changed: {old} → {new}"),
             Self::FeaturesChanged { added, removed } => lists(f, "the features changed", added, removed),
             Self::DeclaredFeaturesChanged { added, removed } => {
@@ -110,17 +163,17 @@ impl fmt::Display for Cause {
                 f.write_str("the profile or the lints changed")
             }
             Self::ProfileChanged { differences } => {
-                let shown: Vec<&str> = differences.iter().take(3).map(String::as_str).collect();
-                let more = differences.len() - shown.len();
-                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-                write!(f, "the profile or the lints changed: {}{more}", shown.join(", "))
+                write!(f, "the profile or the lints changed: {}", some(differences))
             }
             Self::RustflagsChanged { old, new } => {
                 write!(f, "the rustflags changed: {} → {}", or_none(old), or_none(new))
             }
             Self::LockBumped { package, old, new } => write!(f, "`{package}` went from {old} to {new}"),
             Self::TargetChanged => f.write_str("it is built for another target"),
-            Self::TargetDefinitionChanged => f.write_str("the target's definition in `Cargo.toml` changed"),
+            Self::TargetDefinitionChanged { differences } => {
+                f.write_str("the target's definition in `Cargo.toml` changed")?;
+                if differences.is_empty() { Ok(()) } else { write!(f, ": {}", some(differences)) }
+            }
             Self::ConfigChanged => f.write_str("the settings of its target (linker, runner, …) changed"),
             Self::PathMoved => f.write_str("its sources moved"),
             Self::DependencyAdded { name } => write!(f, "the dependency `{name}` was added"),
@@ -146,6 +199,16 @@ fn lists(f: &mut fmt::Formatter<'_>, head: &str, added: &[String], removed: &[St
         }
     }
     Ok(())
+}
+
+fn quoted(names: &[String]) -> Vec<String> {
+    names.iter().map(|name| format!("`{name}`")).collect()
+}
+
+/// The first of them, and how many there are more.
+fn some(items: &[String]) -> String {
+    let shown = items.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+    if items.len() > 3 { format!("{shown} and {} more", items.len() - 3) } else { shown }
 }
 
 fn or_none(text: &str) -> &str {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cargo::fingerprint::Fields;
+use crate::cargo::fingerprint::{DepField, Fields};
 use crate::explain::cause::{Cause, value};
 use crate::explain::snapshot::UnitSnapshot;
 use crate::state::manifest::EnvRecord;
@@ -31,6 +31,34 @@ pub(super) fn newest_file(old: &Fields, new: &Fields, touched: &BTreeMap<String,
         Some((_, reason)) => Cause::Forced { reason: reason.clone() },
         None => Cause::SourceChanged { path: path.to_owned() },
     })
+}
+
+/// What differs first among the units that a unit was built from.
+pub(super) enum Dependency<'a> {
+    Added(String),
+    Removed(String),
+    Other(&'a DepField, &'a DepField),
+}
+
+/// By what they are, not by their place in the list: another version of one package moves the others.
+pub(super) fn dependencies<'a>(old: &'a [DepField], new: &'a [DepField]) -> Option<Dependency<'a>> {
+    // A package can be there twice under one name: as a library and as what its build script said.
+    let mut left: Vec<&DepField> = old.iter().collect();
+    let mut take = |is: &dyn Fn(&DepField) -> bool| Some(left.remove(left.iter().position(|dep| is(dep))?));
+    let unknown: Vec<&DepField> = new.iter().filter(|dep| take(&|old| old == *dep).is_none()).collect();
+    let unknown: Vec<(&DepField, Option<&DepField>)> = unknown
+        .into_iter()
+        .map(|dep| (dep, take(&|old| (old.package, &old.name) == (dep.package, &dep.name))))
+        .collect();
+    let other: Vec<(&DepField, Option<&DepField>)> =
+        unknown.into_iter().map(|(dep, old)| (dep, old.or_else(|| take(&|old| old.name == dep.name)))).collect();
+    if let Some((added, _)) = other.iter().find(|(_, old)| old.is_none()) {
+        return Some(Dependency::Added(added.name.clone()));
+    }
+    if let Some(removed) = left.first() {
+        return Some(Dependency::Removed(removed.name.clone()));
+    }
+    other.into_iter().find_map(|(new, old)| Some(Dependency::Other(old?, new)))
 }
 
 /// A number for everything that decides about a unit, except features, flags and dependencies.
@@ -64,4 +92,31 @@ pub(super) fn difference(old: &[String], new: &[String]) -> (Vec<String>, Vec<St
     let only =
         |these: &[String], those: &[String]| these.iter().filter(|item| !those.contains(item)).cloned().collect();
     (only(new, old), only(old, new))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deps(of: &[(u64, &str, &str)]) -> Vec<DepField> {
+        of.iter().map(|&(package, name, hash)| DepField { package, name: name.into(), hash: hash.into() }).collect()
+    }
+
+    #[test]
+    fn dependencies_are_compared_by_what_they_are() {
+        let old = deps(&[(1, "a", "x"), (2, "libc", "y"), (3, "z", "z")]);
+        // The bump of `a` gives it another place in Cargo's order.
+        let new = deps(&[(2, "libc", "y"), (3, "z", "z"), (9, "a", "w")]);
+        let Some(Dependency::Other(before, after)) = dependencies(&old, &new) else { panic!() };
+        assert_eq!((before.hash.as_str(), after.hash.as_str()), ("x", "w"));
+        assert!(dependencies(&old, &old).is_none());
+        let fewer = deps(&[(1, "a", "x"), (2, "libc", "y")]);
+        assert!(matches!(dependencies(&old, &fewer), Some(Dependency::Removed(name)) if name == "z"));
+        assert!(matches!(dependencies(&fewer, &old), Some(Dependency::Added(name)) if name == "z"));
+        // A script's run beside the library, under one name of one package.
+        let twice = deps(&[(1, "a", "lib"), (1, "a", "run")]);
+        let again = deps(&[(1, "a", "run-2"), (1, "a", "lib")]);
+        let Some(Dependency::Other(before, after)) = dependencies(&twice, &again) else { panic!() };
+        assert_eq!((before.hash.as_str(), after.hash.as_str()), ("run", "run-2"));
+    }
 }

@@ -15,6 +15,31 @@ pub struct Snapshot {
     pub units: Vec<UnitSnapshot>,
 }
 
+/// What a compiler was asked for, as far as what it left tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    #[default]
+    Built,
+    /// Only types were looked at, and nothing but metadata is there.
+    Checked,
+    /// By clippy, which tracks a variable of its own.
+    Linted,
+    Documented,
+}
+
+impl Mode {
+    /// As the end of "it was never …".
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Built => "built",
+            Self::Checked => "checked",
+            Self::Linted => "looked at by clippy",
+            Self::Documented => "documented",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UnitSnapshot {
     /// Where its fingerprint lies: `0:debug/.fingerprint/serde-0123456789abcdef`.
@@ -22,6 +47,8 @@ pub struct UnitSnapshot {
     /// `debug`, `x86_64-unknown-linux-musl/release`.
     pub profile: String,
     pub package: String,
+    #[serde(default)]
+    pub mode: Mode,
     /// When it was last built.
     pub reference: Moment,
     pub started: Option<Moment>,
@@ -45,6 +72,13 @@ pub struct PrintSnapshot {
     pub hash: String,
     /// Whether Cargo's record of what it compared is there.
     pub fields: Option<Fields>,
+}
+
+impl UnitSnapshot {
+    /// Cargo empties what it is about to build, and whatever waits for that.
+    pub fn is_unfinished(&self) -> bool {
+        self.prints.is_empty() || self.prints.iter().any(|print| print.hash.is_empty())
+    }
 }
 
 impl Unit for UnitSnapshot {

@@ -2,7 +2,7 @@
 //!
 //! Reading a target folder leaves traces; whoever goes by access times sets them back afterwards.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::path::{Path, PathBuf};
 
@@ -10,13 +10,14 @@ use rustc_stable_hash::StableSipHasher128;
 
 use crate::cargo::fingerprint::Fields;
 use crate::cargo::named;
-use crate::cargo::units::{DiskUnit, Role, Survey};
+use crate::cargo::units::{DiskFile, DiskUnit, Role, Survey};
 use crate::cargo::whereabouts::Whereabouts;
-use crate::explain::snapshot::{PrintSnapshot, Snapshot, UnitSnapshot};
+use crate::explain::snapshot::{Mode, PrintSnapshot, Snapshot, UnitSnapshot};
 use crate::machine::disk::{self, Kind, Meta};
 use crate::moment::Moment;
 use crate::state::manifest::EnvRecord;
 use crate::state::secrets::Secrets;
+use crate::unit::Unit;
 
 /// What the units of these surveys say.
 pub fn take(surveys: &[Survey], whereabouts: &Whereabouts) -> Snapshot {
@@ -24,7 +25,7 @@ pub fn take(surveys: &[Survey], whereabouts: &Whereabouts) -> Snapshot {
     let places = whereabouts.locate(surveys, &|_, _| None);
     let mut units = Vec::new();
     for (root, survey) in surveys.iter().enumerate() {
-        let built = built_something(survey);
+        let outputs = outputs(survey);
         let mut bytes = vec![0; survey.units.len()];
         for file in &survey.files {
             if let Role::Unit(at) = file.role {
@@ -33,7 +34,8 @@ pub fn take(surveys: &[Survey], whereabouts: &Whereabouts) -> Snapshot {
         }
         for (at, unit) in survey.units.iter().enumerate() {
             units.push(UnitSnapshot {
-                lacks_output: !built.contains(&at),
+                lacks_output: outputs[at].is_empty(),
+                mode: mode(unit, &outputs[at]),
                 bytes: bytes[at],
                 ..unit_snapshot(root, survey, unit, &places[root][at].dirs, &secrets)
             });
@@ -42,18 +44,31 @@ pub fn take(surveys: &[Survey], whereabouts: &Whereabouts) -> Snapshot {
     Snapshot { units }
 }
 
-/// Units with at least one file beside their fingerprint.
-fn built_something(survey: &Survey) -> BTreeSet<usize> {
+/// The outputs of each unit beside its fingerprint.
+fn outputs(survey: &Survey) -> Vec<Vec<&DiskFile>> {
     let dirs: Vec<String> = survey.units.iter().map(|unit| format!("{}/", unit.place.fingerprint_dir())).collect();
-    let outputs = survey
-        .files
-        .iter()
-        .filter(|file| file.meta.kind == Kind::File && Path::new(&file.path).extension().is_none_or(|end| end != "d"));
-    let unit = |file: &crate::cargo::units::DiskFile| match file.role {
-        Role::Unit(at) if !file.path.starts_with(&dirs[at]) => Some(at),
-        _ => None,
-    };
-    outputs.filter_map(unit).collect()
+    let mut outputs = vec![Vec::new(); survey.units.len()];
+    for file in &survey.files {
+        let Role::Unit(at) = file.role else { continue };
+        let is_output = file.meta.kind == Kind::File && !file.path.starts_with(&dirs[at]);
+        if is_output && Path::new(&file.path).extension().is_none_or(|end| end != "d") {
+            outputs[at].push(file);
+        }
+    }
+    outputs
+}
+
+fn mode(unit: &DiskUnit, outputs: &[&DiskFile]) -> Mode {
+    let is_metadata = |file: &&DiskFile| Path::new(&file.path).extension().is_some_and(|end| end == "rmeta");
+    if unit.is_doc() {
+        Mode::Documented
+    } else if unit.tracked_env().any(|(name, _)| name == "CLIPPY_ARGS") {
+        Mode::Linted
+    } else if !outputs.is_empty() && outputs.iter().all(is_metadata) {
+        Mode::Checked
+    } else {
+        Mode::Built
+    }
 }
 
 fn unit_snapshot(root: usize, survey: &Survey, unit: &DiskUnit, dirs: &[PathBuf], secrets: &Secrets) -> UnitSnapshot {
@@ -73,6 +88,7 @@ fn unit_snapshot(root: usize, survey: &Survey, unit: &DiskUnit, dirs: &[PathBuf]
         place: format!("{root}:{}", unit.place.fingerprint_dir()),
         profile: unit.place.profile.clone(),
         package: unit.place.package.clone(),
+        mode: Mode::default(),
         reference: unit.reference,
         started: unit.started,
         seconds: unit.seconds,

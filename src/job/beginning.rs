@@ -5,14 +5,16 @@ use std::path::Path;
 
 use crate::cargo::toolchain;
 use crate::cargo::units::Survey;
-use crate::explain::inspect::{Surroundings, inspect};
+use crate::explain::inspect::inspect;
 use crate::explain::inspection::Inspection;
 use crate::explain::snapshot::Snapshot;
+use crate::explain::surroundings::{SettingChange, Surroundings};
 use crate::explain::take;
 use crate::job::facts::Facts;
 use crate::job::handover::State;
 use crate::state::manifest::LockedPackage;
 use crate::state::manifest::Manifest;
+use crate::unit::Unit;
 
 /// What was known when the job began.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +27,8 @@ pub struct Beginning {
     pub locked: BTreeSet<LockedPackage>,
     pub pruned: BTreeSet<String>,
     pub settings: BTreeMap<String, String>,
+    /// Paths that build scripts watch and that are not there.
+    pub absent: BTreeSet<String>,
     /// Access times tell what was used since.
     pub access_times: bool,
 }
@@ -43,6 +47,10 @@ impl Beginning {
             locked: manifest.map(|manifest| manifest.locked.clone()).unwrap_or_default(),
             pruned: manifest.map(|manifest| manifest.pruned.clone()).unwrap_or_default(),
             settings: manifest.map(|manifest| manifest.settings.clone()).unwrap_or_default(),
+            // What was there when it was built is among the inputs.
+            absent: absent(&state.before, |path| {
+                manifest.is_some_and(|manifest| manifest.inputs.iter().any(|input| input.path == path))
+            }),
             access_times: state.access_times,
         }
     }
@@ -50,8 +58,10 @@ impl Beginning {
     /// Where nothing is restored: the target as it lies there.
     pub fn now(facts: &Facts, surveys: &[Survey]) -> Self {
         let compilers = facts.parts.hard.workspaces.iter().map(|parts| parts.rustc.clone());
+        let before = take::take(surveys, &facts.whereabouts());
         Self {
-            before: take::take(surveys, &facts.whereabouts()),
+            absent: absent(&before, |_| false),
+            before,
             compilers: compilers.collect(),
             locked: facts.locked_packages(),
             settings: facts.settings(),
@@ -82,6 +92,7 @@ impl Beginning {
             forced: self.forced.clone(),
             touched: self.touched.clone(),
             pruned: self.pruned.clone(),
+            never_there: self.absent.clone(),
         };
         inspect(&self.before, &after, &surroundings)
     }
@@ -101,14 +112,21 @@ impl Beginning {
     }
 }
 
-/// `name: old → new` of everything that differs.
-fn changes(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<String> {
+/// Paths that runs of build scripts name and that are not there, but for those that are known to have been.
+fn absent(before: &Snapshot, was_there: impl Fn(&str) -> bool) -> BTreeSet<String> {
+    let named = before.units.iter().filter(|unit| unit.is_run()).flat_map(|unit| &unit.files);
+    named.filter(|path| !Path::new(path).exists() && !was_there(path)).cloned().collect()
+}
+
+/// Everything that differs.
+fn changes(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<SettingChange> {
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let text = |settings: &BTreeMap<String, String>, name: &String| {
         settings.get(name).cloned().unwrap_or_else(|| "(unset)".to_owned())
     };
     let differing = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
-    differing.map(|name| format!("`{name}`: {} → {}", text(old, name), text(new, name))).collect()
+    let change = |name: &String| SettingChange { name: name.clone(), old: text(old, name), new: text(new, name) };
+    differing.map(change).collect()
 }
 
 /// The project's own packages and their folders, relative to the first workspace.

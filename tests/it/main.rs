@@ -25,6 +25,7 @@ mod by_content;
 #[cfg(target_os = "linux")]
 mod cache_service;
 mod cache_service_faults;
+mod causes;
 mod choice;
 mod commands;
 #[cfg(unix)]

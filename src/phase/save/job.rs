@@ -136,18 +136,12 @@ impl<'a> Job<'a> {
         self.records.keys().filter(|place| !kept.contains(*place)).count()
     }
 
-    /// Names of the units that this save drops, and of those that earlier ones dropped.
+    /// Places of the units that this save drops, and of those that earlier ones dropped.
     pub(super) fn pruned(&self, live: &[usize]) -> BTreeSet<String> {
         let Some(restored) = self.previous() else { return BTreeSet::new() };
-        let name = |package: &str, target: &str| format!("{package} {target}");
-        let names = |unit: &DiskUnit| -> Vec<String> {
-            unit.fingerprints.iter().map(|print| name(&unit.place.package, &print.name)).collect()
-        };
-        let alive: BTreeSet<String> = live.iter().flat_map(|&at| names(self.unit(at))).collect();
-        let recorded = restored.manifest.units.iter();
-        let recorded =
-            recorded.flat_map(|unit| unit.fingerprints.iter().map(|print| name(&unit.place.package, &print.name)));
-        let gone = recorded.chain(restored.manifest.pruned.iter().cloned()).filter(|name| !alive.contains(name));
+        let alive: BTreeSet<String> = live.iter().map(|&at| self.unit(at).place.name_in(self.units[at].0)).collect();
+        let recorded = restored.manifest.units.iter().map(|unit| unit.place.name_in(unit.root));
+        let gone = recorded.chain(restored.manifest.pruned.iter().cloned()).filter(|place| !alive.contains(place));
         gone.take(REMEMBERED).collect()
     }
 

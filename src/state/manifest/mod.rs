@@ -41,10 +41,10 @@ pub struct Manifest {
     /// Locked packages, members included.
     #[serde(default)]
     pub locked: BTreeSet<LockedPackage>,
-    /// Profiles and lints, by name and value.
+    /// Profiles, lints and definitions of targets, by name and value.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
-    /// Units that were dropped lately, as `package target`.
+    /// Places of units that were dropped lately.
     #[serde(default)]
     pub pruned: BTreeSet<String>,
     /// Folders in which the job had left something that counts for nothing, with the names of it.
