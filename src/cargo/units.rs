@@ -93,6 +93,11 @@ impl DiskUnit {
             .flat_map(Fingerprint::locals)
     }
 
+    /// Whether clippy looked at it, which tracks a variable of its own.
+    pub fn is_linted(&self) -> bool {
+        self.tracked_env().any(|(name, _)| name == "CLIPPY_ARGS")
+    }
+
     /// Variables that the unit depends on, by a build script's wish or because the compiler read them.
     pub fn tracked_env(&self) -> impl Iterator<Item = (String, Option<String>)> + '_ {
         let scripts = self.locals().filter_map(|local| match local {

@@ -80,7 +80,7 @@ impl<'a> View<'a> {
 
     /// The same folder as before: Cargo found a difference in it.
     fn rebuilt(&self, unit: &'a UnitSnapshot, old: &'a UnitSnapshot) -> Explained {
-        if old.is_unfinished() {
+        if old.is_unfinished() && !self.known.forced.contains_key(&unit.place) {
             return Cause::Unfinished.into();
         }
         let pairs = unit.prints.iter().filter_map(|print| {

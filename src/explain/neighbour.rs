@@ -19,6 +19,9 @@ impl<'a> View<'a> {
         if self.before.units.is_empty() {
             return Cause::ColdStart.into();
         }
+        if let Some(reason) = self.known.forced.get(&unit.place) {
+            return Cause::Forced { reason: reason.clone() }.into();
+        }
         if self.known.pruned.contains(&unit.place) {
             return Cause::Pruned.into();
         }

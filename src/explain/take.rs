@@ -62,7 +62,7 @@ fn mode(unit: &DiskUnit, outputs: &[&DiskFile]) -> Mode {
     let is_metadata = |file: &&DiskFile| Path::new(&file.path).extension().is_some_and(|end| end == "rmeta");
     if unit.is_doc() {
         Mode::Documented
-    } else if unit.tracked_env().any(|(name, _)| name == "CLIPPY_ARGS") {
+    } else if unit.is_linted() {
         Mode::Linted
     } else if !outputs.is_empty() && outputs.iter().all(is_metadata) {
         Mode::Checked

@@ -53,6 +53,8 @@ pub struct Tracked {
     pub path: PathBuf,
     /// The blob in the index. The bytes on disk are its bytes only if git vouches for them: see `vouched`.
     pub blob: ContentId,
+    /// Whether git makes it executable in a checkout.
+    pub executable: bool,
     /// A regular file that git was not told to overlook.
     pub may_be_vouched: bool,
 }
@@ -107,7 +109,8 @@ impl Repository {
                 let may_be_vouched = tag == "H" && mode != "120000" && path.to_str().is_some();
                 let blob = ContentId::of_blob(self.algorithm, oid)
                     .with_context(|| format!("`git ls-files --stage -v` printed `{head}`"))?;
-                listing.tracked.push(Tracked { path, blob, may_be_vouched });
+                let executable = mode == "100755";
+                listing.tracked.push(Tracked { path, blob, executable, may_be_vouched });
             }
         }
         for name in others.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {

@@ -39,6 +39,10 @@ pub enum Doubt {
     PackageSplit { manifest: String },
     /// Its package lies behind a symlink, where Cargo does not look for files that changed.
     ChangedBehindLink { path: String },
+    /// A module has a second file now, and there can be only one.
+    TwoModuleFiles { new: String, old: String },
+    /// A file of settings appeared where they are looked for.
+    NewSettings { path: String },
     /// A library that it links, or that its build script does, was replaced.
     LibraryChanged { file: String, old: String, new: String },
     /// Its build script wrote the commit down.
@@ -95,6 +99,8 @@ impl fmt::Display for Doubt {
             Self::ChangedBehindLink { path } => {
                 write!(f, "`{path}` changed, and Cargo does not look for it behind a symlink")
             }
+            Self::TwoModuleFiles { new, old } => write!(f, "`{new}` is new, and `{old}` is the same module"),
+            Self::NewSettings { path } => write!(f, "`{path}` is new, and what clippy says goes by it"),
             Self::LibraryChanged { file, old, new } => write!(f, "the library `{file}` changed: {old} → {new}"),
             Self::InterpreterChanged { old, new } => {
                 let show = |name: &str| if name.is_empty() { "none".to_owned() } else { name.to_owned() };

@@ -88,7 +88,15 @@ mod tests {
         let inputs = |text: &str| {
             let id = ContentId::of_link(text);
             let (kind, origin) = (InputKind::File, Origin::Tracked);
-            let input = Input { path: "/f".into(), kind, id, mtime: Moment::from_nanos(1), origin, resolved: None };
+            let input = Input {
+                path: "/f".into(),
+                kind,
+                id,
+                executable: false,
+                mtime: Moment::from_nanos(1),
+                origin,
+                resolved: None,
+            };
             BTreeMap::from([("/f".to_owned(), input)])
         };
         let mut ledger = Ledger { format: FORMAT, entries: BTreeMap::new(), path: PathBuf::new() };

@@ -4,6 +4,7 @@ pub mod doubt;
 pub mod ledger;
 pub mod macro_inputs;
 pub mod observed;
+mod overlooked;
 pub mod plan;
 pub mod reach;
 pub mod record;

@@ -12,6 +12,7 @@ use crate::machine::paths::{file_name, is_under};
 use crate::moment::Moment;
 use crate::stamp::doubt::{ClockSkew, Doubt};
 use crate::stamp::macro_inputs::{self, Changes};
+use crate::stamp::overlooked;
 use crate::state::manifest::{Input, InputKind, Manifest, Origin, PackageKind, PackageRecord, UnitRecord};
 
 /// What is on disk now, as far as stamping needs to know it.
@@ -53,6 +54,7 @@ pub fn plan(manifest: &Manifest, present: &Present) -> StampPlan {
     planner.unseen();
     planner.changed_file_sets();
     planner.behind_links();
+    planner.overlooked();
     planner.macro_inputs();
     planner.vendored();
     planner.outside();
@@ -241,6 +243,13 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// What appears beside a file that was read, and means that another one counts.
+    fn overlooked(&mut self) {
+        for (unit, doubt) in overlooked::doubts(self.manifest, &self.readers, &self.added) {
+            self.doubt(unit, doubt);
+        }
+    }
+
     /// A proc macro that reads files leaves no trace of which.
     fn macro_inputs(&mut self) {
         let changes = Changes { changed: &self.changed, added: &self.added, gone: &self.gone };
@@ -326,5 +335,5 @@ impl<'a> Planner<'a> {
 }
 
 fn same(then: &Input, now: &Input) -> bool {
-    then.kind == now.kind && then.id == now.id && then.resolved == now.resolved
+    then.kind == now.kind && then.id == now.id && then.executable == now.executable && then.resolved == now.resolved
 }

@@ -87,7 +87,10 @@ pub fn with_folders(
     for (path, (origin, names)) in children {
         let Some(mtime) = mtime_of(&path) else { continue };
         let id = ContentId::of_children(names.iter().map(String::as_str));
-        inputs.insert(path.clone(), Input { path, kind: InputKind::Folder, id, mtime, origin, resolved: None });
+        inputs.insert(
+            path.clone(),
+            Input { path, kind: InputKind::Folder, id, executable: false, mtime, origin, resolved: None },
+        );
     }
 }
 

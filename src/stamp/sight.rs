@@ -156,6 +156,7 @@ mod tests {
             path: PATH.into(),
             kind: InputKind::File,
             id: ContentId::of_link(text),
+            executable: false,
             mtime: Moment::from_nanos(mtime),
             origin: Origin::Tracked,
             resolved: None,

@@ -19,6 +19,8 @@ pub struct News {
     pub dropped: usize,
     /// The state that it started from can no longer be restored whole.
     pub damaged: bool,
+    /// Units that were not built from what lies there now, although Cargo took them for fresh.
+    pub outdated: usize,
     /// Nothing was restored.
     pub first: bool,
     pub units: usize,
@@ -51,7 +53,9 @@ impl SaveDecision {
             _ if refusal.is_some() => Self::Skip(SkipReason::NotAllowed(refusal.unwrap_or_default().to_owned())),
             _ if news.units == 0 => Self::Skip(SkipReason::NothingBuilt),
             SaveMode::Always => Self::Save,
-            SaveMode::Auto if news.first || news.damaged || news.compiled + news.dropped > 0 => Self::Save,
+            SaveMode::Auto if news.first || news.damaged || news.compiled + news.dropped + news.outdated > 0 => {
+                Self::Save
+            }
             SaveMode::Auto => Self::Skip(SkipReason::NothingNew),
         }
     }
@@ -80,6 +84,7 @@ mod tests {
         for news in [
             News { compiled: 1, ..quiet },
             News { dropped: 1, ..quiet },
+            News { outdated: 1, ..quiet },
             News { damaged: true, ..quiet },
             News { first: true, ..quiet },
         ] {

@@ -59,6 +59,7 @@ mod macros;
 mod mtime;
 #[cfg(unix)]
 mod oracle;
+mod overlooked;
 mod packs;
 #[cfg(target_os = "linux")]
 mod pyo3;

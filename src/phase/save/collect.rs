@@ -111,6 +111,7 @@ fn unit_record(
         seconds: unit.seconds,
         idle: ages[at].unwrap_or(0),
         run: None,
+        linted: unit.is_linted(),
         macros: None,
     }
 }

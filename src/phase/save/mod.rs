@@ -12,6 +12,7 @@ mod kept_files;
 mod linked;
 mod macro_facts;
 mod made;
+mod overtaken;
 mod put;
 mod run_facts;
 mod screen;
@@ -40,6 +41,7 @@ use crate::state::decision::{News, SaveDecision};
 use crate::state::manifest::Manifest;
 use crate::store;
 use crate::unit::Unit;
+use crate::words::count;
 
 /// Everything that is asked of a store has to be over by then.
 const BUDGET: Duration = Duration::from_secs(15 * 60);
@@ -120,6 +122,7 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
         compiled: compiled.len(),
         dropped: outcome.dropped,
         damaged: job.previous().is_some_and(|restored| restored.damaged),
+        outdated: outdated(job, &live, outcome),
         first: job.previous().is_none(),
         units: live.len(),
     };
@@ -152,6 +155,21 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
     let changed = job.changed(&manifest.files);
     LocalManifest { manifest, pack, shift: Duration::ZERO, changed }.store(&job.roots.first().path)?;
     Ok(saved)
+}
+
+/// How many units Cargo took for fresh although something that they name is another one; the next run builds them.
+fn outdated(job: &Job<'_>, live: &[usize], outcome: &mut SaveOutcome) -> usize {
+    let found = overtaken::find(job, live);
+    if let Some((unit, path)) = found.first() {
+        let more =
+            if found.len() > 1 { format!(", and {} more", count(found.len() - 1, "unit")) } else { String::new() };
+        outcome.warnings.push(Warning::new(format!(
+            "`{}` came after the restore, with other content and a time before the last build, so that Cargo took `{unit}`{more} for \
+             fresh; the next run builds it: use the action once more after the step that brings the file",
+            paths::shown(path)
+        )));
+    }
+    found.len()
 }
 
 /// The live units, what they depend on, and where the run started; no times. An entry that could not be used keeps its name,

@@ -28,7 +28,7 @@ pub(super) fn identify(
     file_system: &FileSystem,
     repositories: &[Repository],
 ) -> Option<Identified> {
-    let Candidate { path, origin, id, algorithm } = candidate;
+    let Candidate { path, origin, id, executable, algorithm } = candidate;
     let disk_path = &*paths::path(&path);
     let meta = Meta::of(disk_path).ok()?;
     let meaning = || {
@@ -60,7 +60,8 @@ pub(super) fn identify(
         Kind::Other => return None,
     };
     let own = file_system.owns(&meta);
-    let input = Input { path, kind, id, mtime: meta.mtime, origin, resolved };
+    let executable = executable && kind == InputKind::File;
+    let input = Input { path, kind, id, executable, mtime: meta.mtime, origin, resolved };
     Some(Identified { input, own, changed: meta.ctime, shell: meta.shell() })
 }
 

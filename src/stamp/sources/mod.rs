@@ -72,6 +72,7 @@ struct Candidate {
     path: String,
     origin: Origin,
     id: Option<ContentId>,
+    executable: bool,
     algorithm: BlobAlgorithm,
 }
 
@@ -155,28 +156,28 @@ fn list_repository(
 ) -> Result<()> {
     let listing = repository.list(&[root.to_path_buf()])?;
     let algorithm = repository.algorithm;
-    let mut add = |path: &Path, of_git, id| {
+    let mut add = |path: &Path, of_git, id, executable| {
         if !is_output(path, scope) {
             let origin = origin.unwrap_or(of_git);
-            candidates.push(Candidate { path: paths::text(path), origin, id, algorithm });
+            candidates.push(Candidate { path: paths::text(path), origin, id, executable, algorithm });
         }
     };
     let large: Vec<&Path> = listing.tracked.par_iter().filter_map(large_file).collect();
     let vouched = repository.vouched(&large, &[root.to_path_buf()])?;
     let vouched: HashSet<PathBuf> = vouched.into_iter().map(Path::to_path_buf).collect();
-    for Tracked { path, blob, .. } in listing.tracked {
+    for Tracked { path, blob, executable, .. } in listing.tracked {
         let id = vouched.contains(&path).then_some(blob);
-        add(&path, Origin::Tracked, id);
+        add(&path, Origin::Tracked, id, executable);
     }
     for path in &listing.untracked {
-        add(path, Origin::Untracked, None);
+        add(path, Origin::Untracked, None, false);
     }
     for nested in listing.nested {
         let own = nested.join(".git");
         // A submodule that was not checked out is an empty folder of this repository.
         if own.exists() && !is_output(&nested, scope) {
             if own.is_file() {
-                add(&own, Origin::Tracked, None);
+                add(&own, Origin::Tracked, None, false);
             }
             open.push(nested);
         }
@@ -200,7 +201,7 @@ fn walk_plain(root: &Path, scope: &Scope, origin: Origin, candidates: &mut Vec<C
             one.meta.kind != Kind::Folder || origin != Origin::Tracked && !parents.contains(one.path.as_path());
         if counts && !is_output(&one.path, scope) && !one.path.ends_with(".git") {
             let path = paths::text(&one.path);
-            candidates.push(Candidate { path, origin, id: None, algorithm: BlobAlgorithm::Sha1 });
+            candidates.push(Candidate { path, origin, id: None, executable: false, algorithm: BlobAlgorithm::Sha1 });
         }
     }
     Ok(())

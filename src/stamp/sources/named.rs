@@ -137,7 +137,7 @@ impl Search<'_> {
 
     fn own(&self, path: &str) -> Candidate {
         let origin = self.origin(&paths::path(path));
-        Candidate { path: path.to_owned(), origin, id: None, algorithm: self.algorithm }
+        Candidate { path: path.to_owned(), origin, id: None, executable: false, algorithm: self.algorithm }
     }
 
     fn origin(&self, path: &Path) -> Origin {

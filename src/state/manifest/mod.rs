@@ -127,6 +127,9 @@ pub struct Input {
     pub path: String,
     pub kind: InputKind,
     pub id: ContentId,
+    /// As git has it: a job's own `chmod` is no change.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub executable: bool,
     pub mtime: Moment,
     pub origin: Origin,
     /// Where a symlink leads in the end.

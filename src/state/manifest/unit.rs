@@ -32,6 +32,9 @@ pub struct UnitRecord {
     pub idle: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunFacts>,
+    /// Clippy looked at it, whose settings lie in a file that it looks for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub linted: bool,
     /// None where nobody has looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub macros: Option<MacroFacts>,
