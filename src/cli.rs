@@ -116,10 +116,10 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "WHEN", env = "REKINDLE_SAVE", value_parser = WHEN)]
     pub save: Option<String>,
     /// Successful runs for which `save` keeps an unused unit [default: 3]
-    #[arg(long, value_name = "RUNS", env = "REKINDLE_KEEP_UNUSED")]
+    #[arg(long, value_name = "RUNS", env = "REKINDLE_KEEP_UNUSED", allow_negative_numbers = true)]
     pub keep_unused: Option<String>,
     /// A pack that is larger is not stored, as in `2 GB` [default: no limit]
-    #[arg(long, value_name = "SIZE", env = "REKINDLE_MAX_SIZE")]
+    #[arg(long, value_name = "SIZE", env = "REKINDLE_MAX_SIZE", allow_negative_numbers = true)]
     pub max_size: Option<String>,
     /// Write a summary to the page of the run [default: on]
     #[arg(long, value_name = "WISH", env = "REKINDLE_SUMMARY", value_parser = SWITCH)]
@@ -142,7 +142,7 @@ pub struct SaveArgs {
     #[arg(long, value_name = "WHEN", value_parser = WHEN)]
     pub save: Option<String>,
     /// Successful runs for which an unused unit is kept
-    #[arg(long, value_name = "RUNS")]
+    #[arg(long, value_name = "RUNS", allow_negative_numbers = true)]
     pub keep_unused: Option<String>,
     /// How the job went; nothing ages in one that did not succeed
     #[arg(long, value_enum, default_value_t)]

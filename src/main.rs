@@ -69,9 +69,14 @@ fn restore(args: RestoreArgs) -> Result<ExitCode> {
     if let Err(error) = kept.and_then(|()| hand_on(&outcome)) {
         warnings.fault("later steps are not told everything", &error);
     }
-    tell(&log::restore(&outcome))?;
-    let code = conclude(strict, &warnings)?;
-    let later = log::later_steps(&outcome, runner::is_step());
+    // What was restored stays, whoever cannot be told.
+    in_nobodys_way("what was restored could not be said", say_restored(&outcome, &warnings, strict))
+}
+
+fn say_restored(outcome: &RestoreOutcome, warnings: &Warnings, strict: Strictness) -> Result<ExitCode> {
+    tell(&log::restore(outcome))?;
+    let code = conclude(strict, warnings)?;
+    let later = log::later_steps(outcome, runner::is_step());
     // Outside a workflow these are what the command is run for: `eval "$(rekindle restore)"`.
     if runner::is_step() {
         tell(&later)?;
@@ -159,6 +164,11 @@ fn explain(args: ExplainArgs) -> Result<ExitCode> {
     let ExplainArgs { workspaces, since, json, html, command } = args;
     let title = if command.is_empty() { "What was compiled, and why".to_owned() } else { command.join(" ") };
     let inputs = RawInputs { workspaces, ..RawInputs::default() }.resolve()?;
+    if let Some(dir) = html.as_deref().and_then(Path::parent).filter(|dir| !dir.as_os_str().is_empty() && !dir.is_dir())
+    {
+        let hint = "name a file in a folder that is there";
+        return Err(WrongInput::new(format!("`--html`: there is no folder `{}`", dir.display()), hint).into());
+    }
     let (inspection, code) = if command.is_empty() {
         (phase::explain::since(&since.unwrap_or(inputs.state))?, ExitCode::SUCCESS)
     } else {
@@ -309,7 +319,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         Some(WrongInput { what, hint }) => said(what, hint),
         None => match error.downcast_ref::<JobFault>() {
             Some(JobFault { what, hint }) => said(what, hint),
-            None => writeln!(std::io::stderr().lock(), "error: {}", runner::plain_line(&format!("{error:#}"))),
+            None => writeln!(std::io::stderr().lock(), "error: {}", runner::plain(&format!("{error:#}"))),
         },
     };
     if error.is::<WrongInput>() { ExitCode::from(2) } else { ExitCode::FAILURE }

@@ -5,7 +5,7 @@ const { appendFileSync } = require('node:fs');
 const { join } = require('node:path');
 const { Failure } = require('./fetch.js');
 const { install, say } = require('./install.js');
-const { environment, meaning, run, warn } = require('./run.js');
+const { conclude, environment, meaning, run, warn } = require('./run.js');
 
 /** Where the program is, or nothing, with a reason. */
 async function locate() {
@@ -37,11 +37,13 @@ async function main() {
     return 0;
   }
   if (process.env.GITHUB_STATE) {
-    appendFileSync(process.env.GITHUB_STATE, `binary=${binary}\n`);
+    try {
+      appendFileSync(process.env.GITHUB_STATE, `binary=${binary}\n`);
+    } catch (error) {
+      warn(`the step after the job cannot be told of the program (${error.code}): nothing will be saved`);
+    }
   }
   return meaning(await run(binary, ['restore'], environment(process.env)), [1, 2]);
 }
 
-main().then((code) => {
-  process.exitCode = code;
-});
+conclude(main());

@@ -1,7 +1,7 @@
 // After the job's own steps, however they ended: save. What `main` was told counts, not what the inputs say by now.
 'use strict';
 
-const { meaning, run } = require('./run.js');
+const { conclude, meaning, run } = require('./run.js');
 
 async function main() {
   const { STATE_binary: binary, STATE_state: state } = process.env;
@@ -18,6 +18,4 @@ async function main() {
   return meaning(await run(binary, ['save', '--state', state, '--job-result', result], process.env), [1]);
 }
 
-main().then((code) => {
-  process.exitCode = code;
-});
+conclude(main());

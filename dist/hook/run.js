@@ -29,11 +29,18 @@ function run(binary, args, env) {
         child?.kill(signal);
       });
     }
-    child = spawn(binary, args, { stdio: 'inherit', env });
-    child.on('error', (error) => {
+    const failed = (error) => {
       warn(`the program cannot be started (${error.code})`);
       resolve({ code: 0, cancelled });
-    });
+    };
+    try {
+      child = spawn(binary, args, { stdio: 'inherit', env });
+    } catch (error) {
+      // Some faults come at once and not as an event.
+      failed(error);
+      return;
+    }
+    child.on('error', failed);
     child.on('exit', (code) => resolve({ code, cancelled }));
   });
 }
@@ -56,4 +63,16 @@ function meaning({ code, cancelled }, failing) {
   return 0;
 }
 
-module.exports = { environment, meaning, run, warn };
+/** How this step ends: whatever else goes wrong in it costs the cache and never the job. */
+function conclude(phase) {
+  phase
+    .catch((error) => {
+      warn(`this step failed by itself (${error.code || error.name})`);
+      return 0;
+    })
+    .then((code) => {
+      process.exitCode = code;
+    });
+}
+
+module.exports = { conclude, environment, meaning, run, warn };

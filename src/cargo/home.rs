@@ -25,6 +25,9 @@ const KEPT: [&str; 3] = ["registry/index", "registry/cache", "git/db"];
 const OF_A_DATABASE: [&str; 8] =
     ["HEAD", "FETCH_HEAD", "config", "description", "packed-refs", "shallow", "objects", "refs"];
 
+/// What lies in the index of a registry, besides a git database.
+const OF_AN_INDEX: [&str; 3] = [".cache", "config.json", ".last-updated"];
+
 /// Whether a path, relative to the Cargo home, may be stored and restored.
 pub fn is_kept(path: &str) -> bool {
     let below = |dir: &&str| path.strip_prefix(*dir).and_then(|rest| rest.strip_prefix('/'));
@@ -33,18 +36,32 @@ pub fn is_kept(path: &str) -> bool {
     if parts.contains(&"..") {
         return false;
     }
-    match (path.starts_with("git/db/"), parts.as_slice()) {
-        (false, _) | (true, [_]) => true,
+    match (path.split('/').next(), parts.as_slice()) {
+        (Some("git"), [_, inside @ ..]) => is_of_a_database(inside),
+        // The index of a registry is a folder of JSON, or has a git repository without a work tree beside it.
+        (_, [_, ".git", inside @ ..]) => is_of_a_database(inside),
+        (_, [_, first, ..]) if path.starts_with("registry/index/") => OF_AN_INDEX.contains(first),
+        (_, [_]) => true,
+        (_, [_, archive]) => Path::new(archive).extension().is_some_and(|end| end == "crate"),
+        _ => false,
+    }
+}
+
+fn is_of_a_database(inside: &[&str]) -> bool {
+    match inside {
+        [] => true,
         // Objects of another database, wherever that is.
-        (true, [_, "objects", "info", file]) => *file == "packs" || *file == "commit-graph",
-        (true, [_, part, ..]) => OF_A_DATABASE.contains(part),
-        (true, []) => false,
+        ["objects", "info", file] => *file == "packs" || *file == "commit-graph",
+        [part, ..] => OF_A_DATABASE.contains(part),
     }
 }
 
 /// Whether a path is that of a git database's settings.
 pub fn is_database_config(path: &str) -> bool {
-    matches!(path.split('/').collect::<Vec<_>>().as_slice(), ["git", "db", _, "config"])
+    matches!(
+        path.split('/').collect::<Vec<_>>().as_slice(),
+        ["git", "db", _, "config"] | ["registry", "index", _, ".git", "config"]
+    )
 }
 
 /// Whether a git database's settings say nothing but what Cargo writes when it makes one: settings can name programs.
@@ -85,6 +102,21 @@ pub enum Wanted<'a> {
     Locked(&'a [Locked]),
     /// All: there is no lock file yet.
     All,
+}
+
+impl Wanted<'_> {
+    /// Whether a stored file is one of what counts: what no lock file names, nothing could be compared with.
+    pub fn holds(&self, path: &str) -> bool {
+        let Self::Locked(locked) = self else { return true };
+        match path.split('/').collect::<Vec<_>>().as_slice() {
+            ["registry", "cache", _, archive] => locked.iter().any(|locked| locked.archives().contains_key(*archive)),
+            ["git", "db", database, ..] => {
+                let name = database.rsplit_once('-').map(|(name, _)| name.to_lowercase());
+                name.is_some_and(|name| locked.iter().any(|locked| locked.git_names().contains(&name)))
+            }
+            _ => true,
+        }
+    }
 }
 
 /// Archives that are not what the lock files say. Cargo believes an archive that is there.
@@ -132,10 +164,13 @@ pub fn holdings(home: &Path, wanted: Wanted<'_>, trusted: &BTreeSet<PathBuf>) ->
     let repositories: BTreeSet<String> = locked.iter().flat_map(Locked::git_names).collect();
     let mut holdings = Holdings::default();
 
+    let may_be_stored = |found: &Found| {
+        let relative = found.path.strip_prefix(home).unwrap_or(&found.path).to_string_lossy().replace('\\', "/");
+        is_kept(&relative)
+    };
     let index = home.join("registry/index");
-    let skip_index =
-        |dir: &Path| !dir.ends_with(".git/refs/remotes") && !dir.ends_with("tmp") && !dir.ends_with(".git/hooks");
-    holdings.files.extend(disk::walk(&index, &skip_index)?);
+    let skip_index = |dir: &Path| !dir.ends_with(".git/refs/remotes") && !dir.ends_with("tmp");
+    holdings.files.extend(disk::walk(&index, &skip_index)?.into_iter().filter(may_be_stored));
 
     let cache = disk::walk(&home.join("registry/cache"), &|_| true)?;
     let is_whole = |found: &Found| {
@@ -164,7 +199,7 @@ pub fn holdings(home: &Path, wanted: Wanted<'_>, trusted: &BTreeSet<PathBuf>) ->
             || all
             || name_of(dir).rsplit_once('-').is_some_and(|(name, _)| repositories.contains(&name.to_lowercase()))
     };
-    for found in disk::walk(&databases, &|dir| wanted(dir) && !dir.ends_with("hooks"))? {
+    for found in disk::walk(&databases, &|dir| wanted(dir))?.into_iter().filter(may_be_stored) {
         let top = found
             .path
             .strip_prefix(&databases)
@@ -196,6 +231,11 @@ mod tests {
             "registry/cache/i/a-1.crate",
             "git/db/a-1/objects/pack/p.pack",
             "git/db/a-1/HEAD",
+            "registry/index/i/config.json",
+            "registry/index/i/.cache/3/a/abc",
+            "registry/index/i/.git/objects/pack/p.pack",
+            "registry/index/i/.git/refs/heads/main",
+            "registry/index/i",
         ] {
             assert!(is_kept(path), "{path}");
         }
@@ -208,6 +248,12 @@ mod tests {
             "registry/index",
             "git/db/../../bin/x",
             "git/db/a-1/hooks/post-checkout",
+            "registry/index/i/.git/hooks/reference-transaction",
+            "registry/index/i/.git/objects/info/alternates",
+            "registry/index/i/.git/modules/x/config",
+            "registry/index/i/src/lib.rs",
+            "registry/cache/i/a-1/src/lib.rs",
+            "registry/cache/i/a.txt",
             "git/db/a-1/commondir",
             "git/db/a-1/info/attributes",
             "git/db/a-1/objects/info/alternates",

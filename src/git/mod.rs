@@ -87,6 +87,21 @@ impl Repository {
         })
     }
 
+    /// Why there is none, as git says it.
+    pub fn refusal(dir: &Path) -> String {
+        if !dir.is_dir() {
+            return "it is no folder".to_owned();
+        }
+        match command(dir).args(["rev-parse", "--show-toplevel"]).output() {
+            Err(error) => format!("git cannot be run ({error})"),
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stderr);
+                let first = said.lines().next().unwrap_or("git gives no reason");
+                first.trim_start_matches("fatal: ").to_owned()
+            }
+        }
+    }
+
     /// Lists what lies below `folders`, which are inside this repository.
     pub fn list(&self, folders: &[PathBuf]) -> Result<Listing> {
         let (staged, others) = rayon::join(

@@ -49,12 +49,12 @@ pub fn mask(secret: &str) {
 
 /// A line of the log that the page of the run repeats.
 pub fn annotation(level: &str, text: &str) -> String {
-    format!("::{level} title=Rekindle::{}", escape(text))
+    format!("::{level} title=Rekindle::{}", escape(&plain(text)))
 }
 
 /// A line that shows only where the debug log of a run is asked for.
 pub fn debug(text: &str) -> String {
-    format!("::debug::{}", escape(text))
+    format!("::debug::{}", escape(&plain(text)))
 }
 
 /// Whether it is.
@@ -65,7 +65,11 @@ pub fn is_debug() -> bool {
 /// The same, shown at a line of a file of the checkout.
 pub fn annotation_at(level: &str, (file, line): (&str, usize), title: &str, text: &str) -> String {
     let file = property(file);
-    format!("::{level} file={file},line={line},title={}::{}", property(&format!("Rekindle: {title}")), escape(text))
+    format!(
+        "::{level} file={file},line={line},title={}::{}",
+        property(&plain(&format!("Rekindle: {title}"))),
+        escape(&plain(text))
+    )
 }
 
 /// What people write for an input: its name in a workflow, the option on a command line.
@@ -205,6 +209,6 @@ mod tests {
         let end = head.strip_prefix("key<<").unwrap();
         assert_eq!(rest, format!("a\nend\nb\n{end}\n"));
         assert_eq!(assignments(&format!("{text}{text}")), vec![("key".to_owned(), "a\nend\nb".to_owned()); 2]);
-        assert_eq!(annotation("warning", "50%\n::x"), "::warning title=Rekindle::50%25%0A::x");
+        assert_eq!(annotation("warning", "50%\n::x"), "::warning title=Rekindle::50%25%0A| ::x");
     }
 }

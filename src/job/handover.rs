@@ -102,7 +102,8 @@ impl State {
     }
 
     pub fn store(&self, path: &Path) -> Result<()> {
-        disk::write_atomically(path, &serde_json::to_vec(self)?).context("cannot write the state file")
+        disk::write_atomically(path, &serde_json::to_vec(self)?)
+            .with_context(|| format!("cannot write the state file `{}`", path.display()))
     }
 
     pub fn forget(path: &Path) {

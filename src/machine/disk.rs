@@ -212,7 +212,7 @@ fn copy_in(from: &Path, to: &Path) -> io::Result<()> {
             symlink(&fs::read_link(from)?, to)?;
         }
         Kind::File | Kind::Other => {
-            let dir = to.parent().unwrap_or_else(|| Path::new("."));
+            let dir = to.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
             let file = tempfile::Builder::new().prefix(".rekindle-").tempfile_in(dir)?;
             fs::copy(from, file.path())?;
             filetime::set_file_times(file.path(), meta.atime.to_file_time(), meta.mtime.to_file_time())?;
@@ -355,7 +355,8 @@ pub fn make_private(dir: &Path) -> io::Result<()> {
 
 /// Writes a file so that readers see the old content or the new one, never a part.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let dir = path.parent().unwrap_or_else(|| Path::new("."));
+    // The parent of a bare name is there, and empty.
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     make_private(dir)?;
     let file = tempfile::Builder::new().prefix(".rekindle-").tempfile_in(dir)?;
     fs::write(file.path(), bytes)?;

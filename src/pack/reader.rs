@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use fs_err as fs;
 use rayon::prelude::*;
 
@@ -135,7 +135,17 @@ pub(super) fn unpack(
             Err(error) => failures.add(at, &error),
         }
     }
-    let by_frame: Vec<((usize, usize), Vec<Chunk>)> = by_frame.into_iter().collect();
+    let mut by_frame: Vec<((usize, usize), Vec<Chunk>)> = by_frame.into_iter().collect();
+    // Before any byte is fetched for them: thousands of files that claim the same bytes are no honest pack.
+    by_frame.retain_mut(|(_, chunks)| {
+        chunks.sort_by_key(|chunk| chunk.from);
+        let overlap = chunks.windows(2).any(|pair| pair[0].from + pair[0].len > pair[1].from);
+        if overlap {
+            let error = anyhow!("two files claim the same bytes");
+            chunks.iter().for_each(|chunk| failures.add(chunk.file, &error));
+        }
+        !overlap
+    });
     let lost = Mutex::new(failures);
     by_frame.par_iter().for_each(|((pack, frame), chunks)| {
         let result = packs[*pack]
@@ -255,10 +265,9 @@ fn unpack_frame(pack: &Pack<'_>, frame: usize, chunks: &[Chunk], places: &[Optio
     let info = &pack.index.frames[frame];
     let bytes = pack.frame(info)?;
     let mut decoder = frame::decoder(&bytes)?.take(info.raw);
-    let mut order: Vec<&Chunk> = chunks.iter().collect();
-    order.sort_by_key(|chunk| chunk.from);
     let mut position = 0;
-    for chunk in order {
+    // In the order of their places.
+    for chunk in chunks {
         let skip = chunk.from.checked_sub(position).context("two files claim the same bytes")?;
         let skipped = io::copy(&mut (&mut decoder).take(skip), &mut io::sink())?;
         ensure!(skipped == skip, "the frame ends early");

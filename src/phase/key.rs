@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use fs_err as fs;
 
 use crate::job::facts::Facts;
@@ -28,12 +28,12 @@ pub fn diff(inputs: &Inputs, old: &str, new: &str) -> Result<Vec<PartChange>> {
 }
 
 fn parts(inputs: &Inputs, name: &str) -> Result<KeyParts> {
+    let hint = "name a file written by `rekindle key --json`, or a key as `rekindle restore` prints it";
     if Path::new(name).is_file() {
-        let bytes = fs::read(name)?;
-        return serde_json::from_slice(&bytes).with_context(|| format!("`{name}` holds no key parts"));
+        let parts = serde_json::from_slice(&fs::read(name)?);
+        return Ok(parts.map_err(|_| WrongInput::new(format!("`{name}` holds no parts of a key"), hint))?);
     }
     if Key::parse(name).is_none() {
-        let hint = "name a file written by `rekindle key --json`, or a key as `rekindle restore` prints it";
         return Err(WrongInput::new(format!("`{name}` is neither a file nor a key"), hint).into());
     }
     let (store, _) = store::open(&inputs.store, BUDGET);

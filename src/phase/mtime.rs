@@ -15,7 +15,8 @@ use crate::problem::WrongInput;
 pub fn run(dir: &Path, time_of: TimeOf) -> Result<MtimeOutcome> {
     let Some(repository) = Repository::discover(dir) else {
         let hint = "run it in a checkout, or name one: `rekindle mtime path/to/checkout`";
-        return Err(WrongInput::new(format!("`{}` is in no git work tree", dir.display()), hint).into());
+        let why = Repository::refusal(dir);
+        return Err(WrongInput::new(format!("`{}` is in no git work tree: {why}", dir.display()), hint).into());
     };
     if repository.shallow {
         let hint = "check out with the whole history: `fetch-depth: 0`";

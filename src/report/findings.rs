@@ -208,9 +208,9 @@ mod tests {
     #[test]
     fn an_annotation_is_one_command_at_its_line() {
         let lines = github(&examination());
-        let head = "::warning file=a%2Cb%3Ac.toml,line=1,title=Rekindle%3A no-lockfile::50%25%0A::error::x";
+        let head = "::warning file=a%2Cb%3Ac.toml,line=1,title=Rekindle%3A no-lockfile::50%25%0A| ::error::x\\u{1b}";
         assert!(lines[0].starts_with(head), "{}", lines[0]);
-        assert!(lines.iter().all(|line| !line.contains('\n')));
+        assert!(lines.iter().all(|line| !line.contains(['\n', '\u{1b}'])));
     }
 
     #[test]

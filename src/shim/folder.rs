@@ -53,7 +53,12 @@ impl ShimFolder {
         if fs::hard_link(&program, &new).is_err() {
             fs::copy(&program, &new)?;
         }
-        Ok(fs::rename(&new, self.bin().join(program_name()))?)
+        fs::rename(&new, self.bin().join(program_name()))?;
+        // Where both were names of one file, the system has left both.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// What goes on PATH.

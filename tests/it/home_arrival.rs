@@ -142,10 +142,17 @@ fn a_pack_brings_nothing_that_a_save_would_not_store() {
         "registry/src/index/itoa-1.0.0/build.rs",
         "git/checkouts/dep/abc/build.rs",
         "registry/index2/x",
+        "registry/index/index.crates.io-x/.git/hooks/reference-transaction",
+        "registry/index/index.crates.io-x/.git/objects/info/alternates",
+        "registry/index/index.crates.io-x/build.rs",
+        "registry/cache/index/itoa-1.0.0/src/lib.rs",
         "git/db/dep-0123/hooks/post-checkout",
         "git/db/dep-0123/commondir",
         "git/db/dep-0123/objects/info/alternates",
         // Refused for what it says.
+        "registry/index/index.crates.io-x/.git/config",
+        // No lock file of the job names these: nothing can be compared with what they hold.
+        "registry/cache/index.crates.io-x/cfg-if-0.0.1.crate",
         "git/db/dep-0123/config",
     ];
     let fine = "registry/index/index.crates.io-x/.cache/it/oa/planted";

@@ -103,3 +103,23 @@ fn a_cancelled_main_step_waits_for_the_program() {
     let hook = Hook::with("echo ready; exec sleep 60");
     assert_eq!(hook.cancelled("main.js"), (Some(0), "rekindle: the job was cancelled\n".to_owned()));
 }
+
+#[test]
+fn what_the_runner_cannot_take_costs_the_save_and_not_the_job() {
+    let hook = Hook::with("echo restored");
+    for state in ["/dev/full", "/nowhere/state"] {
+        let (code, said) = hook.run("main.js", &[("GITHUB_STATE", state)]);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(
+            said.contains("::warning") && said.contains("nothing will be saved") && said.contains("restored"),
+            "{said}"
+        );
+    }
+    // What cannot be started at all is thrown at once, and not told later.
+    let inside_a_file = hook.path("program").join("below").to_string_lossy().into_owned();
+    for (phase, name) in [("main.js", "INPUT_BINARY"), ("post.js", "STATE_binary")] {
+        let (code, said) = hook.run(phase, &[(name, &inside_a_file)]);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("::warning") && said.contains("cannot be started (ENOTDIR)"), "{said}");
+    }
+}

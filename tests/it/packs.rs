@@ -345,6 +345,35 @@ fn what_would_take_more_than_it_can_be_worth_is_refused_before_it_does() {
     assert!(many.contains("1000 packs are more than there can be"), "{many}");
     let wide = refusal(&|_, frames| frames[0].raw = 3 << 30);
     assert!(wide.contains("its frames unpack to more than a target folder has"), "{wide}");
+    let huge = refusal(&|manifest, _| {
+        if let Content::File { size, .. } = &mut manifest.files[0].content {
+            *size = 1 << 62;
+        }
+    });
+    assert!(huge.contains("are more than a file has"), "{huge}");
+    let deep = refusal(&|manifest, _| manifest.files[0].path = "d/".repeat(3_000) + "file");
+    assert!(deep.contains("a path in it is 3001 folders deep"), "{deep}");
+    for key in ["../../victim", "", &"k".repeat(100_000)] {
+        let named = refusal(&|manifest, _| manifest.parents = vec![Parent { key: key.to_owned(), ..parent(0) }]);
+        assert!(named.contains("which is not the name of an entry") && named.len() < 300, "{named}");
+    }
+}
+
+/// Nothing is fetched or decoded for them.
+#[test]
+fn files_that_claim_the_same_bytes_all_fail() {
+    let dir = tempfile::tempdir().unwrap();
+    let unpacked = unpack(dir.path(), |manifest| {
+        let first = manifest.files[0].clone();
+        manifest.files = (0..3_000).map(|at| FileEntry { path: format!("z{at}"), ..first.clone() }).collect();
+    });
+    assert_eq!(unpacked.failed.len(), 3_000);
+    assert!(
+        unpacked.failed.values().all(|reason| reason.contains("claim the same bytes")),
+        "{:?}",
+        unpacked.failed[&0]
+    );
+    assert_eq!(fs::read_dir(dir.path().join("root")).map_or(0, Iterator::count), 0);
 }
 
 #[test]
@@ -417,9 +446,7 @@ fn sizes_and_places_that_are_not_there_fail_one_file() {
             (*size, at.offset, at.frame) = (new_size, offset, frame);
         }
     };
-    for (size, offset, frame) in
-        [(u64::MAX, 1024, 0), (1 << 40, 1024, 0), (4, u64::MAX, 0), (4, 1 << 30, 0), (4, 0, 99)]
-    {
+    for (size, offset, frame) in [(1 << 40, 1024, 0), (4, u64::MAX, 0), (4, 1 << 30, 0), (4, 0, 99)] {
         let dir = tempfile::tempdir().unwrap();
         let unpacked = unpack(dir.path(), |manifest| at(manifest, size, offset, frame));
         assert_eq!(unpacked.failed.len(), 1, "{size} {offset} {frame}");

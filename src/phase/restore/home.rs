@@ -55,7 +55,7 @@ pub(super) fn restore(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOut
     let found = choice::best(store, &fields, None, &judge, &mut state.passed_over, &mut outcome.warnings);
     let brought = match found {
         Chosen::State(pack, _) if pack.index.manifest.roots.len() == 1 => {
-            bring(facts, store, *pack, &held, &mut state, outcome)
+            bring(facts, store, *pack, (&held, wanted), &mut state, outcome)
         }
         Chosen::State(..) | Chosen::Nothing | Chosen::Unanswered => BTreeSet::new(),
     };
@@ -69,7 +69,7 @@ fn bring<'a>(
     facts: &Facts,
     store: &'a dyn Store,
     pack: Pack<'a>,
-    held: &Holdings,
+    (held, wanted): (&Holdings, Wanted<'_>),
     state: &mut HomeState,
     outcome: &mut RestoreOutcome,
 ) -> BTreeSet<PathBuf> {
@@ -94,7 +94,8 @@ fn bring<'a>(
         outcome.warnings.push(Warning::new(text));
     }
     let there = there(facts, &manifest, held);
-    let is_skipped = |at: usize| refused.contains(&at) || there.contains(&at);
+    let is_skipped =
+        |at: usize| refused.contains(&at) || there.contains(&at) || !wanted.holds(&manifest.files[at].path);
     let unpacked = staged.unpack(&manifest, &packs, Duration::ZERO, &is_skipped);
     if let Some(reason) = unpacked.full {
         outcome.warnings.push(Warning::new(format!("the Cargo home was not restored: {reason}")));

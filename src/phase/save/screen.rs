@@ -17,7 +17,7 @@ use crate::cargo::units::{DiskFile, DiskUnit, Role, Survey};
 use crate::machine::disk::Kind;
 use crate::machine::paths;
 use crate::moment::Moment;
-use crate::state::manifest::EnvRecord;
+use crate::state::manifest::{EnvRecord, MAX_DEPTH};
 use crate::state::secrets::{Secrets, is_secret_name};
 use crate::unit::Unit;
 
@@ -212,6 +212,10 @@ fn verdict(survey: &Survey, file: &DiskFile, secrets: &Secrets) -> Verdict {
     let path = survey.on_disk(file);
     if secrets.are_in(file.path.as_bytes()) {
         return Verdict::Holds;
+    }
+    // No restore takes what lies deeper.
+    if file.path.split('/').count() > MAX_DEPTH {
+        return Verdict::Unreadable;
     }
     let holds = match file.meta.kind {
         Kind::File if secrets.is_empty() => fs::File::open(&path).map(|_| false),

@@ -33,6 +33,10 @@ pub struct TryInputs {
 }
 
 pub fn run(inputs: &TryInputs) -> Result<TryOutcome> {
+    if let Some(file) = inputs.edit.as_ref().filter(|file| !inputs.path.join(file).is_file()) {
+        let hint = "name a file of the project, relative to the workspace";
+        return Err(WrongInput::new(format!("`--edit`: there is no file `{}`", file.display()), hint).into());
+    }
     let commands = inputs.commands.iter().map(|command| words(command)).collect::<Result<Vec<_>>>()?;
     let temp = tempfile::Builder::new().prefix("rekindle-try-").tempdir()?;
     let base = fs::canonicalize(temp.path())?;

@@ -214,6 +214,12 @@ pub enum ManifestError {
     TooMany { what: &'static str, count: usize },
     #[error("`{name}` is not the name of a folder")]
     BadName { name: String },
+    #[error("{0} bytes are more than a file has")]
+    TooLarge(u64),
+    #[error("a path in it is {0} folders deep, or longer than a path can be")]
+    TooDeep(usize),
+    #[error("it refers to `{0}`, which is not the name of an entry")]
+    BadKey(String),
     #[error("`{what}` points at entry {index}, which does not exist")]
     BadIndex { what: &'static str, index: usize },
 }
@@ -221,6 +227,12 @@ pub enum ManifestError {
 /// A state refers to a base and a few deltas, and each workspace has one or two roots.
 const MAX_PARENTS: usize = 64;
 const MAX_ROOTS: usize = 1_000;
+/// Of one file, or of all that a parent holds: a tebibyte. However many there are, their sum is a number.
+const MAX_BYTES: u64 = 1 << 40;
+/// Folders in one another; a save stores nothing that lies deeper.
+pub const MAX_DEPTH: usize = 100;
+const MAX_PATH: usize = 4_096;
+const MAX_KEY: usize = 512;
 
 impl Manifest {
     /// One of a state that nothing is known of yet.
@@ -259,7 +271,19 @@ impl Manifest {
         let within = |what, index: usize, len: usize| {
             if index < len { Ok(()) } else { Err(ManifestError::BadIndex { what, index }) }
         };
+        if let Some(parent) = self.parents.iter().find(|parent| !is_key(&parent.key)) {
+            let shown: String = parent.key.chars().take(80).collect();
+            return Err(ManifestError::BadKey(shown.escape_debug().to_string()));
+        }
+        let mut sizes = self.files.iter().map(FileEntry::size).chain(self.parents.iter().map(|parent| parent.bytes));
+        if let Some(size) = sizes.find(|size| *size > MAX_BYTES) {
+            return Err(ManifestError::TooLarge(size));
+        }
         for file in &self.files {
+            let depth = file.path.split('/').count();
+            if depth > MAX_DEPTH || file.path.len() > MAX_PATH {
+                return Err(ManifestError::TooDeep(depth));
+            }
             within("file root", file.root, self.roots.len())?;
             if let Some(unit) = file.unit {
                 within("file unit", unit, self.units.len())?;
@@ -296,6 +320,12 @@ impl Manifest {
     pub fn content_bytes(&self) -> u64 {
         self.files.iter().map(FileEntry::size).sum()
     }
+}
+
+/// Entries are named by these, and stores put the names into paths.
+fn is_key(name: &str) -> bool {
+    let plain = |char: char| char.is_ascii_alphanumeric() || ['.', '-', '_'].contains(&char);
+    !name.is_empty() && name.len() <= MAX_KEY && name.chars().all(plain)
 }
 
 impl FileEntry {
