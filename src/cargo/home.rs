@@ -37,9 +37,8 @@ pub fn is_kept(path: &str) -> bool {
         return false;
     }
     match (path.split('/').next(), parts.as_slice()) {
-        (Some("git"), [_, inside @ ..]) => is_of_a_database(inside),
         // The index of a registry is a folder of JSON, or has a git repository without a work tree beside it.
-        (_, [_, ".git", inside @ ..]) => is_of_a_database(inside),
+        (Some("git"), [_, inside @ ..]) | (_, [_, ".git", inside @ ..]) => is_of_a_database(inside),
         (_, [_, first, ..]) if path.starts_with("registry/index/") => OF_AN_INDEX.contains(first),
         (_, [_]) => true,
         (_, [_, archive]) => Path::new(archive).extension().is_some_and(|end| end == "crate"),

@@ -142,7 +142,9 @@ pub(super) fn unpack(
         let overlap = chunks.windows(2).any(|pair| pair[0].from + pair[0].len > pair[1].from);
         if overlap {
             let error = anyhow!("two files claim the same bytes");
-            chunks.iter().for_each(|chunk| failures.add(chunk.file, &error));
+            for chunk in chunks.iter() {
+                failures.add(chunk.file, &error);
+            }
         }
         !overlap
     });
