@@ -32,10 +32,19 @@ function run(binary, args, env) {
     child = spawn(binary, args, { stdio: 'inherit', env });
     child.on('error', (error) => {
       warn(`the program cannot be started (${error.code})`);
-      resolve({ code: 0, cancelled });
+      resolve({ code: 0, cancelled, ran: false });
     });
-    child.on('exit', (code) => resolve({ code, cancelled }));
+    child.on('exit', (code) => resolve({ code, cancelled, ran: true }));
   });
+}
+
+/** How the job went, evaluated anew for each phase. Whoever does not know it lets nothing grow older. */
+function result(env) {
+  const status = env['INPUT_JOB-STATUS'];
+  if (status === 'cancelled') {
+    console.log('rekindle: the job was cancelled; what it built is saved, in four minutes at most');
+  }
+  return ['success', 'failure', 'cancelled'].includes(status) ? status : 'failure';
 }
 
 function warn(text) {
@@ -56,4 +65,4 @@ function meaning({ code, cancelled }, failing) {
   return 0;
 }
 
-module.exports = { environment, meaning, run, warn };
+module.exports = { environment, meaning, result, run, warn };

@@ -82,6 +82,20 @@ fn only_a_wrong_input_and_strict_mode_fail_the_step() {
 }
 
 #[test]
+fn a_step_that_has_to_find_something_also_fails_where_the_program_does_not_run() {
+    let asked = [("INPUT_FAIL-ON-CACHE-MISS", "true")];
+    for (code, expected, unasked) in [(0, 0, 0), (1, 1, 1), (2, 2, 2), (101, 1, 0)] {
+        let hook = Hook::with(&format!("exit {code}"));
+        assert_eq!(hook.run("main.js", &asked).0, Some(expected), "{code}");
+        assert_eq!(hook.run("main.js", &[("INPUT_FAIL-ON-CACHE-MISS", "off")]).0, Some(unasked), "{code}");
+    }
+    // There is no such program, nor anything to install one from.
+    let hook = Hook::with("exit 0");
+    fs::remove_file(hook.path("program")).unwrap();
+    assert_eq!(hook.run("main.js", &asked).0, Some(1));
+}
+
+#[test]
 fn the_post_step_says_how_the_job_went_and_needs_a_main_step() {
     let hook = Hook::with("echo \"$@\"");
     for (status, result) in [("success", "success"), ("cancelled", "cancelled"), ("", "failure"), ("odd", "failure")] {
@@ -91,6 +105,9 @@ fn the_post_step_says_how_the_job_went_and_needs_a_main_step() {
         assert_eq!(said, if result == "cancelled" { format!("{cancelled}{saved}") } else { saved });
     }
     assert_eq!(hook.run("post.js", &[("STATE_state", "")]), (Some(0), String::new()));
+    // A save that the workflow places itself knows of no main step.
+    let own = [("INPUT_JOB-STATUS", "success"), ("STATE_state", ""), ("STATE_binary", "")];
+    assert_eq!(hook.run("save.js", &own), (Some(0), "save --job-result success\n".to_owned()));
 }
 
 #[test]
