@@ -52,7 +52,7 @@ impl TypedValueParser for Values {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Bring the target folder and the Cargo home back, and give the sources their times
-    Restore(RestoreArgs),
+    Restore(Box<RestoreArgs>),
     /// Store what the job changed
     Save(SaveArgs),
     /// Say why units were compiled: by a command, or since the last `restore`

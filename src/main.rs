@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Restore(args) => in_nobodys_way("nothing was restored", restore(args)),
+        Command::Restore(args) => in_nobodys_way("nothing was restored", restore(*args)),
         Command::Save(args) => in_nobodys_way("nothing was saved", save(args)),
         Command::Explain(args) => explain(args),
         Command::Try(args) => try_it(args),

@@ -21,6 +21,7 @@ impl Finding {
         Self { file: file.to_owned(), line: line.max(1), rule, what: what.into(), instead: Vec::new() }
     }
 
+    #[must_use]
     pub fn with_instead(self, instead: Vec<String>) -> Self {
         Self { instead, ..self }
     }

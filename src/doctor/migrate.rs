@@ -2,7 +2,8 @@
 //! input in words.
 //!
 //! How it can be wrong: an input that no translation is known for is named in a comment and not guessed. What somebody else reads
-//! of the old step (an entry of that name, its outputs) is not looked for.
+//! of the old step (an entry of that name, its outputs) is not looked for, nor is a step of a composite action, whose inputs are
+//! known by their values only.
 
 use super::cache_paths::{is_cargos, is_target};
 use super::checkout::Checkout;
@@ -14,7 +15,8 @@ use crate::state::secrets::is_secret_name;
 
 pub(super) fn examine(checkout: &Checkout, into: &mut Vec<Finding>) {
     for (_, job) in checkout.jobs().filter(|(_, job)| job.rekindle().is_empty()) {
-        into.extend(job.steps.iter().filter_map(|step| other_cache(checkout, job, step)));
+        let own = job.steps.iter().filter(|step| step.file == job.file);
+        into.extend(own.filter_map(|step| other_cache(checkout, job, step)));
     }
 }
 

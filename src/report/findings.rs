@@ -156,8 +156,9 @@ pub fn github(examination: &Examination) -> Vec<String> {
             Level::Warning => "warning",
             Level::Hint => "notice",
         };
-        let instead: String = instead.iter().map(|line| format!("\n{line}")).collect();
-        runner::annotation_at(level, (file, *line), id, &format!("{what}\n{why}\nFix: {fix}{instead}"))
+        let lines = [what.clone(), why.to_owned(), format!("Fix: {fix}")];
+        let text = lines.iter().chain(instead).map(String::as_str).collect::<Vec<_>>().join("\n");
+        runner::annotation_at(level, (file, *line), id, &text)
     };
     examination.findings.iter().map(one).collect()
 }
