@@ -29,7 +29,7 @@ pub struct Cli {
 struct Values(&'static [&'static str]);
 
 const SWITCH: Values = Values(&["on", "off"]);
-const WHEN: Values = Values(&["auto", "always", "never"]);
+const WHEN: Values = Values(&["auto", "always", "never", "true", "false"]);
 const WAYS: Values = Values(&["report", "base", "alias"]);
 
 impl TypedValueParser for Values {
@@ -52,7 +52,7 @@ impl TypedValueParser for Values {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Bring the target folder and the Cargo home back, and give the sources their times
-    Restore(RestoreArgs),
+    Restore(Box<RestoreArgs>),
     /// Store what the job changed
     Save(SaveArgs),
     /// Say why units were compiled: by a command, or since the last `restore`
@@ -89,9 +89,15 @@ pub struct JobArgs {
     /// Keeps this job's packs apart from others of the same workflow and job
     #[arg(long, value_name = "TEXT", env = "REKINDLE_KEY")]
     pub key: Option<String>,
+    /// A name of its own for the packs, in the place of workflow, job and `--key`: jobs that give the same one share them
+    #[arg(long, value_name = "TEXT", env = "REKINDLE_SHARED_KEY")]
+    pub shared_key: Option<String>,
     /// Starts under a new name when it changes
     #[arg(long, value_name = "TEXT", env = "REKINDLE_KEY_ROLL")]
     pub key_roll: Option<String>,
+    /// Further variables whose values are part of the key, with spaces or commas; a `*` at the end stands for the rest of a name
+    #[arg(long, value_name = "NAMES", env = "REKINDLE_ENV_VARS")]
+    pub env_vars: Option<String>,
     /// Python interpreters that the key depends on, one a line or with commas: paths, versions, `auto` or `off` [default:
     /// `auto`: the one that a build would find, where the project is one of Python and Rust]
     #[arg(long, value_name = "WHICH", env = "REKINDLE_PYTHON")]
@@ -112,9 +118,15 @@ pub struct RestoreArgs {
     /// use the base interpreter) or `alias` (a `cargo` in front of the real one gives them a path that stays) [default: report]
     #[arg(long, value_name = "WAY", env = "REKINDLE_ISOLATION", value_parser = WAYS)]
     pub isolation: Option<String>,
-    /// When `save` saves [default: auto]
+    /// When `save` saves; `true` is `auto`, and `false` is `never` [default: auto]
     #[arg(long, value_name = "WHEN", env = "REKINDLE_SAVE", value_parser = WHEN)]
     pub save: Option<String>,
+    /// Say what would be restored, and restore nothing; there is nothing to save then [default: off]
+    #[arg(long, value_name = "WISH", env = "REKINDLE_LOOKUP_ONLY", value_parser = SWITCH)]
+    pub lookup_only: Option<String>,
+    /// Fail with exit code 1 if nothing was restored [default: off]
+    #[arg(long, value_name = "WISH", env = "REKINDLE_FAIL_ON_CACHE_MISS", value_parser = SWITCH)]
+    pub fail_on_cache_miss: Option<String>,
     /// Successful runs for which `save` keeps an unused unit [default: 3]
     #[arg(long, value_name = "RUNS", env = "REKINDLE_KEEP_UNUSED", allow_negative_numbers = true)]
     pub keep_unused: Option<String>,
@@ -138,7 +150,7 @@ pub struct RestoreArgs {
 /// Whatever is not said here is as `restore` was told.
 #[derive(Debug, Default, Args)]
 pub struct SaveArgs {
-    /// When to save
+    /// When to save; `true` is `auto`, and `false` is `never`
     #[arg(long, value_name = "WHEN", value_parser = WHEN)]
     pub save: Option<String>,
     /// Successful runs for which an unused unit is kept
@@ -280,16 +292,18 @@ pub struct CompletionsArgs {
 
 impl From<JobArgs> for RawInputs {
     fn from(args: JobArgs) -> Self {
-        let JobArgs { workspaces, store, key, key_roll, python, incremental } = args;
-        Self { workspaces, store, key, key_roll, python, incremental, ..Self::default() }
+        let JobArgs { workspaces, store, key, shared_key, key_roll, env_vars, python, incremental } = args;
+        Self { workspaces, store, key, shared_key, key_roll, env_vars, python, incremental, ..Self::default() }
     }
 }
 
 impl From<RestoreArgs> for RawInputs {
     fn from(args: RestoreArgs) -> Self {
-        let RestoreArgs { job, mtime, isolation, save, keep_unused, max_size, summary, strict, github_token: _, state } =
+        let RestoreArgs { job, mtime, isolation, save, lookup_only, fail_on_cache_miss, keep_unused, max_size, .. } =
             args;
-        Self { save, mtime, isolation, keep_unused, max_size, summary, strict, state, ..Self::from(job) }
+        let RestoreArgs { summary, strict, state, .. } = args;
+        let raw = Self { save, lookup_only, fail_on_cache_miss, mtime, isolation, ..Self::from(job) };
+        Self { keep_unused, max_size, summary, strict, state, ..raw }
     }
 }
 

@@ -15,7 +15,7 @@ use rekindle::git::TimeOf;
 use rekindle::github::GithubToken;
 use rekindle::github::runner;
 use rekindle::job::handover::State;
-use rekindle::job::inputs::{RawInputs, SaveWishes, Strictness, Summary, default_state};
+use rekindle::job::inputs::{Lookup, Miss, RawInputs, SaveWishes, Strictness, Summary, default_state};
 use rekindle::job::outcome::{IsolationOutcome, RestoreOutcome, SaveOutcome};
 use rekindle::machine::disk;
 use rekindle::phase::{self, try_it::TryInputs};
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Restore(args) => in_nobodys_way("nothing was restored", restore(args)),
+        Command::Restore(args) => in_nobodys_way("nothing was restored", restore(*args)),
         Command::Save(args) => in_nobodys_way("nothing was saved", save(args)),
         Command::Explain(args) => explain(args),
         Command::Try(args) => try_it(args),
@@ -57,13 +57,16 @@ fn run(command: Command) -> Result<ExitCode> {
 fn restore(args: RestoreArgs) -> Result<ExitCode> {
     let token = args.github_token.as_deref().and_then(GithubToken::new);
     let inputs = RawInputs::from(args).resolve()?;
-    let (strict, state) = (inputs.strict, inputs.state.clone());
-    // The post step finds it there, whatever becomes of this one.
-    let kept = runner::keep("state", &state.to_string_lossy());
+    let (strict, miss, state) = (inputs.strict, inputs.miss, inputs.state.clone());
+    // The post step finds it there, whatever becomes of this one. A lookup leaves it nothing to do.
+    let kept = if inputs.lookup == Lookup::Only { Ok(()) } else { runner::keep("state", &state.to_string_lossy()) };
     let outcome = match phase::restore::run(inputs, token.as_ref()) {
         Ok(outcome) => outcome,
         Err(error) if error.is::<WrongInput>() => return Err(error),
-        Err(error) => return conclude(strict, &nothing_done("nothing was restored", &error)),
+        Err(error) => {
+            let code = conclude(strict, &nothing_done("nothing was restored", &error))?;
+            return missed(miss).map(|failure| failure.unwrap_or(code));
+        }
     };
     let mut warnings = outcome.warnings.clone();
     if let Err(error) = kept.and_then(|()| hand_on(&outcome)) {
@@ -83,7 +86,22 @@ fn say_restored(outcome: &RestoreOutcome, warnings: &Warnings, strict: Strictnes
     } else {
         write(&mut std::io::stdout().lock(), later.into_iter())?;
     }
-    Ok(code)
+    let is_miss = outputs::state(&outcome) == "miss";
+    Ok(if is_miss { missed(miss)?.unwrap_or(code) } else { code })
+}
+
+/// The one failure that is no wrong input: somebody asked for it.
+fn missed(miss: Miss) -> Result<Option<ExitCode>> {
+    if miss == Miss::Tolerated {
+        return Ok(None);
+    }
+    let text = "nothing was restored, and `fail-on-cache-miss` is on";
+    if runner::is_step() {
+        command(std::iter::once(runner::annotation("error", text)))?;
+    } else {
+        tell(&[format!("error: {text}")])?;
+    }
+    Ok(Some(ExitCode::FAILURE))
 }
 
 /// What later steps of the job go by.

@@ -32,6 +32,8 @@ SETUPTOOLS=84.2.1
 SETUPTOOLS_RUST=1.13.0
 ACTIONS_CACHE=6.3.0
 AZURITE=3.37.0
+# The newer of the two that runners have; the machine's own is the other one.
+NODE=24.21.0
 CHROMIUM=147.0.0
 PUPPETEER=24.43.1
 MERMAID=11.17.2
@@ -129,7 +131,7 @@ has_module() { # name, version
   grep -qs "\"version\": \"$2\"" "$tools/npm/node_modules/$1/package.json"
 }
 modules=(
-  "@actions/cache@$ACTIONS_CACHE" "azurite@$AZURITE"
+  "@actions/cache@$ACTIONS_CACHE" "azurite@$AZURITE" "node@$NODE"
   "@sparticuz/chromium@$CHROMIUM" "puppeteer-core@$PUPPETEER" "mermaid@$MERMAID" "marked@$MARKED"
 )
 for module in "${modules[@]}"; do
@@ -184,7 +186,7 @@ typos
 git ls-files '*.sh' .ci/run | xargs shellcheck
 git ls-files '*.yml' '*.yaml' | xargs yamllint --strict
 git ls-files '.github/workflows/*' 'tests/e2e/workflows/*' | xargs check-jsonschema --quiet --builtin-schema vendor.github-workflows
-check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml dist/hook/action.yml
+check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml dist/*/action.yml
 check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml

@@ -2,39 +2,16 @@
 'use strict';
 
 const { appendFileSync } = require('node:fs');
-const { join } = require('node:path');
-const { Failure } = require('./fetch.js');
-const { install, say } = require('./install.js');
+const { locate } = require('./locate.js');
 const { conclude, environment, meaning, run, warn } = require('./run.js');
 
-/** Where the program is, or nothing, with a reason. */
-async function locate() {
-  const given = (process.env.INPUT_BINARY || '').trim();
-  if (given) {
-    return given;
-  }
-  const cancel = new AbortController();
-  const stop = () => cancel.abort();
-  process.on('SIGINT', stop).on('SIGTERM', stop);
-  try {
-    return await install(join(__dirname, '..', '..'), process.env, cancel.signal);
-  } catch (error) {
-    if (cancel.signal.aborted) {
-      say('the job was cancelled before the program was installed');
-    } else {
-      const reason = error instanceof Failure ? error.message : error.code || error.name;
-      warn(`the program could not be installed: ${reason}; the job goes on without a cache`);
-    }
-    return '';
-  } finally {
-    process.off('SIGINT', stop).off('SIGTERM', stop);
-  }
-}
+/** Whoever wants the step to fail where nothing was restored means every reason for it. */
+const MUST_HIT = ['on', 'true'].includes((process.env['INPUT_FAIL-ON-CACHE-MISS'] || '').trim());
 
 async function main() {
   const binary = await locate();
   if (!binary) {
-    return 0;
+    return Number(MUST_HIT);
   }
   if (process.env.GITHUB_STATE) {
     try {
@@ -43,7 +20,8 @@ async function main() {
       warn(`the step after the job cannot be told of the program (${error.code}): nothing will be saved`);
     }
   }
-  return meaning(await run(binary, ['restore'], environment(process.env)), [1, 2]);
+  const end = await run(binary, ['restore'], environment(process.env));
+  return meaning(end, [1, 2]) || Number(MUST_HIT && !end.cancelled && !(end.ran && end.code === 0));
 }
 
 conclude(main());

@@ -1,7 +1,7 @@
 // After the job's own steps, however they ended: save. What `main` was told counts, not what the inputs say by now.
 'use strict';
 
-const { conclude, meaning, run } = require('./run.js');
+const { conclude, meaning, result, run } = require('./run.js');
 
 async function main() {
   const { STATE_binary: binary, STATE_state: state } = process.env;
@@ -9,13 +9,8 @@ async function main() {
   if (!binary || !state) {
     return 0;
   }
-  // Evaluated anew for this phase. Whoever does not know how the job went lets nothing grow older.
-  const status = process.env['INPUT_JOB-STATUS'];
-  const result = ['success', 'failure', 'cancelled'].includes(status) ? status : 'failure';
-  if (result === 'cancelled') {
-    console.log('rekindle: the job was cancelled; what it built is saved, in four minutes at most');
-  }
-  return meaning(await run(binary, ['save', '--state', state, '--job-result', result], process.env), [1]);
+  const status = result(process.env);
+  return meaning(await run(binary, ['save', '--state', state, '--job-result', status], process.env), [1]);
 }
 
 conclude(main());

@@ -31,7 +31,7 @@ function run(binary, args, env) {
     }
     const failed = (error) => {
       warn(`the program cannot be started (${error.code})`);
-      resolve({ code: 0, cancelled });
+      resolve({ code: 0, cancelled, ran: false });
     };
     try {
       child = spawn(binary, args, { stdio: 'inherit', env });
@@ -41,8 +41,17 @@ function run(binary, args, env) {
       return;
     }
     child.on('error', failed);
-    child.on('exit', (code) => resolve({ code, cancelled }));
+    child.on('exit', (code) => resolve({ code, cancelled, ran: true }));
   });
+}
+
+/** How the job went, evaluated anew for each phase. Whoever does not know it lets nothing grow older. */
+function result(env) {
+  const status = env['INPUT_JOB-STATUS'];
+  if (status === 'cancelled') {
+    console.log('rekindle: the job was cancelled; what it built is saved, in four minutes at most');
+  }
+  return ['success', 'failure', 'cancelled'].includes(status) ? status : 'failure';
 }
 
 function warn(text) {
@@ -75,4 +84,4 @@ function conclude(phase) {
     });
 }
 
-module.exports = { conclude, environment, meaning, run, warn };
+module.exports = { conclude, environment, meaning, result, run, warn };

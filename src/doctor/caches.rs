@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::cache_paths::is_cargos;
 use super::checkout::{Checkout, Workflow};
-use super::job::{Step, StepKind, WorkflowJob, join};
-use super::packages::file_in;
+use super::job::{Step, StepKind, WorkflowJob};
 use super::tree::Node;
 use crate::doctor::finding::Finding;
 use crate::doctor::rule::Rule;
@@ -21,7 +21,7 @@ pub(super) fn examine(checkout: &Checkout, into: &mut Vec<Finding>) {
         into.extend(key_from_inputs(checkout, workflow, job, ours[0]));
         let ours: Vec<&Step> = ours.iter().map(|index| &job.steps[*index]).collect();
         into.extend(cache_mode(workflow, job, &ours));
-        into.extend(never_saved(&ours));
+        into.extend(never_saved(job, &ours));
         for step in ours {
             into.extend(constant_key(job, step));
             unknown_inputs(step, into);
@@ -56,30 +56,6 @@ fn second_cache(checkout: &Checkout, job: &WorkflowJob, step: &Step) -> Option<F
         _ => return None,
     };
     Some(Finding::new(Rule::SecondCache, &step.file, step.line, format!("in job `{}`, {what}", job.id)))
-}
-
-/// Whether a path of another cache is one that Rekindle restores.
-fn is_cargos(checkout: &Checkout, path: &str) -> bool {
-    if path.starts_with('!') {
-        return false;
-    }
-    let path = path.trim_end_matches(['/', '*']);
-    let home = ["~/.cargo", "$HOME/.cargo", "${{ env.CARGO_HOME }}", "$CARGO_HOME", "/usr/local/cargo", ".cargo"];
-    let in_home = home.iter().any(|home| {
-        path.strip_prefix(home)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with("/registry") || rest.starts_with("/git"))
-    });
-    in_home || is_target(checkout, path)
-}
-
-/// Whether a path is a target folder of Cargo's, or a part of one that every build writes. Other tools have a `target`, too.
-fn is_target(checkout: &Checkout, path: &str) -> bool {
-    let parts: Vec<&str> = path.split('/').filter(|part| *part != ".").collect();
-    let Some(at) = parts.iter().position(|part| *part == "target") else { return false };
-    let whole = matches!(parts.get(at + 1), None | Some(&("*" | "**" | "debug" | "release")));
-    let above = parts[..at].join("/").replace("${{ github.workspace }}", ".");
-    let is_cargos = |folder: String| checkout.has(&file_in(&folder, "Cargo.toml"));
-    whole && (above.contains('*') || join(".", &above).is_some_and(is_cargos))
 }
 
 fn compiler_cache(job: &WorkflowJob) -> Option<Finding> {
@@ -166,7 +142,7 @@ fn constant_key(job: &WorkflowJob, step: &Step) -> Option<Finding> {
     let key = step.with("key")?;
     let chosen = step.condition.as_ref().is_some_and(|condition| condition.contains("matrix"));
     let others: Vec<String> = differing(job).iter().map(|name| format!("`{name}`")).collect();
-    if key.contains("${{") || others.is_empty() || chosen {
+    if key.contains("${{") || others.is_empty() || chosen || step.with("shared-key").is_some() {
         return None;
     }
     let what =
@@ -181,7 +157,8 @@ fn key_from_inputs(checkout: &Checkout, workflow: &Workflow, job: &WorkflowJob, 
     }
     let step = &job.steps[ours];
     let key = step.with("key").unwrap_or("${{ matrix }}");
-    let tells = ["inputs", "github.run_id"].iter().any(|name| key.contains(name))
+    let tells = step.with("shared-key").is_some()
+        || ["inputs", "github.run_id"].iter().any(|name| key.contains(name))
         || job.matrix.values().flatten().any(|value| value.contains("inputs."))
         // The key holds the system and the compiler already.
         || mentions(job.node.at("runs-on"), "inputs.")
@@ -207,16 +184,27 @@ fn cache_mode(workflow: &Workflow, job: &WorkflowJob, ours: &[&Step]) -> Option<
     ours.iter().all(|step| in_service(step)).then(|| Finding::new(Rule::NeverSaved, &workflow.file, mode.line, what))
 }
 
-fn never_saved(ours: &[&Step]) -> Option<Finding> {
+fn never_saved(job: &WorkflowJob, ours: &[&Step]) -> Option<Finding> {
     let step = ours.first()?;
-    let never = ours.iter().all(|step| step.with("save") == Some("never"));
-    never
-        .then(|| Finding::new(Rule::NeverSaved, &step.file, step.with_line("save"), "the action is told `save: never`"))
+    let told = step.with("save").unwrap_or_default();
+    if ours.iter().all(|step| matches!(step.with("save"), Some("never" | "false"))) {
+        let what = format!("the action is told `save: {told}`");
+        return Some(Finding::new(Rule::NeverSaved, &step.file, step.with_line("save"), what));
+    }
+    let of_half = |step: &Step, half: &str| step.action().ends_with(&format!("/rekindle/dist/{half}"));
+    let halves = ours.iter().all(|step| of_half(step, "restore"));
+    let what = "the job restores by `dist/restore`, and no step of it uses `dist/save`";
+    let saves = job.steps.iter().any(|step| of_half(step, "save"));
+    (halves && !saves).then(|| Finding::new(Rule::NeverSaved, &step.file, step.line, what))
 }
 
 fn unknown_inputs(step: &Step, into: &mut Vec<Finding>) {
     let StepKind::Uses { action, with, .. } = &step.kind else { return };
-    let of_hook: &[&str] = if action.ends_with("/hook") { &["binary", "job-status"] } else { &[] };
+    let of_hook: &[&str] = match action.rsplit('/').next() {
+        Some("hook") => &["binary", "job-status"],
+        Some("restore") => &["binary"],
+        _ => &[],
+    };
     let known = |name: &str| inputs::OF_THE_ACTION.iter().chain(of_hook).any(|known| name.eq_ignore_ascii_case(known));
     for (name, value) in with.entries().iter().filter(|(name, _)| !known(name)) {
         let what = format!("the action has no input `{name}`");
@@ -237,7 +225,7 @@ mod tests {
             "uses: actions-rust-lang/setup-rust-toolchain@v1",
         ] {
             assert_eq!(job(&[CHECKOUT, other, OURS, TEST]), ["second-cache:7"], "{other}");
-            assert!(job(&[CHECKOUT, other, TEST]).is_empty(), "{other}");
+            assert!(!job(&[CHECKOUT, other, TEST]).contains(&"second-cache:7".to_owned()), "{other}");
         }
         for fine in [
             "{uses: actions/cache@v5, with: {path: ~/.cargo/bin, key: x}}",
@@ -284,6 +272,11 @@ mod tests {
         let with = "{uses: rekindle-rs/rekindle@v1, with: {save: never}}";
         assert_eq!(job(&[CHECKOUT, with, TEST]), ["never-saved:7"]);
         assert!(job(&[CHECKOUT, OURS, TEST, with]).is_empty());
+        let with = "{uses: rekindle-rs/rekindle@v1, with: {save: false}}";
+        assert_eq!(job(&[CHECKOUT, with, TEST]), ["never-saved:7"]);
+        let (restore, save) = ("uses: a/rekindle/dist/restore@v1", "uses: a/rekindle/dist/save@v1");
+        assert_eq!(job(&[CHECKOUT, restore, TEST]), ["never-saved:7"]);
+        assert!(job(&[CHECKOUT, restore, TEST, save]).is_empty());
         let sometimes =
             "{uses: a/rekindle@v1, with: {save: \"${{ github.ref_name == 'main' && 'auto' || 'never' }}\"}}";
         assert!(job(&[CHECKOUT, sometimes, TEST]).is_empty());

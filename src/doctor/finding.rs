@@ -12,11 +12,18 @@ pub struct Finding {
     pub rule: Rule,
     /// What is there, with its own names and values.
     pub what: String,
+    /// What to write instead, line by line as it is to stand in the file, where that can be said.
+    pub instead: Vec<String>,
 }
 
 impl Finding {
     pub fn new(rule: Rule, file: &str, line: usize, what: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), line: line.max(1), rule, what: what.into() }
+        Self { file: file.to_owned(), line: line.max(1), rule, what: what.into(), instead: Vec::new() }
+    }
+
+    #[must_use]
+    pub fn with_instead(self, instead: Vec<String>) -> Self {
+        Self { instead, ..self }
     }
 }
 

@@ -37,6 +37,8 @@ pub(super) struct Step {
     pub(super) env: Env,
     pub(super) dir: String,
     pub(super) condition: Option<String>,
+    /// As it is written.
+    pub(super) node: Node,
     pub(super) kind: StepKind,
 }
 
@@ -133,11 +135,11 @@ impl Step {
         }
     }
 
-    /// This action or its hook, under whatever owner a fork gives it.
+    /// This action, its hook or the half that restores, under whatever owner a fork gives it.
     pub(super) fn is_rekindle(&self) -> bool {
         let mut parts = self.action().split('/').skip(1);
         parts.next() == Some("rekindle")
-            && matches!((parts.next(), parts.next()), (None, _) | (Some("dist"), Some("hook")))
+            && matches!((parts.next(), parts.next()), (None, _) | (Some("dist"), Some("hook" | "restore")))
     }
 
     /// What a command sees, its own assignments first.
@@ -191,6 +193,7 @@ impl Context<'_> {
             env: env.clone(),
             dir,
             condition,
+            node: node.clone(),
             kind,
         };
         if let Some(script) = node.at("run").text() {
@@ -202,10 +205,16 @@ impl Context<'_> {
         let local = ["./", "$/"].iter().find_map(|mark| action.strip_prefix(mark));
         let folder = local.map(|folder| folder.trim_matches('/'));
         if let Some((file, own)) = folder.and_then(|folder| self.actions.get(folder)) {
-            if matches!(own.at("name").text(), Some("Rekindle" | "Rekindle hook")) {
-                let hook = own.at("name").is("Rekindle hook");
+            let ours = match own.at("name").text() {
+                Some("Rekindle") => Some("./rekindle"),
+                Some("Rekindle hook") => Some("./rekindle/dist/hook"),
+                Some("Rekindle restore") => Some("./rekindle/dist/restore"),
+                Some("Rekindle save") => Some("./rekindle/dist/save"),
+                _ => None,
+            };
+            if let Some(action) = ours {
                 let kind = StepKind::Uses {
-                    action: if hook { "./rekindle/dist/hook" } else { "./rekindle" }.to_owned(),
+                    action: action.to_owned(),
                     reference: String::new(),
                     with: node.at("with").clone(),
                 };
@@ -306,6 +315,8 @@ mod tests {
             ("rekindle-rs/rekindle@v1", true),
             ("Someone/Rekindle@abc", true),
             ("a/rekindle/dist/hook@v1", true),
+            ("a/rekindle/dist/restore@v1", true),
+            ("a/rekindle/dist/save@v1", false),
             ("a/rekindle-other@v1", false),
             ("actions/cache@v4", false),
         ] {

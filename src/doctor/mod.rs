@@ -4,6 +4,7 @@
 //! down; where an expression, a loop or a condition hides the value, it is silent. So a clean result is no proof. What the
 //! repository's `settings` and `comments` switch off, `ignores` takes away at the end.
 
+mod cache_paths;
 mod caches;
 mod cargo_call;
 mod cargo_settings;
@@ -12,6 +13,7 @@ mod comments;
 pub mod finding;
 mod ignores;
 mod job;
+mod migrate;
 mod packages;
 mod python;
 pub mod rule;
@@ -36,8 +38,9 @@ use checkout::Checkout;
 /// One subject's rules.
 type Rules = fn(&Checkout, &mut Vec<Finding>);
 
-const SUBJECTS: [Rules; 8] = [
+const SUBJECTS: [Rules; 9] = [
     caches::examine,
+    migrate::examine,
     workflow_order::examine,
     workspaces::examine,
     cargo_settings::examine,

@@ -28,6 +28,7 @@ pub struct Text {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
+    OtherCache,
     SecondCache,
     CompilerCache,
     NeverSaved,
@@ -78,7 +79,8 @@ impl FromStr for Rule {
 }
 
 impl Rule {
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
+        Self::OtherCache,
         Self::SecondCache,
         Self::CompilerCache,
         Self::NeverSaved,
@@ -122,6 +124,13 @@ impl Rule {
     #[allow(clippy::too_many_lines, reason = "one table")]
     pub fn text(self) -> Text {
         match self {
+            Self::OtherCache => Text {
+                id: "other-cache",
+                level: Level::Hint,
+                summary: "Another cache of `target` in a job that does not use Rekindle",
+                why: "It brings no times of sources back, so crates of your own are compiled in every run.",
+                fix: "To use Rekindle, write what is shown in its place; docs/migrate.md explains each input.",
+            },
             Self::SecondCache => Text {
                 id: "second-cache",
                 level: Level::Warning,
@@ -143,8 +152,7 @@ impl Rule {
                 level: Level::Warning,
                 summary: "A `cache-mode` or `save` under which no state is ever stored",
                 why: "Without a job that saves, there is nothing to restore; each run is a cold one.",
-                fix: "Let one job of this name save: remove the setting, or keep it only where the event is not \
-                      trusted.",
+                fix: "Let one job of this name save: remove the setting, or keep it for untrusted events only.",
             },
             Self::ConstantKeyInMatrix => Text {
                 id: "constant-key-in-matrix",

@@ -7,7 +7,7 @@ use super::tree::{Malformed, Node, Value};
 
 pub(super) fn parse(text: &str) -> Result<Node, Malformed> {
     match DeTable::parse(text) {
-        Ok(table) => Ok(Node { line: 1, text_line: 1, value: map(text, table.get_ref()) }),
+        Ok(table) => Ok(Node { line: 1, text_line: 1, column: 0, value: map(text, table.get_ref()) }),
         Err(error) => {
             let line = error.span().map_or(1, |span| line(text, span.start));
             Err(Malformed { line, reason: error.message().to_owned() })
@@ -38,7 +38,7 @@ fn node(text: &str, value: &Spanned<DeValue<'_>>) -> Node {
         DeValue::Float(number) => Value::Text(number.as_str().to_owned()),
         DeValue::Datetime(_) => Value::Null,
     };
-    Node { line: at, text_line: at, value }
+    Node { line: at, text_line: at, column: 0, value }
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ pub(super) struct Node {
     pub(super) line: usize,
     /// The line on which the text of a scalar begins; for a block scalar that is not the line of its key.
     pub(super) text_line: usize,
+    /// How far in a collection of a YAML file begins.
+    pub(super) column: usize,
     pub(super) value: Value,
 }
 
@@ -29,7 +31,7 @@ pub(super) struct Malformed {
     pub(super) reason: String,
 }
 
-static NOTHING: Node = Node { line: 0, text_line: 0, value: Value::Null };
+static NOTHING: Node = Node { line: 0, text_line: 0, column: 0, value: Value::Null };
 
 impl Node {
     /// The value below a key; an empty node if there is none, so that paths can be followed without asking at each step.

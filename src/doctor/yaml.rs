@@ -15,6 +15,7 @@ const DEEPEST: usize = 64;
 /// A collection whose end has not been seen.
 struct Open {
     line: usize,
+    column: usize,
     anchor: usize,
     key: Option<(String, usize)>,
     value: Value,
@@ -34,7 +35,7 @@ pub(super) fn parse(text: &str) -> Result<Node, Malformed> {
     for event in Parser::new_from_str(text) {
         let (event, span) =
             event.map_err(|error| Malformed { line: error.marker().line(), reason: error.info().to_owned() })?;
-        let line = span.start.line();
+        let (line, column) = (span.start.line(), span.start.col());
         let fault = |reason: &str| Malformed { line, reason: reason.to_owned() };
         match event {
             Event::Scalar(text, style, anchor, _) => {
@@ -43,10 +44,10 @@ pub(super) fn parse(text: &str) -> Result<Node, Malformed> {
                 let value = if empty { Value::Null } else { Value::Text(text.into_owned()) };
                 let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
                 let text_line = if block { builder.line().unwrap_or(line.saturating_sub(1)) + 1 } else { line };
-                builder.place(Node { line, text_line, value }, anchor);
+                builder.place(Node { line, text_line, value, ..Node::default() }, anchor);
             }
-            Event::SequenceStart(anchor, _) => builder.begin(line, anchor, Value::List(Vec::new())),
-            Event::MappingStart(anchor, _) => builder.begin(line, anchor, Value::Map(Vec::new())),
+            Event::SequenceStart(anchor, _) => builder.begin((line, column), anchor, Value::List(Vec::new())),
+            Event::MappingStart(anchor, _) => builder.begin((line, column), anchor, Value::Map(Vec::new())),
             Event::SequenceEnd | Event::MappingEnd => builder.end(),
             Event::Alias(anchor) => {
                 let node = builder.anchors.get(&anchor).cloned().ok_or_else(|| fault("an alias inside its anchor"))?;
@@ -80,13 +81,13 @@ impl Builder {
         self.open.last()?.key.as_ref().map(|(_, line)| *line)
     }
 
-    fn begin(&mut self, line: usize, anchor: usize, value: Value) {
-        self.open.push(Open { line, anchor, key: None, value });
+    fn begin(&mut self, (line, column): (usize, usize), anchor: usize, value: Value) {
+        self.open.push(Open { line, column, anchor, key: None, value });
     }
 
     fn end(&mut self) {
-        if let Some(Open { line, anchor, value, .. }) = self.open.pop() {
-            self.place(Node { line, text_line: line, value }, anchor);
+        if let Some(Open { line, column, anchor, value, .. }) = self.open.pop() {
+            self.place(Node { line, text_line: line, column, value }, anchor);
         }
     }
 

@@ -71,13 +71,7 @@ impl Facts {
         workspaces.first_mut().adopt(config::patched_paths(&configs));
         let incremental = incremental::effective(inputs.incremental, workspaces.first(), &configs);
         let parts = KeyParts {
-            name: NameParts {
-                kind: PackKind::Target,
-                key: inputs.key.clone(),
-                workflow: inputs.workflow.clone(),
-                job: inputs.job.clone(),
-                roll: inputs.key_roll.clone(),
-            },
+            name: name_parts(inputs),
             hard: hard_parts(inputs, &workspaces, &configs, &cargo_home, &incremental)?,
             soft: soft_parts(&workspaces, &locked, &configs),
         };
@@ -205,6 +199,17 @@ pub fn home_parts(locked: &[Locked]) -> KeyParts {
     }
 }
 
+fn name_parts(inputs: &Inputs) -> NameParts {
+    let Inputs { key, shared_key, workflow, job, key_roll, .. } = inputs;
+    let roll = key_roll.clone();
+    if shared_key.is_empty() {
+        let [key, workflow, job] = [key, workflow, job].map(String::clone);
+        NameParts { kind: PackKind::Target, key, workflow, job, roll }
+    } else {
+        NameParts { kind: PackKind::Target, key: shared_key.clone(), roll, ..NameParts::default() }
+    }
+}
+
 fn hard_parts(
     inputs: &Inputs,
     workspaces: &Vec1<Workspace>,
@@ -231,6 +236,7 @@ fn hard_parts(
         libc: host.libc,
         cargo_home: text(cargo_home),
         flags: flags(),
+        variables: wished_variables(inputs),
         incremental: incremental.decided.clone(),
         linker: toolchain::linker(&triple, configs),
         c_compiler: toolchain::c_compiler(),
@@ -253,6 +259,12 @@ fn soft_parts(workspaces: &Vec1<Workspace>, locked: &[Locked], configs: &[Config
         configs: configs.iter().map(|file| (relative(&file.path), file.digest)).collect(),
         interpreters: BTreeMap::new(),
     }
+}
+
+fn wished_variables(inputs: &Inputs) -> BTreeMap<String, String> {
+    let chosen = inputs.env_vars.choose(crate::machine::environment::variables());
+    let secrets = Secrets::of_environment();
+    chosen.into_iter().map(|(name, value)| (name, secrets.flag(&value))).collect()
 }
 
 /// Variables that reach every unit and of which Cargo gives no account in any file.

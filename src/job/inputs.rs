@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use vec1::{Vec1, vec1};
 
 use crate::cargo::incremental::Wish;
+use crate::job::variables::VariableWish;
 use crate::machine::environment::user_cache;
 use crate::problem::WrongInput;
 use crate::python::wish::PythonWish;
@@ -14,13 +15,17 @@ use crate::state::decision::SaveMode;
 use crate::store::StoreInput;
 
 /// What the action can be told, in the order of `action.yml`.
-pub const OF_THE_ACTION: [&str; 14] = [
+pub const OF_THE_ACTION: [&str; 18] = [
     "workspaces",
     "key",
+    "shared-key",
     "key-roll",
+    "env-vars",
     "python",
     "store",
     "save",
+    "lookup-only",
+    "fail-on-cache-miss",
     "mtime",
     "incremental",
     "isolation",
@@ -37,9 +42,13 @@ pub struct RawInputs {
     pub workspaces: Vec<String>,
     pub store: Option<String>,
     pub key: Option<String>,
+    pub shared_key: Option<String>,
     pub key_roll: Option<String>,
+    pub env_vars: Option<String>,
     pub python: Option<String>,
     pub save: Option<String>,
+    pub lookup_only: Option<String>,
+    pub fail_on_cache_miss: Option<String>,
     pub incremental: Option<String>,
     pub mtime: Option<String>,
     pub isolation: Option<String>,
@@ -56,7 +65,12 @@ pub struct Inputs {
     pub workspaces: Vec1<WorkspaceInput>,
     pub store: StoreInput,
     pub key: String,
+    /// Stands in the place of workflow, job and key where there is one.
+    #[serde(default)]
+    pub shared_key: String,
     pub key_roll: String,
+    #[serde(default)]
+    pub env_vars: VariableWish,
     pub workflow: String,
     pub job: String,
     /// How often this run was started; 1 the first time.
@@ -64,6 +78,10 @@ pub struct Inputs {
     #[serde(default)]
     pub python: PythonWish,
     pub save: SaveMode,
+    #[serde(default)]
+    pub lookup: Lookup,
+    #[serde(default)]
+    pub miss: Miss,
     pub incremental: Wish,
     pub mtime: Stamp,
     pub isolation: Isolation,
@@ -106,6 +124,25 @@ pub enum Isolation {
     Alias,
 }
 
+/// What a lookup is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lookup {
+    #[default]
+    Restores,
+    /// It only says what there is.
+    Only,
+}
+
+/// What it means for the step that nothing was restored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Miss {
+    #[default]
+    Tolerated,
+    Fails,
+}
+
 /// What a warning does to the exit code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -135,11 +172,19 @@ impl RawInputs {
         Ok(Inputs {
             store: store(self.store.as_deref())?,
             key: self.key.map(|key| without_nothing(&key)).unwrap_or_default(),
+            shared_key: self.shared_key.unwrap_or_default().trim().to_owned(),
             key_roll: self.key_roll.unwrap_or_default().trim().to_owned(),
+            env_vars: VariableWish::parse(self.env_vars.as_deref())?,
             workflow: from_env("GITHUB_WORKFLOW"),
             job: from_env("GITHUB_JOB"),
             python: PythonWish::parse(self.python.as_deref(), &current)?,
             save: choice("save", self.save.as_deref(), &SAVE_MODES)?,
+            lookup: choice("lookup-only", self.lookup_only.as_deref(), &switch(Lookup::Only, Lookup::Restores))?,
+            miss: choice(
+                "fail-on-cache-miss",
+                self.fail_on_cache_miss.as_deref(),
+                &switch(Miss::Fails, Miss::Tolerated),
+            )?,
             incremental: choice("incremental", self.incremental.as_deref(), &switch(Wish::On, Wish::Off))?,
             mtime: choice("mtime", self.mtime.as_deref(), &switch(Stamp::Recorded, Stamp::AsCheckedOut))?,
             isolation: choice("isolation", self.isolation.as_deref(), &ISOLATIONS)?,
@@ -186,8 +231,14 @@ impl SaveWishes {
     }
 }
 
-const SAVE_MODES: [(&str, SaveMode); 3] =
-    [("auto", SaveMode::Auto), ("always", SaveMode::Always), ("never", SaveMode::Never)];
+/// Also what an expression comes to.
+const SAVE_MODES: [(&str, SaveMode); 5] = [
+    ("auto", SaveMode::Auto),
+    ("always", SaveMode::Always),
+    ("never", SaveMode::Never),
+    ("true", SaveMode::Auto),
+    ("false", SaveMode::Never),
+];
 
 const ISOLATIONS: [(&str, Isolation); 3] =
     [("report", Isolation::Report), ("base", Isolation::Base), ("alias", Isolation::Alias)];
@@ -294,8 +345,17 @@ mod tests {
         let error = raw.resolve().unwrap_err();
         let wrong = error.downcast_ref::<WrongInput>().unwrap();
         assert_eq!(wrong.what, "invalid value `sometimes` for `save`");
-        assert_eq!(wrong.hint, "write `auto`, `always`, `never`");
+        assert_eq!(wrong.hint, "write `auto`, `always`, `never`, `true`, `false`");
     }
+
+    #[test]
+    fn what_an_expression_comes_to_says_whether_to_save() {
+        for (text, mode) in [("true", SaveMode::Auto), ("false", SaveMode::Never), ("", SaveMode::Auto)] {
+            let raw = RawInputs { save: Some(text.into()), ..RawInputs::default() };
+            assert_eq!(raw.resolve().unwrap().save, mode, "{text}");
+        }
+    }
+
     #[test]
     fn sizes_have_units_and_numbers_are_numbers() {
         assert_eq!(size("max-size", Some("2 gb")).unwrap(), Some(2_000_000_000));

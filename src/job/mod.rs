@@ -5,3 +5,4 @@ pub mod facts;
 pub mod handover;
 pub mod inputs;
 pub mod outcome;
+pub mod variables;

@@ -47,6 +47,9 @@ pub struct RestoreOutcome {
     /// A second restore in one job, which gave this many late inputs their time back; the rest is the first one's.
     #[serde(default)]
     pub again: Option<usize>,
+    /// Nothing was restored: this is what would have been.
+    #[serde(default)]
+    pub only_looked: bool,
 }
 
 /// What a cold start comes of.

@@ -41,13 +41,16 @@ struct JsonFinding<'a> {
     what: &'a str,
     why: &'static str,
     fix: &'static str,
+    /// What to write instead, where that can be said.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    instead: String,
 }
 
 pub fn json(examination: &Examination) -> Result<String> {
     let Examination { findings, ignores, hidden, workflows: _, packages: _ } = examination;
-    let findings = findings.iter().map(|Finding { file, line, rule, what }| {
+    let findings = findings.iter().map(|Finding { file, line, rule, what, instead }| {
         let Text { id, level, summary: _, why, fix } = rule.text();
-        JsonFinding { rule: id, level, file, line: *line, what, why, fix }
+        JsonFinding { rule: id, level, file, line: *line, what, why, fix, instead: instead.join("\n") }
     });
     let findings = findings.collect();
     let ignores = ignores.iter().map(|Ignore { file, line, rule, reason, hidden }| {
@@ -75,7 +78,7 @@ pub fn text(examination: &Examination) -> Vec<String> {
     let mut told = BTreeSet::new();
     for group in findings.chunk_by(|a, b| a.file == b.file) {
         lines.push(one_line(&group[0].file));
-        for Finding { file: _, line, rule, what } in group {
+        for Finding { file: _, line, rule, what, instead } in group {
             let Text { id, level, summary: _, why, fix } = rule.text();
             let head = format!("{line:>6}  {:<7}  ", name(level));
             lines.extend(wrapped(&head, &format!("{} [{id}]", one_line(what))));
@@ -83,6 +86,11 @@ pub fn text(examination: &Examination) -> Vec<String> {
                 let under = " ".repeat(head.len());
                 lines.extend(wrapped(&format!("{under}why: "), why));
                 lines.extend(wrapped(&format!("{under}fix: "), fix));
+            }
+            if !instead.is_empty() {
+                // To be copied as it is.
+                let block = instead.iter().map(|line| one_line(line));
+                lines.extend(std::iter::once(String::new()).chain(block));
             }
         }
         lines.push(String::new());
@@ -142,13 +150,15 @@ fn unbroken(text: &str) -> Vec<String> {
 
 /// Commands that a runner shows at the lines of the files. It understands them wherever they are printed.
 pub fn github(examination: &Examination) -> Vec<String> {
-    let one = |Finding { file, line, rule, what }: &Finding| {
+    let one = |Finding { file, line, rule, what, instead }: &Finding| {
         let Text { id, level, summary: _, why, fix } = rule.text();
         let level = match level {
             Level::Warning => "warning",
             Level::Hint => "notice",
         };
-        runner::annotation_at(level, (file, *line), id, &format!("{what}\n{why}\nFix: {fix}"))
+        let lines = [what.clone(), why.to_owned(), format!("Fix: {fix}")];
+        let text = lines.iter().chain(instead).map(String::as_str).collect::<Vec<_>>().join("\n");
+        runner::annotation_at(level, (file, *line), id, &text)
     };
     examination.findings.iter().map(one).collect()
 }

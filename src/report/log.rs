@@ -36,6 +36,7 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
         warnings: _,
         notes,
         again,
+        only_looked,
     } = outcome;
     if let Some(late) = again {
         let late = match late {
@@ -56,12 +57,12 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
         },
         Start::Restored { key, fit, units } => {
             let kind = if *fit == Fit::Soft { "" } else { ", the nearest state there is" };
-            let size = size(*bytes);
-            format!(
-                "restored {}, {}, {size}, in {seconds:.1} s from `{key}`{kind}",
-                count(*units, "unit"),
-                count(*files, "file")
-            )
+            let what = format!("{}, {}, {}", count(*units, "unit"), count(*files, "file"), size(*bytes));
+            if *only_looked {
+                format!("{what}, would be restored from `{key}`{kind}")
+            } else {
+                format!("restored {what}, in {seconds:.1} s from `{key}`{kind}")
+            }
         }
         Start::Kept { key, units } => {
             format!("the disk was kept: {} are as `{key}` recorded them, nothing is fetched", count(*units, "unit"))
@@ -102,6 +103,7 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
                 .to_owned(),
         );
     }
+    lines.extend(only_looked.then(|| "`lookup-only`: nothing is restored, and nothing will be saved".to_owned()));
     lines.extend(notes.iter().map(|note| format!("note: {note}")));
     lines
 }
@@ -186,6 +188,9 @@ pub fn key(parts: &KeyParts) -> Vec<String> {
     }
     for (flag, value) in &hard.flags {
         row(flag, value);
+    }
+    for (name, value) in &hard.variables {
+        row(name, value);
     }
     row("incremental", &hard.incremental.to_string());
     row("linker", &hard.linker);

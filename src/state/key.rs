@@ -53,6 +53,9 @@ pub struct HardParts {
     pub workspaces: Vec<WorkspaceParts>,
     /// Flags that reach every unit, by the name of the variable or config key that sets them.
     pub flags: BTreeMap<String, String>,
+    /// Further variables that somebody wants to be kept apart by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
     pub incremental: Incremental,
     pub linker: String,
     pub c_compiler: String,

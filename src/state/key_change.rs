@@ -28,6 +28,7 @@ pub enum Part {
     BuildDirectory,
     Toolchain,
     Flags(String),
+    Variable(String),
     Incremental,
     Linker,
     CCompiler,
@@ -59,6 +60,7 @@ impl fmt::Display for Part {
             Self::BuildDirectory => ("build directory", None),
             Self::Toolchain => ("toolchain", None),
             Self::Flags(name) => ("flags", Some(name)),
+            Self::Variable(name) => ("variable", Some(name)),
             Self::Incremental => ("incremental", None),
             Self::Linker => ("linker", None),
             Self::CCompiler => ("C compiler", None),
@@ -124,6 +126,7 @@ impl HardParts {
             cargo_home,
             workspaces,
             flags,
+            variables,
             incremental,
             linker,
             c_compiler,
@@ -144,6 +147,7 @@ impl HardParts {
             changes.compare_lines(Part::Toolchain, &old.rustc, rustc);
         }
         changes.compare_maps(Part::Flags, &old.flags, flags);
+        changes.compare_maps(Part::Variable, &old.variables, variables);
         changes.compare(Part::Incremental, &old.incremental.to_string(), &incremental.to_string());
         changes.compare(Part::Linker, &old.linker, linker);
         changes.compare(Part::CCompiler, &old.c_compiler, c_compiler);

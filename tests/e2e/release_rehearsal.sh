@@ -3,7 +3,9 @@
 # server in the place of GitHub's releases; then a workflow that act runs from the tag's files alone, with no Rust on the way.
 #
 # The programs of the other targets are stand-ins that nobody starts. Where the target for musl cannot be had, the program is one
-# for this machine's libc. Usage: release_rehearsal.sh [PROGRAM]; a program that is given is not built.
+# for this machine's libc. A program that is built here is built twice, in two folders: both have to be the same, byte for byte.
+# Usage: release_rehearsal.sh [PROGRAM]; a program that is given is not built. REKINDLE_REHEARSAL_QUICK=1 builds once and leaves
+# the tests of the tagged commit out.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -35,6 +37,17 @@ elif ! { command -v musl-gcc >/dev/null && rustup target add "$target" >/dev/nul
 fi
 assets=$work/releases/v$version
 bash .github/release/asset.sh "$target" "$version" "$assets" ${program:+"$program"}
+if [ -z "$program" ] && [ -z "${REKINDLE_REHEARSAL_QUICK:-}" ]; then
+  step "building the same in another folder"
+  git clone --quiet "$root" "$work/elsewhere/further/down"
+  (
+    cd "$work/elsewhere/further/down"
+    CARGO_TARGET_DIR=$work/elsewhere/target bash .github/release/asset.sh "$target" "$version" "$work/elsewhere/assets"
+  )
+  cmp "$assets/rekindle-$target.gz" "$work/elsewhere/assets/rekindle-$target.gz" || { echo "two builds gave two programs" >&2; exit 1; }
+  sha256sum "$assets/rekindle-$target.gz"
+  rm -rf "$work/elsewhere"
+fi
 for other in {aarch64,x86_64}-{unknown-linux-musl,apple-darwin,pc-windows-msvc}; do
   [ "$other" = "$target" ] || echo "a stand-in for $other" | gzip -9 -n > "$assets/rekindle-$other.gz"
 done

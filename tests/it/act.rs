@@ -148,6 +148,23 @@ fn the_second_run_of_a_workflow_compiles_nothing() {
 }
 
 #[test]
+fn a_job_that_places_the_save_itself_is_warm_the_next_time() {
+    let act = Act::new().with_installed_program();
+    let first = act.run("halves.yml", "push", &[]);
+    assert_eq!(first.said("compiled 5, state miss, hit false").len(), 1, "{}", first.log);
+    let (saved, deployed) = (first.log.find("target: saved"), first.log.find("  | deployed"));
+    assert!(saved.is_some() && saved < deployed && !first.succeeded, "{}", first.log);
+    // Once, and at its place.
+    assert_eq!(first.said("target: saved").len(), 1, "{}", first.log);
+
+    let second = act.run("halves.yml", "push", &[]);
+    assert_eq!(second.said("compiled 0, state exact, hit true").len(), 1, "{}", second.log);
+    assert_eq!(second.said("title=Rekindle").len(), 0, "{}", second.log);
+    // The steps before the save went well.
+    assert_eq!(second.said("did not succeed").len(), 0, "{}", second.log);
+}
+
+#[test]
 fn a_key_is_rolled_by_the_input_and_by_a_label_of_the_pull_request() {
     let mut act = Act::new().with_installed_program();
     act.run("push.yml", "push", &["--matrix", "flavour:plain"]);

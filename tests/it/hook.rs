@@ -6,7 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::support::write;
+use rekindle::github::runner::assignments;
+
+use crate::support::runner::Runner;
+use crate::support::{scrub, write};
 
 struct Hook {
     dir: tempfile::TempDir,
@@ -57,6 +60,57 @@ impl Hook {
     }
 }
 
+/// The one of this machine, and the one that runners are going to have.
+fn nodes() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap();
+    let own = std::env::split_paths(&path).map(|dir| dir.join("node")).find(|node| node.exists()).unwrap();
+    let newer = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/npm/node_modules/node/bin/node");
+    assert!(newer.exists(), "the newer node is missing: run tests/all.sh");
+    let nodes = vec![own, newer];
+    let version = |node: &PathBuf| Command::new(node).arg("--version").output().unwrap().stdout;
+    assert_ne!(version(&nodes[0]), version(&nodes[1]), "the same node twice shows nothing");
+    nodes
+}
+
+/// A container without bash or any other shell, as Alpine's can be.
+#[test]
+fn a_whole_job_needs_no_shell_with_any_node() {
+    let bin = tempfile::tempdir().unwrap();
+    for (name, ask) in [("cargo", ["rustup", "which", "cargo"]), ("rustc", ["rustup", "which", "rustc"])] {
+        let output = Command::new(ask[0]).args(&ask[1..]).output().unwrap();
+        let program = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
+        std::os::unix::fs::symlink(program, bin.path().join(name)).unwrap();
+    }
+    std::os::unix::fs::symlink(which::which("git").unwrap(), bin.path().join("git")).unwrap();
+
+    for node in nodes() {
+        let mut runner = Runner::new();
+        let phase = |runner: &Runner, script: &str| {
+            let state = fs::read_to_string(runner.temp().join("state")).unwrap_or_default();
+            let mut command = Command::new(&node);
+            command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/hook").join(script));
+            command.current_dir(runner.world.workspace()).stdin(Stdio::null());
+            scrub(&mut command);
+            command.envs(&runner.world.env).envs(runner.environment()).env("PATH", bin.path());
+            command.envs(assignments(&state).into_iter().map(|(name, value)| (format!("STATE_{name}"), value)));
+            command.env("INPUT_BINARY", env!("CARGO_BIN_EXE_rekindle")).env("INPUT_JOB-STATUS", "success");
+            let output = command.output().unwrap();
+            let said = String::from_utf8(output.stdout).unwrap();
+            assert!(output.status.success() && !said.contains("::warning"), "{said}");
+            said
+        };
+        // Each way to save once.
+        for (save, warm) in [("post.js", false), ("save.js", true)] {
+            runner.next_machine();
+            let restored = phase(&runner, "main.js");
+            assert_eq!(restored.contains("restored 4 units"), warm, "{restored}");
+            assert_eq!(runner.world.build().compiled.is_empty(), warm);
+            let saved = phase(&runner, save);
+            assert_eq!(saved.contains("target: saved"), !warm, "{saved}");
+        }
+    }
+}
+
 #[test]
 fn inputs_reach_the_program_as_variables_and_empty_ones_do_not() {
     let hook = Hook::with("echo \"$1\"; env | grep ^REKINDLE_ | sort");
@@ -82,6 +136,20 @@ fn only_a_wrong_input_and_strict_mode_fail_the_step() {
 }
 
 #[test]
+fn a_step_that_has_to_find_something_also_fails_where_the_program_does_not_run() {
+    let asked = [("INPUT_FAIL-ON-CACHE-MISS", "true")];
+    for (code, expected, unasked) in [(0, 0, 0), (1, 1, 1), (2, 2, 2), (101, 1, 0)] {
+        let hook = Hook::with(&format!("exit {code}"));
+        assert_eq!(hook.run("main.js", &asked).0, Some(expected), "{code}");
+        assert_eq!(hook.run("main.js", &[("INPUT_FAIL-ON-CACHE-MISS", "off")]).0, Some(unasked), "{code}");
+    }
+    // There is no such program, nor anything to install one from.
+    let hook = Hook::with("exit 0");
+    fs::remove_file(hook.path("program")).unwrap();
+    assert_eq!(hook.run("main.js", &asked).0, Some(1));
+}
+
+#[test]
 fn the_post_step_says_how_the_job_went_and_needs_a_main_step() {
     let hook = Hook::with("echo \"$@\"");
     for (status, result) in [("success", "success"), ("cancelled", "cancelled"), ("", "failure"), ("odd", "failure")] {
@@ -91,6 +159,9 @@ fn the_post_step_says_how_the_job_went_and_needs_a_main_step() {
         assert_eq!(said, if result == "cancelled" { format!("{cancelled}{saved}") } else { saved });
     }
     assert_eq!(hook.run("post.js", &[("STATE_state", "")]), (Some(0), String::new()));
+    // A save that the workflow places itself knows of no main step.
+    let own = [("INPUT_JOB-STATUS", "success"), ("STATE_state", ""), ("STATE_binary", "")];
+    assert_eq!(hook.run("save.js", &own), (Some(0), "save --job-result success\n".to_owned()));
 }
 
 #[test]

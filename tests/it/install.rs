@@ -25,7 +25,15 @@ impl Machine {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let action = machine.path("workspace/action");
         fs::create_dir_all(action.join("dist/hook")).unwrap();
-        for file in ["install.sh", "hook/main.js", "hook/run.js", "hook/install.js", "hook/fetch.js", "hook/post.js"] {
+        for file in [
+            "install.sh",
+            "hook/main.js",
+            "hook/run.js",
+            "hook/install.js",
+            "hook/fetch.js",
+            "hook/post.js",
+            "hook/locate.js",
+        ] {
             fs::copy(root.join("dist").join(file), action.join("dist").join(file)).unwrap();
         }
         let manifest = "[package]\nname = \"rekindle\"\nversion = \"9.9.9\"\nedition = \"2021\"\nrust-version = \"1.88\"\n[workspace]\n";

@@ -56,6 +56,7 @@ mod libraries;
 mod liveness;
 #[cfg(target_os = "linux")]
 mod macros;
+mod moved;
 mod mtime;
 #[cfg(unix)]
 mod oracle;

@@ -191,6 +191,19 @@ fn the_actions_inputs_are_those_of_the_program_and_of_the_readme() {
     let mut of_hook = members("dist/hook/action.yml", "inputs");
     of_hook.retain(|name| name != "binary" && name != "job-status");
     assert_eq!(of_hook, inputs);
+    // The half that restores takes the same, and the half that saves goes by them.
+    let mut of_restore = members("dist/restore/action.yml", "inputs");
+    of_restore.retain(|name| name != "binary");
+    assert_eq!(of_restore, inputs);
+    assert_eq!(members("dist/save/action.yml", "inputs"), ["binary", "job-status"]);
+    for half in ["dist/restore/action.yml", "dist/save/action.yml"] {
+        let (half, hook) = (yaml(&root().join(half)), yaml(&root().join("dist/hook/action.yml")));
+        for (name, input) in half["inputs"].as_mapping().unwrap() {
+            assert_eq!(input["default"], hook["inputs"][name]["default"], "{name:?}");
+        }
+        assert_eq!(half["runs"]["using"], hook["runs"]["using"]);
+        assert!(half["runs"].get("post").is_none());
+    }
     // Every one of them is handed on, and the program reads it under the name that the hook gives it.
     let composite = yaml(&root().join("action.yml"));
     let steps = composite["runs"]["steps"].as_sequence().unwrap();
@@ -212,6 +225,7 @@ fn the_actions_outputs_are_those_of_the_program_and_of_the_readme() {
     let printed = rekindle::report::outputs::restore(&rekindle::job::outcome::RestoreOutcome::default());
     assert_eq!(printed.map(|(name, _)| name.to_owned()).to_vec(), outputs);
     assert_eq!(members("dist/hook/action.yml", "outputs"), outputs);
+    assert_eq!(members("dist/restore/action.yml", "outputs"), outputs);
     assert_eq!(rows("| output |"), outputs);
 }
 
@@ -269,7 +283,8 @@ fn is_hex(text: &str, digits: usize) -> bool {
 /// Every file that can name another action.
 fn workflows_and_actions() -> Vec<PathBuf> {
     let workflows = fs::read_dir(root().join(".github/workflows")).unwrap().map(|entry| entry.unwrap().path());
-    let actions = ["action.yml", "dist/hook/action.yml"].map(|file| root().join(file));
+    let actions = ["action.yml", "dist/hook/action.yml", "dist/restore/action.yml", "dist/save/action.yml"];
+    let actions = actions.map(|file| root().join(file));
     workflows.chain(actions.into_iter().filter(|path| path.exists())).collect()
 }
 

@@ -30,6 +30,7 @@ use crate::stamp::reach::Reach;
 use crate::stamp::recorded::same_files;
 use crate::stamp::sight::{Reader, Sight};
 use crate::stamp::sources::{self, Sources};
+use crate::state::key::HardParts;
 use crate::state::manifest::{Lies, PackageRecord};
 use crate::state::manifest::{Manifest, Root};
 use crate::unit::Unit;
@@ -39,7 +40,9 @@ use crate::unit::UnitPlace;
 pub(super) fn earlier(inputs: &Inputs, facts: &Facts, roots: &Vec1<Root>) -> Option<State> {
     let state = State::load(&inputs.state).ok()?;
     let is_its_target = JobMark::read(&roots.first().path).is_some_and(|mark| mark == state.mark);
-    let is_same = state.parts.hard == facts.parts.hard && state.inputs.workspaces == inputs.workspaces;
+    // What is in the key by wish alone can be set by a step in between.
+    let hard = HardParts { variables: state.parts.hard.variables.clone(), ..facts.parts.hard.clone() };
+    let is_same = state.parts.hard == hard && state.inputs.workspaces == inputs.workspaces;
     // A job that was killed before its save leaves the same behind; the next one is another run, or of another commit.
     let is_same_run = state.run == Run::of_environment() && heads(facts).iter().all(|head| state.heads.contains(head));
     (is_its_target && is_same && is_same_run).then_some(state)

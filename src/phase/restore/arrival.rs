@@ -254,7 +254,12 @@ fn drop_incomplete(
 }
 
 /// Nothing fits: the newest entry of the same name says which part rolled the key.
-fn explain_miss(facts: &Facts, store: &dyn Store, passed_over: &BTreeSet<String>, outcome: &mut RestoreOutcome) {
+pub(super) fn explain_miss(
+    facts: &Facts,
+    store: &dyn Store,
+    passed_over: &BTreeSet<String>,
+    outcome: &mut RestoreOutcome,
+) {
     let fields = facts.parts.fields();
     if let Some(roll) = &outcome.roll {
         // The name is new, so nothing of that name can be compared with.

@@ -9,6 +9,7 @@ mod doubts;
 mod home;
 mod isolation;
 mod kept;
+mod lookup;
 mod stamping;
 mod watching;
 
@@ -26,7 +27,7 @@ use crate::explain::snapshot::Snapshot;
 use crate::github::{self, GithubToken};
 use crate::job::facts::Facts;
 use crate::job::handover::{HomeState, JobMark, LocalManifest, Restored, Run, State};
-use crate::job::inputs::{Inputs, Stamp};
+use crate::job::inputs::{Inputs, Lookup, Stamp};
 use crate::job::outcome::{Cold, RestoreOutcome, Start};
 use crate::machine::disk::{FileSystem, Meta};
 use crate::machine::environment;
@@ -80,19 +81,19 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
         key = facts.parts.fields().prefix(crate::state::key::Fit::Soft),
         "facts are gathered"
     );
-    if let Some(state) = again::earlier(&inputs, &facts, &roots) {
+    let notes = roll_note.into_iter().chain(facts.interpreters.note.clone()).chain(left_out(&inputs)).collect();
+    let only_looks = inputs.lookup == Lookup::Only;
+    if let Some(state) = again::earlier(&inputs, &facts, &roots).filter(|_| !only_looks) {
         let file_system = FileSystem::probe(&roots.first().path)?;
-        let notes = roll_note.into_iter().chain(facts.interpreters.note.clone()).collect();
         return again::restore(state, &facts, &roots, &file_system, notes);
     }
-    // One of an earlier job must not speak for this one.
-    State::forget(&inputs.state);
     let mut outcome = RestoreOutcome {
         key: facts.parts.fields().prefix(crate::state::key::Fit::Soft),
-        incremental_off: facts.incremental.export,
+        incremental_off: facts.incremental.export && !only_looks,
         roll,
-        notes: roll_note.into_iter().chain(facts.interpreters.note.clone()).collect(),
+        notes,
         interpreters: facts.interpreters.named(),
+        only_looked: only_looks,
         ..RestoreOutcome::default()
     };
     outcome.warnings.extend(no_store);
@@ -100,6 +101,13 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
     if store.access().read.refusal().is_some() {
         outcome.cold = Cold::Unanswered;
     }
+    if only_looks {
+        lookup::look(&facts, store.as_ref(), &mut outcome);
+        outcome.seconds = began.elapsed().as_secs_f64();
+        return Ok(outcome);
+    }
+    // One of an earlier job must not speak for this one.
+    State::forget(&inputs.state);
     let home = home::restore(&facts, store.as_ref(), &mut outcome);
     tracing::debug!(files = outcome.home.files, bytes = outcome.home.bytes, "the Cargo home is there");
     // Whoever is killed from here on leaves a save that knows of nothing that was restored.
@@ -124,6 +132,15 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
     });
     state_of(&facts, &inputs, &home, brought, mark, &outcome).store(&inputs.state)?;
     Ok(outcome)
+}
+
+/// Variables that somebody wanted in the key, and that look like secrets.
+fn left_out(inputs: &Inputs) -> Option<String> {
+    let variables = environment::variables();
+    let names: Vec<String> = inputs.env_vars.left_out(&variables).iter().map(|name| format!("`{name}`")).collect();
+    let names = names.join(", ");
+    (!names.is_empty())
+        .then(|| format!("not in the key although `env-vars` names it, as it looks like a secret: {names}"))
 }
 
 /// What the save goes by.

@@ -86,9 +86,9 @@ impl Runner {
         self.step(&["save"])
     }
 
-    pub(crate) fn step(&self, arguments: &[&str]) -> Step {
+    /// What a step sees, with a token of its own.
+    pub(crate) fn environment(&self) -> BTreeMap<String, String> {
         let file = |name: &str| self.temp().join(name).to_str().unwrap().to_owned();
-        let _ = fs::remove_file(file("output"));
         let token = self.service.token(self.scopes);
         self.tokens.borrow_mut().push(token.clone());
         let mut env = BTreeMap::from([
@@ -105,9 +105,14 @@ impl Runner {
             ("ACTIONS_CACHE_SERVICE_V2".to_owned(), "True".to_owned()),
         ]);
         env.extend(self.env.clone());
-        let output = self.world.rekindle_step(arguments, &env);
+        env
+    }
+
+    pub(crate) fn step(&self, arguments: &[&str]) -> Step {
+        let _ = fs::remove_file(self.temp().join("output"));
+        let output = self.world.rekindle_step(arguments, &self.environment());
         let log = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        let outputs = fs::read_to_string(file("output")).unwrap_or_default();
+        let outputs = fs::read_to_string(self.temp().join("output")).unwrap_or_default();
         Step { log, code: output.status.code(), outputs: runner::assignments(&outputs).into_iter().collect() }
     }
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::super::azurite::Container;
 use super::content::Content;
 use super::faults::Faults;
 use super::grants::{Grants, Permission};
 use super::log::{Route, Seen};
 use super::token::{Token, Tokens};
-use crate::support::azurite::Container;
 
 /// What a download url lives in production.
 const URL_LIFETIME: Duration = Duration::from_secs(600);

@@ -1,0 +1,37 @@
+//! `lookup-only`: what a restore would start from, by what the store says. Nothing is brought, and no save is told anything.
+//!
+//! How it can be wrong: the packs that an entry builds on are not looked at, and the sources are not compared. A restore can come
+//! to less than what is said here.
+
+use std::collections::BTreeSet;
+
+use super::arrival::explain_miss;
+use super::choice::{self, Chosen};
+use crate::job::facts::Facts;
+use crate::job::outcome::{Cold, RestoreOutcome, Start};
+use crate::pack::Pack;
+use crate::state::key::Fit;
+use crate::store::Store;
+
+pub(super) fn look(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOutcome) {
+    let mut passed_over = BTreeSet::new();
+    let judge = |candidates: &[(Pack<'_>, Fit)]| choice::nearest(facts, candidates);
+    let (fields, roots) = (facts.parts.fields(), facts.roots());
+    match choice::best(store, &fields, Some(&roots), &judge, &mut passed_over, &mut outcome.warnings) {
+        Chosen::State(pack, fit) => {
+            let manifest = &pack.index.manifest;
+            if fit != Fit::Soft {
+                outcome.rolled = facts.parts.diff(&manifest.parts);
+            }
+            (outcome.files, outcome.bytes) = (manifest.files.len(), manifest.content_bytes());
+            outcome.start = Start::Restored { key: pack.key.clone(), fit, units: manifest.units.len() };
+        }
+        Chosen::Nothing => {
+            if !passed_over.is_empty() {
+                outcome.cold = Cold::Unusable;
+            }
+            explain_miss(facts, store, &passed_over, outcome);
+        }
+        Chosen::Unanswered => outcome.cold = Cold::Unanswered,
+    }
+}
