@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{CommandFactory, Parser};
@@ -17,7 +19,7 @@ use rekindle::github::runner;
 use rekindle::job::handover::State;
 use rekindle::job::inputs::{RawInputs, SaveWishes, Strictness, Summary, default_state};
 use rekindle::job::outcome::{IsolationOutcome, RestoreOutcome, SaveOutcome};
-use rekindle::machine::disk;
+use rekindle::machine::{disk, interrupt};
 use rekindle::phase::{self, try_it::TryInputs};
 use rekindle::problem::{JobFault, Warning, Warnings, WrongInput};
 use rekindle::report::{self, findings, log, outputs, summary, table};
@@ -41,8 +43,14 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Restore(args) => in_nobodys_way("nothing was restored", restore(args)),
-        Command::Save(args) => in_nobodys_way("nothing was saved", save(args)),
+        Command::Restore(args) => {
+            interrupt::watch(|signal, number| leave(signal, number, "nothing more is restored"));
+            in_nobodys_way("nothing was restored", restore(args))
+        }
+        Command::Save(args) => {
+            interrupt::watch(|signal, number| leave(signal, number, "nothing more is saved"));
+            in_nobodys_way("nothing was saved", save(args))
+        }
         Command::Explain(args) => explain(args),
         Command::Try(args) => try_it(args),
         Command::Key(args) => key(args),
@@ -153,6 +161,16 @@ fn conclude(strict: Strictness, warnings: &Warnings) -> Result<ExitCode> {
     }
     let failed = strict == Strictness::Strict && !warnings.is_empty();
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Ends at a signal, with one line. Nobody waits for one whom nobody reads.
+#[expect(clippy::exit, reason = "what is under way on other threads may wait for long")]
+fn leave(signal: &str, number: i32, what: &str) {
+    let line = format!("stopped by {signal}: {what}");
+    let (said, heard) = mpsc::channel();
+    std::thread::spawn(move || said.send(tell(&[line]).is_ok()));
+    let _ = heard.recv_timeout(Duration::from_secs(1));
+    std::process::exit(128 + number);
 }
 
 fn explain(args: ExplainArgs) -> Result<ExitCode> {

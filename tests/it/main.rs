@@ -34,6 +34,7 @@ mod doctor;
 #[cfg(unix)]
 mod evidence;
 mod explain;
+mod faults;
 #[cfg(target_os = "linux")]
 mod frontends;
 mod home;
@@ -71,6 +72,9 @@ mod scenarios;
 mod secrets;
 #[cfg(target_os = "linux")]
 mod shim;
+#[cfg(target_os = "linux")]
+mod signals;
+mod silence;
 mod stamping;
 #[cfg(unix)]
 mod target_files;
