@@ -64,7 +64,10 @@ fn run(command: Command) -> Result<ExitCode> {
 
 fn restore(args: RestoreArgs) -> Result<ExitCode> {
     let token = args.github_token.as_deref().and_then(GithubToken::new);
-    let inputs = RawInputs::from(args).resolve()?;
+    let mut inputs = RawInputs::from(args).resolve()?;
+    if runner::is_step() && std::env::current_dir().is_ok_and(|dir| inputs.state == default_state(&dir)) {
+        inputs.state = State::place(&inputs);
+    }
     let (strict, state) = (inputs.strict, inputs.state.clone());
     // The post step finds it there, whatever becomes of this one.
     let kept = runner::keep("state", &state.to_string_lossy());

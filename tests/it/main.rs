@@ -29,6 +29,8 @@ mod choice;
 mod commands;
 #[cfg(unix)]
 mod configs;
+#[cfg(target_os = "linux")]
+mod crowd;
 mod described;
 mod doctor;
 #[cfg(unix)]
