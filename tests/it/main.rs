@@ -78,6 +78,8 @@ mod shim;
 mod signals;
 mod silence;
 mod stamping;
+#[cfg(target_os = "linux")]
+mod surroundings;
 #[cfg(unix)]
 mod target_files;
 mod tidy;
