@@ -39,6 +39,8 @@ mod explain;
 mod faults;
 #[cfg(target_os = "linux")]
 mod frontends;
+#[cfg(unix)]
+mod fuzz;
 mod home;
 mod home_arrival;
 #[cfg(target_os = "linux")]
