@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{CommandFactory, Parser};
@@ -17,7 +19,7 @@ use rekindle::github::runner;
 use rekindle::job::handover::State;
 use rekindle::job::inputs::{Lookup, Miss, RawInputs, SaveWishes, Strictness, Summary, default_state};
 use rekindle::job::outcome::{IsolationOutcome, RestoreOutcome, SaveOutcome};
-use rekindle::machine::disk;
+use rekindle::machine::{disk, interrupt};
 use rekindle::phase::{self, try_it::TryInputs};
 use rekindle::problem::{JobFault, Warning, Warnings, WrongInput};
 use rekindle::report::{self, findings, log, outputs, summary, table};
@@ -41,8 +43,14 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Restore(args) => in_nobodys_way("nothing was restored", restore(*args)),
-        Command::Save(args) => in_nobodys_way("nothing was saved", save(args)),
+        Command::Restore(args) => {
+            interrupt::watch(|signal, number| leave(signal, number, "nothing more is restored"));
+            in_nobodys_way("nothing was restored", restore(*args))
+        }
+        Command::Save(args) => {
+            interrupt::watch(|signal, number| leave(signal, number, "nothing more is saved"));
+            in_nobodys_way("nothing was saved", save(args))
+        }
         Command::Explain(args) => explain(args),
         Command::Try(args) => try_it(args),
         Command::Key(args) => key(args),
@@ -56,7 +64,10 @@ fn run(command: Command) -> Result<ExitCode> {
 
 fn restore(args: RestoreArgs) -> Result<ExitCode> {
     let token = args.github_token.as_deref().and_then(GithubToken::new);
-    let inputs = RawInputs::from(args).resolve()?;
+    let mut inputs = RawInputs::from(args).resolve()?;
+    if runner::is_step() && std::env::current_dir().is_ok_and(|dir| inputs.state == default_state(&dir)) {
+        inputs.state = State::place(&inputs);
+    }
     let (strict, miss, state) = (inputs.strict, inputs.miss, inputs.state.clone());
     // The post step finds it there, whatever becomes of this one. A lookup leaves it nothing to do.
     let kept = if inputs.lookup == Lookup::Only { Ok(()) } else { runner::keep("state", &state.to_string_lossy()) };
@@ -73,10 +84,10 @@ fn restore(args: RestoreArgs) -> Result<ExitCode> {
         warnings.fault("later steps are not told everything", &error);
     }
     // What was restored stays, whoever cannot be told.
-    in_nobodys_way("what was restored could not be said", say_restored(&outcome, &warnings, strict))
+    in_nobodys_way("what was restored could not be said", say_restored(&outcome, &warnings, strict, miss))
 }
 
-fn say_restored(outcome: &RestoreOutcome, warnings: &Warnings, strict: Strictness) -> Result<ExitCode> {
+fn say_restored(outcome: &RestoreOutcome, warnings: &Warnings, strict: Strictness, miss: Miss) -> Result<ExitCode> {
     tell(&log::restore(outcome))?;
     let code = conclude(strict, warnings)?;
     let later = log::later_steps(outcome, runner::is_step());
@@ -86,7 +97,7 @@ fn say_restored(outcome: &RestoreOutcome, warnings: &Warnings, strict: Strictnes
     } else {
         write(&mut std::io::stdout().lock(), later.into_iter())?;
     }
-    let is_miss = outputs::state(&outcome) == "miss";
+    let is_miss = outputs::state(outcome) == "miss";
     Ok(if is_miss { missed(miss)?.unwrap_or(code) } else { code })
 }
 
@@ -176,6 +187,16 @@ fn conclude(strict: Strictness, warnings: &Warnings) -> Result<ExitCode> {
     }
     let failed = strict == Strictness::Strict && !warnings.is_empty();
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Ends at a signal, with one line. Nobody waits for one whom nobody reads.
+#[expect(clippy::exit, reason = "what is under way on other threads may wait for long")]
+fn leave(signal: &str, number: i32, what: &str) {
+    let line = format!("stopped by {signal}: {what}");
+    let (said, heard) = mpsc::channel();
+    std::thread::spawn(move || said.send(tell(&[line]).is_ok()));
+    let _ = heard.recv_timeout(Duration::from_secs(1));
+    std::process::exit(128 + number);
 }
 
 fn explain(args: ExplainArgs) -> Result<ExitCode> {

@@ -204,6 +204,7 @@ step "the end"
 if [ "${REKINDLE_FULL:-}" = 1 ]; then
   step "long histories"
   REKINDLE_ORACLE=${REKINDLE_ORACLE:-2000} cargo nextest run --locked --profile full -E 'test(/^oracle/)'
+  REKINDLE_FAULTS=${REKINDLE_FAULTS:-1000} cargo nextest run --locked --profile full -E 'test(/^faults/)'
   step "the newest Cargo"
   bash tests/e2e/newest_cargo.sh
   step "real projects"

@@ -64,6 +64,10 @@ function meaning({ code, cancelled }, failing) {
   if (failing.includes(code)) {
     return code;
   }
+  // One that was told to end says so itself.
+  if (cancelled && code > 128) {
+    return 0;
+  }
   if (cancelled) {
     console.log('rekindle: the job was cancelled');
   } else if (code !== 0) {

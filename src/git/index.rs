@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Repository;
 use crate::digest::BlobAlgorithm;
+use crate::machine::interrupt::Unfinished;
 use crate::moment::Moment;
 
 /// The numbers that precede an entry's object id.
@@ -35,6 +36,8 @@ pub struct GitIndex {
 struct Lock {
     path: PathBuf,
     file: fs::File,
+    /// Git refuses to work where one is left.
+    _unfinished: Unfinished,
 }
 
 impl Drop for Lock {
@@ -56,7 +59,7 @@ impl GitIndex {
         let path = repository.git_dir.join("index");
         let lock = repository.git_dir.join("index.lock");
         let file = fs::OpenOptions::new().write(true).create_new(true).open(&lock)?;
-        let lock = Lock { path: lock, file };
+        let lock = Lock { _unfinished: Unfinished::new(&lock), path: lock, file };
         let bytes = fs::read(&path)?;
         let id = match repository.algorithm {
             BlobAlgorithm::Sha1 => 20,

@@ -10,10 +10,11 @@ use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
+use crate::digest::FieldHasher;
 use crate::explain::snapshot::Snapshot;
 use crate::job::inputs::Inputs;
 use crate::job::outcome::RestoreOutcome;
-use crate::machine::disk;
+use crate::machine::{disk, paths};
 use crate::moment::Moment;
 use crate::stamp::observed::Watch;
 use crate::stamp::recorded::Changed;
@@ -99,6 +100,23 @@ impl State {
             restored.manifest.check()?;
         }
         Ok(state)
+    }
+
+    /// Where the state of these inputs goes. A run can use the action for several sets of workspaces, and each has a save of its own.
+    pub fn place(inputs: &Inputs) -> PathBuf {
+        let run = Run::of_environment();
+        let is_others = |state: &Self| state.run == run && state.inputs.workspaces != inputs.workspaces;
+        let path = inputs.state.clone();
+        if !Self::load(&path).is_ok_and(|state| is_others(&state)) {
+            return path;
+        }
+        let mut hasher = FieldHasher::default();
+        for workspace in &inputs.workspaces {
+            hasher.field(paths::text(&workspace.root));
+            hasher.field(workspace.target.as_deref().map(paths::text).unwrap_or_default());
+        }
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        path.with_file_name(format!("{stem}-{}.json", hasher.finish().short()))
     }
 
     pub fn store(&self, path: &Path) -> Result<()> {

@@ -5,6 +5,7 @@ pub mod ask;
 pub mod disk;
 pub mod environment;
 pub mod host;
+pub mod interrupt;
 pub mod libraries;
 pub mod net;
 pub mod paths;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use reqwest::redirect::Policy;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// A connection on which nothing arrives for this long is dead.
@@ -23,17 +23,30 @@ pub struct Net {
 
 /// Where requests run. Whoever waits for one is not on one of its threads.
 #[derive(Debug)]
-pub struct Engine(Runtime);
+pub struct Engine {
+    handle: Handle,
+    runtime: Option<Runtime>,
+}
 
 impl Engine {
     pub fn start() -> Result<Self> {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(2).enable_all().build();
-        Ok(Self(runtime.context("no network runtime can be started")?))
+        let runtime = runtime.context("no network runtime can be started")?;
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
 
     pub fn wait<F: Future>(&self, future: F) -> F::Output {
-        self.0.block_on(future)
+        self.handle.block_on(future)
+    }
+}
+
+/// The look-up of a name can be given up by nobody; whoever gave up its request does not wait for it, either.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -87,11 +100,9 @@ impl Patience {
     }
 }
 
-/// Why a request got no answer, without the url.
+/// Why a request got no answer although there was time for one, without the url.
 pub fn reason(error: reqwest::Error) -> String {
-    let kind = if error.is_timeout() {
-        "timed out"
-    } else if error.is_connect() {
+    let kind = if error.is_connect() {
         "no connection"
     } else if error.is_body() || error.is_decode() {
         "the answer broke off"

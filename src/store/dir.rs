@@ -11,6 +11,7 @@ use fs_err as fs;
 
 use super::{Access, Entry, PackFile, Put, Store};
 use crate::machine::disk::{self, Kind, Meta};
+use crate::machine::interrupt::Unfinished;
 use crate::moment::Moment;
 
 const SUFFIX: &str = ".tar.zst";
@@ -70,6 +71,7 @@ impl Store for DirStore {
             .prefix(".incoming-")
             .tempfile_in(&self.dir)
             .context("cannot write to the store")?;
+        let _unfinished = Unfinished::new(staged.path());
         fs::copy(&pack.path, staged.path())?;
         let written = Meta::of(staged.path())?.mtime;
         if written <= newest {

@@ -30,13 +30,18 @@ mod choice;
 mod commands;
 #[cfg(unix)]
 mod configs;
+#[cfg(target_os = "linux")]
+mod crowd;
 mod described;
 mod doctor;
 #[cfg(unix)]
 mod evidence;
 mod explain;
+mod faults;
 #[cfg(target_os = "linux")]
 mod frontends;
+#[cfg(unix)]
+mod fuzz;
 mod home;
 mod home_arrival;
 #[cfg(target_os = "linux")]
@@ -74,7 +79,12 @@ mod scenarios;
 mod secrets;
 #[cfg(target_os = "linux")]
 mod shim;
+#[cfg(target_os = "linux")]
+mod signals;
+mod silence;
 mod stamping;
+#[cfg(target_os = "linux")]
+mod surroundings;
 #[cfg(unix)]
 mod target_files;
 mod tidy;

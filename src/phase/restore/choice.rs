@@ -12,7 +12,7 @@ use crate::git::Repository;
 use crate::job::facts::Facts;
 use crate::machine::paths;
 use crate::pack::Pack;
-use crate::problem::Warnings;
+use crate::problem::{GivenUp, Warnings};
 use crate::state::key::{Fit, Key, KeyFields};
 use crate::state::manifest::LockedPackage;
 use crate::state::manifest::{InputKind, Manifest, Origin, Root, UnitRecord};
@@ -68,6 +68,9 @@ pub(super) fn best<'a>(
                     damaged += 1;
                     warnings.fault("a stored state is passed over", &error);
                     passed_over.insert(key);
+                    if candidates.is_empty() && GivenUp::in_chain(&error).is_some() {
+                        return Chosen::Unanswered;
+                    }
                 }
             }
         }

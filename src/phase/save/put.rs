@@ -9,7 +9,9 @@ use anyhow::{Context, Result, ensure};
 use crate::job::inputs::Inputs;
 use crate::job::outcome::Saved;
 use crate::machine::disk;
+use crate::machine::interrupt::Unfinished;
 use crate::pack::{self, Pack, Source};
+use crate::problem::GivenUp;
 use crate::state::decision::SkipReason;
 use crate::state::delta::{self, DeltaKind, DeltaPlan, Previous};
 use crate::state::key::Key;
@@ -50,12 +52,16 @@ pub(super) fn put(
     let (files, paths): (Vec<FileEntry>, Vec<PathBuf>) = entries.into_iter().unzip();
     // The name of an entry that somebody else gave is not a lineage to go on with.
     let began = began.and_then(|began| Some((began, Key::parse(&began.pack.key)?.lineage)));
+    let complete = match &began {
+        Some((began, _)) => !began.damaged && are_there(store, began)?,
+        None => false,
+    };
     let previous = began.as_ref().map(|(began, lineage)| Previous {
         manifest: began.manifest,
         pack: began.pack.clone(),
         lineage,
         same: began.same,
-        complete: !began.damaged && are_there(store, began),
+        complete,
     });
     let DeltaPlan { kind, parents, files, stored, stored_bytes } = delta::plan(files, previous.as_ref());
     let lineage = match (kind, &previous) {
@@ -78,6 +84,7 @@ pub(super) fn put(
     let dir = inputs.state.parent().context("the state file lies in no folder")?;
     disk::make_private(dir)?;
     let file = tempfile::Builder::new().prefix("pack-").tempfile_in(dir)?;
+    let _unfinished = Unfinished::new(file.path());
     let mut out = std::io::BufWriter::new(file.as_file());
     let written = pack::write(&mut out, manifest, sources)?;
     drop(out);
@@ -96,7 +103,14 @@ pub(super) fn put(
     Ok(Landed { saved, manifest: written.index.manifest, pack })
 }
 
-fn are_there(store: &dyn Store, began: &Began<'_>) -> bool {
-    let mut packs = std::iter::once(began.pack).chain(&began.manifest.parents);
-    packs.all(|parent| Pack::open(store, &parent.key).is_ok_and(|pack| pack.sha256 == parent.sha256))
+/// Whether all of it can be read. Where nothing more is asked, nothing has to be packed, either.
+fn are_there(store: &dyn Store, began: &Began<'_>) -> Result<bool> {
+    for parent in std::iter::once(began.pack).chain(&began.manifest.parents) {
+        match Pack::open(store, &parent.key) {
+            Ok(pack) if pack.sha256 == parent.sha256 => {}
+            Err(error) if GivenUp::in_chain(&error).is_some() => return Err(error),
+            Ok(_) | Err(_) => return Ok(false),
+        }
+    }
+    Ok(true)
 }

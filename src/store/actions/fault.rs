@@ -28,6 +28,8 @@ pub(super) enum Fault {
     /// May be better the next time.
     #[error("{0}")]
     Transient(String),
+    #[error("no answer in time")]
+    Silent,
     #[error("a signed url was not accepted")]
     Expired,
     #[error("the entry is gone")]
@@ -58,6 +60,7 @@ impl Fault {
             | Self::UsedUp
             | Self::Unauthenticated
             | Self::Transient(_)
+            | Self::Silent
             | Self::OutOfTime => true,
             Self::Invalid(_)
             | Self::NotFound
@@ -71,7 +74,7 @@ impl Fault {
     }
 
     pub(super) fn of_network(error: reqwest::Error) -> Self {
-        Self::Transient(crate::machine::net::reason(error))
+        if error.is_timeout() { Self::Silent } else { Self::Transient(crate::machine::net::reason(error)) }
     }
 
     /// An answer of the service that is not a success.

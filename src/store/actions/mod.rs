@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 
 use self::blob::Fetched;
 use self::fault::Fault;
-use self::retry::Limits;
+use self::retry::{Limits, Retry};
 use self::rpc::Match;
 use self::signed::SignedUrl;
 use super::{Access, Entry, PackFile, Put, Store};
@@ -200,7 +200,7 @@ impl Inner {
         let mut head = Vec::new();
         let mut renewals = 0;
         let fetched = loop {
-            match self.fetch(&url, 0, HEAD, None, &mut head).await {
+            match self.fetch(retry::OPEN, &url, (0, HEAD), None, &mut head).await {
                 Err(Fault::Expired) if renewals < RENEWALS => {
                     renewals += 1;
                     url = self.locate(key).await?;
@@ -246,7 +246,7 @@ impl Inner {
         let mut bytes = Vec::new();
         loop {
             let url = self.link(blob).await?;
-            match self.fetch(&url, from, len, blob.etag.as_deref(), &mut bytes).await {
+            match self.fetch(retry::FETCH, &url, (from, len), blob.etag.as_deref(), &mut bytes).await {
                 Ok(Fetched::Range(_)) => return Ok(bytes),
                 Ok(Fetched::Whole) => return Err(Fault::Changed),
                 Err(Fault::Expired) => self.renew(blob, &url).await?,
@@ -258,13 +258,13 @@ impl Inner {
     /// A range, tried until it is there; what has arrived is not asked for again.
     async fn fetch(
         &self,
+        retry: Retry,
         url: &SignedUrl,
-        from: u64,
-        len: u64,
+        (from, len): (u64, u64),
         etag: Option<&str>,
         into: &mut Vec<u8>,
     ) -> Result<Fetched, Fault> {
-        let mut attempts = retry::FETCH.begin(&self.net, &self.limits, len);
+        let mut attempts = retry.begin(&self.net, &self.limits, len);
         loop {
             match attempts.within(blob::fetch(&self.net, url, from, len, etag, into)).await {
                 Ok(fetched) => return Ok(fetched),

@@ -2,6 +2,7 @@
 //! cache service, where a test needs one.
 
 pub(crate) mod azurite;
+pub(crate) mod bad_service;
 pub(crate) mod cache_service;
 mod project;
 #[cfg(target_os = "linux")]

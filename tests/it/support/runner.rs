@@ -163,7 +163,7 @@ pub(crate) fn files_below(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Two crates and a build script, without dependencies: a cold build takes a second.
-fn project(files: &[(&str, &str)]) -> Project {
+pub(crate) fn project(files: &[(&str, &str)]) -> Project {
     let manifest = |name: &str, rest: &str| {
         format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n{rest}")
     };
