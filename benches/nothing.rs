@@ -44,15 +44,15 @@ fn main() {
     machine.begin();
     machine.hook("main.js");
     machine.build();
-    machine.hook("post.js");
+    assert!(machine.hook("post.js").contains("target: saved"));
     machine.client("save");
 
     let (mut restores, mut saves, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         machine.begin();
-        restores.push(timed(|| machine.hook("main.js")));
+        restores.push(timed(|| assert!(machine.hook("main.js").contains("restored "))));
         machine.build();
-        saves.push(timed(|| machine.hook("post.js")));
+        saves.push(timed(|| assert!(machine.hook("post.js").contains("target: not saved, nothing was compiled"))));
         machine.begin();
         // Its post step finds out that there is nothing to do.
         theirs.push(timed(|| {
@@ -125,15 +125,17 @@ impl Machine {
         run(self.environment(&mut cargo));
     }
 
-    fn hook(&self, phase: &str) {
+    fn hook(&self, phase: &str) -> String {
         let mut node = Command::new("node");
         node.arg(self.path("dist/hook").join(phase)).current_dir(self.path("work"));
         let state = fs::read_to_string(self.path("temp/state")).unwrap_or_default();
         for (name, value) in rekindle::github::runner::assignments(&state) {
             node.env(format!("STATE_{name}"), value);
         }
+        // What the hook itself keeps is one line.
+        node.envs(state.lines().find_map(|line| Some(("STATE_binary", line.strip_prefix("binary=")?))));
         node.env("INPUT_JOB-STATUS", "success").env("RUNNER_TOOL_CACHE", self.path("tools"));
-        run(self.environment(&mut node));
+        run(self.environment(&mut node))
     }
 
     fn client(&self, call: &str) {

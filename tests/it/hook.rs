@@ -93,6 +93,8 @@ fn a_whole_job_needs_no_shell_with_any_node() {
             scrub(&mut command);
             command.envs(&runner.world.env).envs(runner.environment()).env("PATH", bin.path());
             command.envs(assignments(&state).into_iter().map(|(name, value)| (format!("STATE_{name}"), value)));
+            // What the hook itself keeps is one line.
+            command.envs(state.lines().find_map(|line| Some(("STATE_binary", line.strip_prefix("binary=")?))));
             command.env("INPUT_BINARY", env!("CARGO_BIN_EXE_rekindle")).env("INPUT_JOB-STATUS", "success");
             let output = command.output().unwrap();
             let said = String::from_utf8(output.stdout).unwrap();
