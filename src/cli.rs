@@ -57,6 +57,8 @@ pub enum Command {
     Save(SaveArgs),
     /// Say why units were compiled: by a command, or since the last `restore`
     Explain(ExplainArgs),
+    /// List the packages, targets and tests whose inputs differ from the state that was restored
+    Affected(AffectedArgs),
     /// Prove the promise on a checkout: build, save, wipe, restore, build, edit, build
     Try(TryArgs),
     /// Print the parts of the key, or explain how two keys differ
@@ -189,6 +191,19 @@ pub struct ExplainArgs {
     /// The command to run and explain, as in `rekindle explain -- cargo test`
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct AffectedArgs {
+    /// A workspace, as `root` or `root -> target`; repeat it for several [default: the current folder]
+    #[arg(long = "workspace", value_name = "LINE")]
+    pub workspaces: Vec<String>,
+    /// The state file of the `restore` to compare with [default: the one of the current folder]
+    #[arg(long, value_name = "STATE")]
+    pub since: Option<PathBuf>,
+    /// Print them as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{CommandFactory, Parser};
 use rekindle::cli::{
-    Cli, Command, CompletionsArgs, DoctorArgs, ExplainArgs, FindingsFormat, KeyArgs, MtimeArgs, PythonArgs,
-    RestoreArgs, SaveArgs, TryArgs,
+    AffectedArgs, Cli, Command, CompletionsArgs, DoctorArgs, ExplainArgs, FindingsFormat, KeyArgs, MtimeArgs,
+    PythonArgs, RestoreArgs, SaveArgs, TryArgs,
 };
 use rekindle::git::TimeOf;
 use rekindle::github::GithubToken;
@@ -52,6 +52,7 @@ fn run(command: Command) -> Result<ExitCode> {
             in_nobodys_way("nothing was saved", save(args))
         }
         Command::Explain(args) => explain(args),
+        Command::Affected(args) => affected(args),
         Command::Try(args) => try_it(args),
         Command::Key(args) => key(args),
         Command::Mtime(args) => mtime(&args),
@@ -223,6 +224,13 @@ fn explain(args: ExplainArgs) -> Result<ExitCode> {
         print(&log::inspection(&inspection))?;
     }
     Ok(code)
+}
+
+fn affected(args: AffectedArgs) -> Result<ExitCode> {
+    let AffectedArgs { workspaces, since, json } = args;
+    let inputs = RawInputs { workspaces, ..RawInputs::default() }.resolve()?;
+    let found = phase::affected::since(&since.unwrap_or(inputs.state))?;
+    if json { data(&serde_json::to_string_pretty(&found)?) } else { print(&log::affected(&found)) }
 }
 
 fn try_it(args: TryArgs) -> Result<ExitCode> {

@@ -166,6 +166,19 @@ impl<'a> TargetName<'a> {
         }
     }
 
+    /// The table of a manifest that defines it: `lib` for a library's tests, too. Nothing for a build script.
+    pub fn table(self) -> Option<&'static str> {
+        let (_, kind, _) = self.read?;
+        match kind {
+            TargetKind::Lib => Some("lib"),
+            TargetKind::Bin => Some("bin"),
+            TargetKind::Example => Some("example"),
+            TargetKind::Test => Some("test"),
+            TargetKind::Bench => Some("bench"),
+            TargetKind::BuildScript => None,
+        }
+    }
+
     fn title(self, package: &str) -> String {
         let Some((task, kind, name)) = self.read else { return self.text.to_owned() };
         let words = match (task, kind) {

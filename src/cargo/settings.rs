@@ -1,4 +1,4 @@
-//! Settings of which Cargo's fingerprints keep nothing but a number: profiles, lints and definitions of targets, by name and value.
+//! Settings of which Cargo's fingerprints keep nothing but a number: profiles, lints, definitions of targets and their dependencies, by name and value.
 //!
 //! Only for words in a report: which of them reached a unit is not known here.
 
@@ -47,9 +47,19 @@ pub fn gather(
     settings
 }
 
-/// Lints, and what defines targets.
-const OF_PACKAGE: &[&[&str]] =
-    &[&["lints"], &["package", "edition"], &["lib"], &["bin"], &["example"], &["test"], &["bench"]];
+/// Lints, what defines targets, and what they are built from.
+const OF_PACKAGE: &[&[&str]] = &[
+    &["lints"],
+    &["package", "edition"],
+    &["lib"],
+    &["bin"],
+    &["example"],
+    &["test"],
+    &["bench"],
+    &["features"],
+    &["dependencies"],
+    &["build-dependencies"],
+];
 
 fn relative(path: &Path, root: &Path) -> String {
     path.strip_prefix(root).unwrap_or(path).display().to_string()

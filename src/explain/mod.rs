@@ -3,6 +3,7 @@
 pub mod advice;
 pub mod cause;
 mod compare;
+pub mod forecast;
 pub mod inspect;
 pub mod inspection;
 mod neighbour;

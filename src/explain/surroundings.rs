@@ -69,12 +69,21 @@ impl SettingChange {
 
     /// Whether it defines targets of the package in this folder.
     pub(super) fn defines(&self, dir: Option<&str>) -> bool {
-        let key = self.key();
-        key.starts_with("workspace.package.")
-            || (self.is_of(dir)
-                && !key.starts_with("profile.")
-                && !key.starts_with("lints.")
-                && !key.contains(".lints."))
+        let first = self.key().split('.').next().unwrap_or_default();
+        let is_definition = ["package", "lib", "bin", "example", "test", "bench"].contains(&first);
+        self.key().starts_with("workspace.package.") || (is_definition && self.is_of(dir))
+    }
+
+    /// Whether a definition is one of the targets that this table of a manifest defines.
+    pub(super) fn is_about(&self, table: Option<&str>) -> bool {
+        let first = self.key().split('.').next().unwrap_or_default();
+        table == Some(first) || !["lib", "bin", "example", "test", "bench"].contains(&first)
+    }
+
+    /// Whether it says what the package in this folder is built from, or with which features it can be.
+    pub(super) fn composes(&self, dir: Option<&str>) -> bool {
+        let first = self.key().split('.').next().unwrap_or_default();
+        ["features", "dependencies", "build-dependencies"].contains(&first) && self.is_of(dir)
     }
 
     pub(super) fn sets_lints(&self, dir: Option<&str>) -> bool {

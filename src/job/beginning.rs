@@ -118,8 +118,8 @@ fn absent(before: &Snapshot, was_there: impl Fn(&str) -> bool) -> BTreeSet<Strin
     named.filter(|path| !Path::new(path).exists() && !was_there(path)).cloned().collect()
 }
 
-/// Everything that differs.
-fn changes(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<SettingChange> {
+/// Every setting that differs.
+pub fn changes(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<SettingChange> {
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let text = |settings: &BTreeMap<String, String>, name: &String| {
         settings.get(name).cloned().unwrap_or_else(|| "(unset)".to_owned())

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::explain::advice::Advice;
+use crate::explain::forecast::{self, Forecast};
 use crate::explain::inspection::Inspection;
 use crate::explain::inspection::Weights;
 use crate::github::Roll;
@@ -47,6 +48,9 @@ pub struct RestoreOutcome {
     /// A second restore in one job, which gave this many late inputs their time back; the rest is the first one's.
     #[serde(default)]
     pub again: Option<usize>,
+    /// What the job will compile, where something is known of it.
+    #[serde(default)]
+    pub forecast: Option<Forecast>,
     /// Nothing was restored: this is what would have been.
     #[serde(default)]
     pub only_looked: bool,
@@ -110,6 +114,8 @@ pub struct SaveOutcome {
     pub compiled: Vec<String>,
     /// Every unit of the job, and why it was compiled if it was.
     pub inspection: Inspection,
+    /// How the forecast turned out, if there was one.
+    pub forecast: Option<forecast::Outcome>,
     pub weights: Weights,
     /// The last runs and this one.
     pub history: Vec<RunRecord>,

@@ -1,5 +1,6 @@
 //! The commands, each from its inputs to its outcome. A phase never calls another phase.
 
+pub mod affected;
 pub mod doctor;
 pub mod explain;
 pub mod key;

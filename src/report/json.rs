@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::outputs;
 use crate::explain::advice::Advice;
 use crate::explain::cause::Cause;
+use crate::explain::forecast::{self, Forecast, Reason};
 use crate::explain::inspection::Weights;
 use crate::explain::inspection::{InspectedUnit, Inspection};
 use crate::job::outcome::{RestoreOutcome, SaveOutcome};
@@ -37,10 +38,42 @@ struct Report<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     advice: &'a [Advice],
     #[serde(skip_serializing_if = "Option::is_none")]
+    forecast: Option<ForecastReport<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     weights: Option<&'a Weights>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     history: &'a [RunRecord],
     warnings: Vec<String>,
+}
+
+/// What was foreseen when the restore ended, and how it turned out.
+#[derive(Debug, Serialize)]
+struct ForecastReport<'a> {
+    known: usize,
+    expected: usize,
+    seconds: f64,
+    cores: usize,
+    reasons: &'a [Reason],
+    right: usize,
+    needless: usize,
+    missed: usize,
+}
+
+impl<'a> ForecastReport<'a> {
+    fn of(told: &'a Forecast, outcome: forecast::Outcome) -> Self {
+        let Forecast { known, units, reasons, seconds, cores } = told;
+        let forecast::Outcome { right, needless, missed } = outcome;
+        Self {
+            known: *known,
+            expected: units.len(),
+            seconds: *seconds,
+            cores: *cores,
+            reasons,
+            right,
+            needless,
+            missed,
+        }
+    }
 }
 
 /// A root cause, the units that it hit, and how many followed.
@@ -65,6 +98,7 @@ pub fn job(restore: &RestoreOutcome, save: &SaveOutcome) -> Result<String> {
         key: Some(&restore.key),
         rolled: restore.rolled.iter().map(ToString::to_string).collect(),
         advice: &save.advice,
+        forecast: restore.forecast.as_ref().zip(save.forecast).map(|(told, outcome)| ForecastReport::of(told, outcome)),
         weights: Some(&save.weights),
         history: &save.history,
         interpreters: &restore.interpreters,
@@ -97,6 +131,7 @@ fn report(inspection: &Inspection) -> Report<'_> {
         unknown_fields: inspection.unknown_fields,
         units: &inspection.units,
         advice: &[],
+        forecast: None,
         weights: None,
         history: &[],
         warnings: Vec::new(),

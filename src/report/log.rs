@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::explain::forecast::{self, Affected, Forecast};
 use crate::explain::inspection::{Inspection, Rebuild};
 use crate::github::{Roll, RollSource};
 use crate::job::outcome::{Cold, IsolationOutcome, MtimeOutcome, RestoreOutcome, SaveOutcome, Saved, Start};
@@ -36,6 +37,7 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
         warnings: _,
         notes,
         again,
+        forecast,
         only_looked,
     } = outcome;
     if let Some(late) = again {
@@ -94,6 +96,7 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
         "newer than recorded, and another user's, so its readers are rebuilt (restore as the user who owns it)",
         stamping.not_ours.iter().map(|path| format!("`{path}`")).collect(),
     ));
+    lines.extend(forecast.as_ref().map(forecast_in_words));
     if let Some(key) = &home.key {
         lines.push(format!("Cargo home: {}, {}, from `{key}`", count(home.files, "file"), size(home.bytes)));
     }
@@ -106,6 +109,49 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
     lines.extend(only_looked.then(|| "`lookup-only`: nothing is restored, and nothing will be saved".to_owned()));
     lines.extend(notes.iter().map(|note| format!("note: {note}")));
     lines
+}
+
+/// What will be compiled, how long that takes, and what it comes of.
+pub(super) fn forecast_in_words(forecast: &Forecast) -> String {
+    let Forecast { known, units, reasons, seconds, cores } = forecast;
+    if units.is_empty() {
+        return format!(
+            "forecast: none of {} will be compiled, if the job builds what the last one did",
+            count(*known, "unit")
+        );
+    }
+    let shown: Vec<String> =
+        reasons.iter().take(3).map(|reason| format!("{} ({})", reason.text, count(reason.units, "unit"))).collect();
+    let more = if reasons.len() > shown.len() {
+        format!(" and {} more causes", reasons.len() - shown.len())
+    } else {
+        String::new()
+    };
+    format!(
+        "forecast: {} of {} will be compiled, about {} on {}: {}{more}",
+        units.len(),
+        count(*known, "unit"),
+        duration(*seconds),
+        count(*cores, "core"),
+        shown.join(", ")
+    )
+}
+
+/// What differs from a restored state, a package a line.
+pub fn affected(found: &Affected) -> Vec<String> {
+    let mut lines = vec![format!("{} of {} affected", found.units, count(found.known, "unit"))];
+    for package in &found.packages {
+        let all: Vec<&str> = package.targets.iter().chain(&package.tests).map(String::as_str).collect();
+        lines.push(format!("  {}: {}: {}", package.name, all.join(", "), package.because.join(", ")));
+    }
+    lines
+}
+
+/// How it turned out; nothing to say of a job in which nothing was foreseen and nothing came.
+pub(super) fn forecast_came_true(outcome: &forecast::Outcome) -> Option<String> {
+    let forecast::Outcome { right, needless, missed } = *outcome;
+    (right + needless + missed > 0)
+        .then(|| format!("forecast: {right} compiled as foreseen, {needless} not after all, {missed} not foreseen"))
 }
 
 /// What changes for later steps: done already on a runner, else to be done by hand.
@@ -126,6 +172,7 @@ pub fn save(outcome: &SaveOutcome) -> Vec<String> {
     let SaveOutcome {
         compiled: _,
         inspection,
+        forecast,
         weights: _,
         history: _,
         advice,
@@ -145,6 +192,7 @@ pub fn save(outcome: &SaveOutcome) -> Vec<String> {
         let (saved, fresh) = (duration(inspection.seconds_saved()), inspection.fresh().count());
         lines.push(format!("{} fresh, which took {saved} when they were compiled", count(fresh, "unit")));
     }
+    lines.extend(forecast.as_ref().and_then(forecast_came_true));
     lines.extend(cut("compiled", inspection.rebuilds().iter().map(rebuild).collect()));
     lines.extend(cut(
         "left out, because it holds a secret of the environment (pass it at run time instead of at build time)",

@@ -3,7 +3,7 @@
 //! Text from outside (paths, keys, messages) is escaped: it can neither end a table cell nor become a link or a tag.
 
 use super::chart;
-use super::log::{interpreter, rolled_by, saved};
+use super::log::{forecast_came_true, interpreter, rolled_by, saved};
 use super::markdown::{Page, SHOWN, escape, fold, list, section, table};
 use super::outputs::state;
 use crate::explain::cause::Cause;
@@ -23,6 +23,7 @@ pub fn markdown(job: &str, restore: &RestoreOutcome, save: &SaveOutcome) -> Stri
         table(&[
             ("Start", start(restore)),
             ("Units", units(save)),
+            ("Forecast", forecast(restore, save)),
             ("Target", saved(&save.target).unwrap_or_else(|| "not saved".to_owned())),
             ("Cargo home", saved(&save.home).unwrap_or_else(|| "nothing new".to_owned())),
             ("Time", format!("restore {}, save {}", duration(restore.seconds), duration(save.seconds))),
@@ -62,6 +63,19 @@ pub fn markdown(job: &str, restore: &RestoreOutcome, save: &SaveOutcome) -> Stri
         page.add(8, fold("Charts", charts.join(&String::new())));
     }
     page.render()
+}
+
+/// What was foreseen, beside what came of it.
+fn forecast(restore: &RestoreOutcome, save: &SaveOutcome) -> String {
+    let Some(told) = &restore.forecast else { return "nothing was known of the job".to_owned() };
+    let came = save.forecast.as_ref().and_then(forecast_came_true).unwrap_or_default();
+    let came = came.strip_prefix("forecast").unwrap_or_default();
+    format!(
+        "{} of {} to be compiled, about {}{came}",
+        told.units.len(),
+        count(told.known, "unit"),
+        duration(told.seconds)
+    )
 }
 
 /// Roots with what followed from them, the most expensive first.

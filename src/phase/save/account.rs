@@ -7,7 +7,8 @@ use std::time::SystemTime;
 use super::job::Job;
 use crate::explain::advice::{self, Advice, Measured};
 use crate::explain::cause::Cause;
-use crate::explain::inspection::Inspection;
+use crate::explain::forecast::{self, Expected};
+use crate::explain::inspection::{InspectedUnit, Inspection};
 use crate::git::Repository;
 use crate::job::handover::HISTORY;
 use crate::job::outcome::{SaveOutcome, Saved};
@@ -29,6 +30,14 @@ pub(super) fn history(job: &Job<'_>, inspection: &Inspection) -> Vec<RunRecord> 
     let surplus = history.len().saturating_sub(HISTORY);
     history.drain(..surplus);
     history
+}
+
+/// How the forecast of the restore turned out.
+pub(super) fn forecast(job: &Job<'_>, inspection: &Inspection) -> Option<forecast::Outcome> {
+    let told = job.state.outcome.forecast.as_ref()?;
+    let expected = |unit: &InspectedUnit| Expected::new(&unit.package, &unit.profile, unit.targets.clone());
+    let compiled = inspection.compiled().map(expected).collect();
+    Some(told.compare(&job.previous()?.manifest, &compiled))
 }
 
 pub(super) fn advice(job: &Job<'_>, outcome: &SaveOutcome) -> Vec<Advice> {

@@ -76,6 +76,7 @@ fn save(state: &State, result: JobResult, outcome: &mut SaveOutcome) -> Result<(
     tracing::debug!(units = job.units.len(), restored = job.previous().is_some(), "the target was looked at");
     whereabouts::find(&mut job);
     outcome.inspection = Beginning::of(state).inspect(&job.facts, &job.surveys);
+    outcome.forecast = account::forecast(&job, &outcome.inspection);
     outcome.weights = weigh::weigh(&job.surveys);
     outcome.history = account::history(&job, &outcome.inspection);
     match save_target(&job, inputs, result, outcome) {

@@ -1,0 +1,331 @@
+//! What a job will compile if it builds what the last one built, told before Cargo runs: from what differs, what units were built
+//! from, and what they took. Pure.
+//!
+//! How it can be wrong: another command, other features or variables of a single step are not known yet; a package of which the
+//! lock file held two versions counts as a whole; a unit that nobody built before is in no manifest. Afterwards it is compared
+//! with what was compiled.
+
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+
+use serde::{Deserialize, Serialize};
+
+use super::surroundings::SettingChange;
+use crate::machine::paths::is_under;
+use crate::state::manifest::{LockedPackage, Manifest, PackageKind, PackageRecord, UnitRecord};
+use crate::unit::{TargetName, Unit, title};
+
+/// What is known once the sources have been looked at.
+#[derive(Debug)]
+pub struct Known<'a> {
+    pub manifest: &'a Manifest,
+    /// Paths that are new, changed or gone, or whose time could not be given back.
+    pub differing: &'a [String],
+    /// Units that Cargo is made to rebuild, by place, and why.
+    pub forced: &'a BTreeMap<String, String>,
+    pub locked: &'a BTreeSet<LockedPackage>,
+    pub settings: &'a [SettingChange],
+    /// Sources keep the time of the checkout, so that all of them count as changed.
+    pub as_checked_out: bool,
+    /// The workspace: paths below it are shown relative to it.
+    pub base: &'a str,
+    pub cores: usize,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Forecast {
+    /// Units that the last job used.
+    pub known: usize,
+    /// Those that will be compiled.
+    pub units: Vec<Compiled>,
+    /// What they come of, the most expensive first.
+    pub reasons: Vec<Reason>,
+    /// By the clock, with so many cores.
+    pub seconds: f64,
+    pub cores: usize,
+}
+
+/// A unit that will be compiled, and what that comes of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Compiled {
+    #[serde(flatten)]
+    pub unit: Expected,
+    pub because: String,
+}
+
+/// A unit, wherever it will lie.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Expected {
+    pub package: String,
+    /// `debug`, `release` …
+    pub profile: String,
+    /// As its fingerprints are called.
+    pub targets: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reason {
+    pub text: String,
+    pub units: usize,
+    pub seconds: f64,
+}
+
+/// The same by package, for whoever chooses what to run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Affected {
+    /// Units that the state knows, and those of them that would be compiled.
+    pub known: usize,
+    pub units: usize,
+    pub packages: Vec<AffectedPackage>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AffectedPackage {
+    pub name: String,
+    pub because: Vec<String>,
+    /// Libraries, programs, examples and build scripts, by kind and name.
+    pub targets: Vec<String>,
+    /// Unit tests, integration tests and benches.
+    pub tests: Vec<String>,
+}
+
+/// How a forecast turned out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    /// Expected and compiled.
+    pub right: usize,
+    /// Expected and left alone, or not used at all.
+    pub needless: usize,
+    /// Compiled, known, and not expected.
+    pub missed: usize,
+}
+
+impl Expected {
+    pub fn new(package: &str, profile: &str, mut targets: Vec<String>) -> Self {
+        targets.sort();
+        Self { package: package.to_owned(), profile: profile.to_owned(), targets }
+    }
+
+    fn recorded(unit: &UnitRecord) -> Self {
+        let targets = unit.fingerprints.iter().map(|print| print.name.clone()).collect();
+        Self::new(unit.package(), &unit.place.profile, targets)
+    }
+}
+
+impl Forecast {
+    pub fn affected(&self) -> Affected {
+        let mut packages: BTreeMap<&str, [BTreeSet<String>; 3]> = BTreeMap::new();
+        for Compiled { unit, because } in &self.units {
+            let [reasons, targets, tests] = packages.entry(&unit.package).or_default();
+            reasons.insert(because.clone());
+            for target in unit.targets.iter().map(|target| TargetName::of(target)) {
+                let name = title(&unit.package, std::iter::once(target));
+                let name = name.strip_prefix(&format!("{} (", unit.package)).and_then(|name| name.strip_suffix(')'));
+                let name = name.unwrap_or_default().to_owned();
+                if ["test", "bench"].contains(&target.kind()) {
+                    tests.insert(name)
+                } else {
+                    targets.insert(name)
+                };
+            }
+        }
+        let package = |(name, [because, targets, tests]): (&str, [BTreeSet<String>; 3])| AffectedPackage {
+            name: name.to_owned(),
+            because: because.into_iter().collect(),
+            targets: targets.into_iter().collect(),
+            tests: tests.into_iter().collect(),
+        };
+        Affected { known: self.known, units: self.units.len(), packages: packages.into_iter().map(package).collect() }
+    }
+
+    /// Compares it with what was compiled, as far as the manifest knew of it.
+    pub fn compare(&self, manifest: &Manifest, compiled: &BTreeSet<Expected>) -> Outcome {
+        let known: BTreeSet<Expected> = manifest.units.iter().map(Expected::recorded).collect();
+        let expected: BTreeSet<&Expected> = self.units.iter().map(|compiled| &compiled.unit).collect();
+        Outcome {
+            right: expected.iter().filter(|unit| compiled.contains(**unit)).count(),
+            needless: expected.iter().filter(|unit| !compiled.contains(**unit)).count(),
+            missed: compiled.iter().filter(|unit| known.contains(*unit) && !expected.contains(*unit)).count(),
+        }
+    }
+}
+
+/// What will be compiled.
+pub fn forecast(known: &Known<'_>) -> Forecast {
+    let units = &known.manifest.units;
+    let used: Vec<bool> = units.iter().map(|unit| unit.idle == 0).collect();
+    let mut reason: Vec<Option<String>> = vec![None; units.len()];
+    let judge = Judge::new(known);
+    for (at, unit) in units.iter().enumerate() {
+        reason[at] = judge.root(unit);
+    }
+    follow(units, &mut reason);
+    let compiled: Vec<usize> = (0..units.len()).filter(|&at| used[at] && reason[at].is_some()).collect();
+    let mut reasons: BTreeMap<&str, (usize, f64)> = BTreeMap::new();
+    for &at in &compiled {
+        let entry = reasons.entry(reason[at].as_deref().unwrap_or_default()).or_default();
+        *entry = (entry.0 + 1, entry.1 + units[at].seconds);
+    }
+    let mut reasons: Vec<Reason> =
+        reasons.into_iter().map(|(text, (units, seconds))| Reason { text: text.to_owned(), units, seconds }).collect();
+    reasons.sort_by(|a, b| b.seconds.total_cmp(&a.seconds).then_with(|| b.units.cmp(&a.units)));
+    Forecast {
+        known: used.iter().filter(|used| **used).count(),
+        units: compiled
+            .iter()
+            .map(|&at| Compiled {
+                unit: Expected::recorded(&units[at]),
+                because: reason[at].clone().unwrap_or_default(),
+            })
+            .collect(),
+        reasons,
+        seconds: duration(units, &compiled, known.cores),
+        cores: known.cores,
+    }
+}
+
+/// Which units are compiled by themselves, and why.
+struct Judge<'a> {
+    known: &'a Known<'a>,
+    differing: BTreeSet<&'a str>,
+    /// Packages of which the newest file is another one, by folder, and that file.
+    touched: BTreeMap<&'a str, &'a str>,
+    bumped: BTreeMap<&'a str, String>,
+}
+
+impl<'a> Judge<'a> {
+    fn new(known: &'a Known<'a>) -> Self {
+        let owner = |path: &str| {
+            let packages = known.manifest.packages.iter().filter(|package| package.kind == PackageKind::Path);
+            packages.filter(|package| is_under(path, &package.dir)).max_by_key(|package| package.dir.len())
+        };
+        let mut touched = BTreeMap::new();
+        for path in known.differing {
+            if let Some(package) = owner(path) {
+                touched.entry(package.dir.as_str()).or_insert(path.as_str());
+            }
+        }
+        Self { known, differing: known.differing.iter().map(String::as_str).collect(), touched, bumped: bumps(known) }
+    }
+
+    fn root(&self, unit: &UnitRecord) -> Option<String> {
+        // People know the bump, and the rule only what it comes of.
+        if let Some(bump) = self.bumped.get(unit.package()) {
+            return Some(bump.clone());
+        }
+        if let Some(reason) = self.known.forced.get(&unit.place.name_in(unit.root)) {
+            return Some(reason.clone());
+        }
+        let package = self.known.manifest.packages.iter().find(|package| unit.is_of(package));
+        if let Some(change) = self.setting(unit, package) {
+            return Some(change.to_string());
+        }
+        let named = unit.inputs.iter().map(|&at| self.known.manifest.inputs[at].path.as_str());
+        if self.known.as_checked_out && named.clone().next().is_some() && package.is_some() {
+            return Some("sources have the time of the checkout (`mtime: off`)".to_owned());
+        }
+        // The most telling of them: files before the folders that hold them.
+        let mut changed: Vec<&str> = named.filter(|path| self.differing.contains(path)).collect();
+        changed.sort_by_key(|path| std::cmp::Reverse(path.len()));
+        let newest = || {
+            let package = package.filter(|_| unit.is_precalculated())?;
+            self.touched.get(package.dir.as_str()).copied()
+        };
+        let path = changed.first().copied().or_else(newest)?;
+        Some(format!("`{}` changed", self.shown(path)))
+    }
+
+    fn setting(&self, unit: &UnitRecord, package: Option<&PackageRecord>) -> Option<&SettingChange> {
+        if unit.is_run() {
+            return None;
+        }
+        let dir = package.filter(|package| package.kind == PackageKind::Path).map(|package| self.shown(&package.dir));
+        let dir = dir.map(|dir| if dir == self.known.base { ".".to_owned() } else { dir });
+        self.known.settings.iter().find(|change| {
+            change.sets_profile(unit.package(), &unit.place.profile)
+                || change.defines(dir.as_deref()) && unit.targets().any(|target| change.is_about(target.table()))
+                || change.composes(dir.as_deref())
+                || change.sets_lints(dir.as_deref())
+        })
+    }
+
+    fn shown(&self, path: &str) -> String {
+        let below = path.strip_prefix(self.known.base).and_then(|rest| rest.strip_prefix(['/', '\\']));
+        below.filter(|_| !self.known.base.is_empty()).unwrap_or(path).to_owned()
+    }
+}
+
+/// Packages that the lock file has in another version.
+fn bumps<'a>(known: &'a Known<'a>) -> BTreeMap<&'a str, String> {
+    let versions = |name: &str, locked: &BTreeSet<LockedPackage>, without: &BTreeSet<LockedPackage>| -> Vec<String> {
+        locked.difference(without).filter(|other| other.name == name).map(|other| other.version.clone()).collect()
+    };
+    let before = &known.manifest.locked;
+    let mut bumps = BTreeMap::new();
+    for gone in before.difference(known.locked) {
+        let (old, new) = (versions(&gone.name, before, known.locked), versions(&gone.name, known.locked, before));
+        if !new.is_empty() {
+            let text = format!("`Cargo.lock` bumps {} {} → {}", gone.name, old.join(", "), new.join(", "));
+            bumps.insert(gone.name.as_str(), text);
+        }
+    }
+    bumps
+}
+
+/// Whoever was built from one of them is compiled, too, and for the same reason.
+fn follow(units: &[UnitRecord], reason: &mut [Option<String>]) {
+    let mut users: Vec<Vec<usize>> = vec![Vec::new(); units.len()];
+    for (at, unit) in units.iter().enumerate() {
+        unit.deps.iter().for_each(|&dep| users[dep].push(at));
+    }
+    let mut open: Vec<usize> = (0..units.len()).filter(|&at| reason[at].is_some()).collect();
+    while let Some(at) = open.pop() {
+        for &user in &users[at] {
+            if reason[user].is_none() {
+                reason[user] = reason[at].clone();
+                open.push(user);
+            }
+        }
+    }
+}
+
+/// How long these take: whatever waits for nothing starts as soon as a core is free, the longest way to the end first.
+fn duration(units: &[UnitRecord], compiled: &[usize], cores: usize) -> f64 {
+    let place: BTreeMap<usize, usize> = compiled.iter().enumerate().map(|(new, &old)| (old, new)).collect();
+    let deps: Vec<Vec<usize>> = compiled
+        .iter()
+        .map(|&at| {
+            units[at].deps.iter().filter_map(|dep| place.get(dep).copied()).filter(|&dep| dep != place[&at]).collect()
+        })
+        .collect();
+    let mut users: Vec<Vec<usize>> = vec![Vec::new(); compiled.len()];
+    for (at, deps) in deps.iter().enumerate() {
+        deps.iter().for_each(|&dep| users[dep].push(at));
+    }
+    let mut missing: Vec<usize> = deps.iter().map(Vec::len).collect();
+    let mut ready: Vec<usize> = (0..compiled.len()).filter(|&at| missing[at] == 0).collect();
+    let mut running: BinaryHeap<(std::cmp::Reverse<u64>, usize)> = BinaryHeap::new();
+    let micros = |at: usize| {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds of one compilation")]
+        let micros = (units[compiled[at]].seconds.clamp(0.0, 1e6) * 1e6) as u64;
+        micros
+    };
+    let mut now = 0;
+    loop {
+        ready.sort_by_key(|&at| (users[at].len(), micros(at)));
+        while running.len() < cores.max(1) {
+            let Some(at) = ready.pop() else { break };
+            running.push((std::cmp::Reverse(now + micros(at)), at));
+        }
+        let Some((std::cmp::Reverse(end), at)) = running.pop() else { break };
+        now = end;
+        for &user in &users[at] {
+            missing[user] -= 1;
+            if missing[user] == 0 {
+                ready.push(user);
+            }
+        }
+    }
+    #[allow(clippy::cast_precision_loss, reason = "microseconds of one build")]
+    let seconds = now as f64 / 1e6;
+    seconds
+}

@@ -1,0 +1,24 @@
+//! Tells what the job will compile, once it is known what differs.
+
+use super::Arrival;
+use crate::explain::forecast::{self, Forecast, Known};
+use crate::job::beginning::changes;
+use crate::job::facts::Facts;
+use crate::job::inputs::{Inputs, Stamp};
+use crate::job::outcome::Stamping;
+
+/// Nothing where nothing was restored.
+pub(super) fn of(facts: &Facts, inputs: &Inputs, arrival: &Arrival, stamping: &Stamping) -> Option<Forecast> {
+    let manifest = &arrival.restored.as_ref()?.manifest;
+    let differing: Vec<String> = stamping.differing.iter().chain(&stamping.not_ours).cloned().collect();
+    Some(forecast::forecast(&Known {
+        manifest,
+        differing: &differing,
+        forced: &arrival.forced,
+        locked: &facts.locked_packages(),
+        settings: &changes(&manifest.settings, &facts.settings()),
+        as_checked_out: inputs.mtime == Stamp::AsCheckedOut,
+        base: &facts.workspaces.first().root.to_string_lossy(),
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+    }))
+}
