@@ -27,6 +27,8 @@ pub struct Present {
     pub shift: Duration,
     /// Doubts that others found: files on disk that differ, libraries, the commit.
     pub doubts: Vec<(usize, Doubt)>,
+    /// What was read beyond the source roots and is not what it was, as indices.
+    pub beyond: BTreeSet<usize>,
 }
 
 /// What to do, as data.
@@ -243,7 +245,8 @@ impl<'a> Planner<'a> {
 
     /// A proc macro that reads files leaves no trace of which.
     fn macro_inputs(&mut self) {
-        let changes = Changes { changed: &self.changed, added: &self.added, gone: &self.gone };
+        let changes =
+            Changes { changed: &self.changed, added: &self.added, gone: &self.gone, beyond: &self.present.beyond };
         for (unit, doubt) in macro_inputs::doubts(self.manifest, &self.present.inputs, changes) {
             self.doubt(unit, doubt);
         }

@@ -3,6 +3,7 @@
 //! A job that failed is saved too: what Cargo finished is sound, and what it did not finish it has marked itself.
 
 mod account;
+mod beyond;
 mod collect;
 mod described;
 mod home;

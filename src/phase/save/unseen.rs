@@ -16,7 +16,7 @@ use crate::stamp::sight::{Reader, View, is_known_litter};
 use crate::state::manifest::{Content, InputKind, Manifest, UnitRecord};
 
 /// Paths that are written down for one unit; the first is reason enough.
-const MENTIONED: usize = 3;
+pub(super) const MENTIONED: usize = 3;
 
 pub(super) fn find(
     job: &Job<'_>,
