@@ -113,7 +113,9 @@ impl<'a> Judge<'a> {
         }
         let facts = unit.macros.as_ref();
         // One that was recorded before these facts were is believed nothing.
-        let reader = facts.map_or(Some("unknown"), |facts| facts.readers.first().map(String::as_str))?;
+        if facts.is_some_and(|facts| !facts.may_read()) {
+            return None;
+        }
         let path = self.candidates.iter().find_map(|(path, owner)| {
             let suspect = match owner {
                 Some(owner) if own(owner) => !self.is_listed(path, unit) && !self.is_newest_of(path, unit),
@@ -128,7 +130,12 @@ impl<'a> Judge<'a> {
         };
         let observed =
             is_beyond || self.changes.changed.contains(path) && facts.is_some_and(|facts| facts.unread.is_some());
-        Some(Doubt::MacroInput { path: path.to_owned(), reader: reader.to_owned(), observed })
+        let path = path.to_owned();
+        Some(match facts.map(|facts| facts.readers.first()) {
+            Some(None) => Doubt::AssemblerInput { path, observed },
+            Some(Some(reader)) => Doubt::MacroInput { path, reader: reader.clone(), observed },
+            None => Doubt::MacroInput { path, reader: "unknown".to_owned(), observed },
+        })
     }
 
     /// Its own dep-info lists it.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::machine::paths::{file_name, is_under};
 use crate::moment::Moment;
+use crate::stamp::doc_inputs;
 use crate::stamp::doubt::{ClockSkew, Doubt};
 use crate::stamp::macro_inputs::{self, Changes};
 use crate::state::manifest::{Input, InputKind, Manifest, Origin, PackageKind, PackageRecord, UnitRecord};
@@ -56,6 +57,7 @@ pub fn plan(manifest: &Manifest, present: &Present) -> StampPlan {
     planner.changed_file_sets();
     planner.behind_links();
     planner.macro_inputs();
+    planner.documented();
     planner.vendored();
     planner.outside();
     planner.keep_precalculated_times();
@@ -248,6 +250,13 @@ impl<'a> Planner<'a> {
         let changes =
             Changes { changed: &self.changed, added: &self.added, gone: &self.gone, beyond: &self.present.beyond };
         for (unit, doubt) in macro_inputs::doubts(self.manifest, &self.present.inputs, changes) {
+            self.doubt(unit, doubt);
+        }
+    }
+
+    /// Cargo knows of no file outside of the package that documentation takes in.
+    fn documented(&mut self) {
+        for (unit, doubt) in doc_inputs::doubts(self.manifest, &self.changed, &self.gone) {
             self.doubt(unit, doubt);
         }
     }

@@ -66,7 +66,7 @@ pub(super) fn add_unread(job: &Job<'_>, live: &[usize], manifest: &mut Manifest)
     let before: Vec<Option<&UnitRecord>> = live.iter().map(|&at| job.unchanged(at)).collect();
     let unread = unread(job, live, manifest, &before);
     for (unit, unread) in manifest.units.iter_mut().zip(unread) {
-        if let Some(facts) = unit.macros.as_mut().filter(|facts| !facts.readers.is_empty()) {
+        if let Some(facts) = unit.macros.as_mut().filter(|facts| facts.may_read()) {
             facts.unread = unread;
         }
     }
