@@ -4,6 +4,7 @@
 //! output), wherever they lie and however they were named. How it can be wrong: what a build script linked is not looked at
 //! beyond the code that declares it, and a source that is gone cannot be looked at: that counts as a trace.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -66,19 +67,23 @@ pub fn scan_files(files: impl Iterator<Item = PathBuf>) -> Scan {
 pub fn scan_packages(dirs: &[PathBuf]) -> Scan {
     let mut sources = Vec::new();
     for dir in dirs {
-        let enter = |folder: &Path| {
-            let apart = ["tests", "benches", "examples", "target", ".git"].iter().any(|name| folder == dir.join(name));
-            !apart && (folder == dir || !folder.join("Cargo.toml").exists())
-        };
-        let Ok(found) = disk::walk(dir, &enter) else { return unreadable(dir) };
-        let is_source = |path: &Path| path.extension().is_some_and(|end| end == "rs") && *path != dir.join("build.rs");
-        let found: Vec<PathBuf> = found.into_iter().map(|found| found.path).filter(|path| is_source(path)).collect();
+        let Ok(found) = sources_in(dir) else { return unreadable(dir) };
         if found.is_empty() {
             return unreadable(dir);
         }
         sources.extend(found);
     }
     if sources.is_empty() { unreadable(Path::new("its sources")) } else { scan_files(sources.into_iter()) }
+}
+
+/// All sources of a package, but for its tests and its build script.
+pub fn sources_in(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let enter = |folder: &Path| {
+        let apart = ["tests", "benches", "examples", "target", ".git"].iter().any(|name| folder == dir.join(name));
+        !apart && (folder == dir || !folder.join("Cargo.toml").exists())
+    };
+    let is_source = |path: &Path| path.extension().is_some_and(|end| end == "rs") && *path != dir.join("build.rs");
+    Ok(disk::walk(dir, &enter)?.into_iter().map(|found| found.path).filter(|path| is_source(path)).collect())
 }
 
 /// Where registries' packages of this name and version were unpacked.

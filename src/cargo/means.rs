@@ -35,7 +35,7 @@ pub fn first(source: &[u8]) -> Option<String> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Token<'a> {
+pub(super) enum Token<'a> {
     Word(&'a str),
     /// What a string literal holds, as written.
     Text(&'a str),
@@ -106,7 +106,8 @@ fn without_tests<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
     kept
 }
 
-fn tokens(source: &str) -> Vec<Token<'_>> {
+/// The tokens of a source, comments left out.
+pub(super) fn tokens(source: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     let mut rest = source;
     while let Some(char) = rest.chars().next() {

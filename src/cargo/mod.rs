@@ -3,12 +3,14 @@
 //! None of these formats is promised by Cargo. Each is read leniently, and what cannot be read is "unknown": kept, compared
 //! as bytes, and never reasoned about.
 
+pub mod assembler;
 pub mod building;
 pub mod clock;
 pub mod config;
 pub mod depinfo;
 pub mod fingerprint;
 pub mod home;
+pub mod included;
 pub mod incremental;
 pub mod invalidate;
 pub mod layout;

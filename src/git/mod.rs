@@ -108,7 +108,24 @@ impl Repository {
             || self.run_below(&["ls-files", "-z", "--stage", "-v"], folders),
             || self.run_below(&["ls-files", "-z", "--others", "--exclude-standard"], folders),
         );
-        let (staged, others) = (staged?, others?);
+        let mut listing = self.staged(&staged?)?;
+        for name in others?.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+            match name.strip_suffix(b"/") {
+                Some(folder) => listing.nested.push(self.top.join(paths::from_bytes(folder))),
+                None => listing.untracked.push(self.top.join(paths::from_bytes(name))),
+            }
+        }
+        Ok(listing)
+    }
+
+    /// Every file that the index holds.
+    pub fn tracked(&self) -> Result<Vec<Tracked>> {
+        let staged = run(&self.top, ["ls-files", "-z", "--stage", "-v"])?;
+        Ok(self.staged(&staged)?.tracked)
+    }
+
+    /// What `git ls-files --stage -v` printed.
+    fn staged(&self, staged: &[u8]) -> Result<Listing> {
         let mut listing = Listing::default();
         for entry in staged.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()) {
             let (head, name) =
@@ -126,12 +143,6 @@ impl Repository {
                     .with_context(|| format!("`git ls-files --stage -v` printed `{head}`"))?;
                 let executable = mode == "100755";
                 listing.tracked.push(Tracked { path, blob, executable, may_be_vouched });
-            }
-        }
-        for name in others.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-            match name.strip_suffix(b"/") {
-                Some(folder) => listing.nested.push(self.top.join(paths::from_bytes(folder))),
-                None => listing.untracked.push(self.top.join(paths::from_bytes(name))),
             }
         }
         Ok(listing)

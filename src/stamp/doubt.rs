@@ -52,6 +52,10 @@ pub enum Doubt {
     /// A proc macro that it uses may have read this file, which is another one now, or gone. `observed` if the file is known to
     /// have been read in the job that compiled it.
     MacroInput { path: String, reader: String, observed: bool },
+    /// The same of the assembler, to which its sources hand files.
+    AssemblerInput { path: String, observed: bool },
+    /// Documentation takes this file in from outside of its package, where Cargo does not look.
+    IncludedInDocs { path: String },
 }
 
 impl Doubt {
@@ -107,12 +111,28 @@ impl fmt::Display for Doubt {
                 write!(f, "the Python interpreter that it asked changed: {} → {}", show(old), show(new))
             }
             Self::MacroInput { path, reader, observed } => {
-                let read = if *observed { ", which was read in the job that compiled it," } else { "" };
-                write!(f, "it uses `{reader}`, a proc macro that may read files, and `{path}`{read} changed")
+                write!(
+                    f,
+                    "it uses `{reader}`, a proc macro that may read files, and `{path}`{} changed",
+                    read(*observed)
+                )
+            }
+            Self::AssemblerInput { path, observed } => {
+                write!(f, "it hands files to the assembler, and `{path}`{} changed", read(*observed))
+            }
+            Self::IncludedInDocs { path } => {
+                write!(
+                    f,
+                    "it takes in `{path}` from outside of its package, which changed, and Cargo does not look there"
+                )
             }
             Self::HeadChanged { old, new } => write!(f, "it embeds the commit, which changed: {old} → {new}"),
         }
     }
+}
+
+fn read(observed: bool) -> &'static str {
+    if observed { ", which was read in the job that compiled it," } else { "" }
 }
 
 /// A package whose unchanged sources were given a new time, so that Cargo rebuilds what reads them: the saved times lie in the

@@ -19,6 +19,8 @@ pub struct Changes<'a> {
     pub changed: &'a BTreeSet<&'a str>,
     pub added: &'a BTreeSet<&'a str>,
     pub gone: &'a BTreeSet<&'a str>,
+    /// Beyond the source roots, where only what was read counts.
+    pub beyond: &'a BTreeSet<usize>,
 }
 
 /// One doubt per unit that may have been compiled from something else. `now` is what is on disk, by path.
@@ -105,12 +107,15 @@ impl<'a> Judge<'a> {
 
     fn doubt(&self, unit: &UnitRecord) -> Option<Doubt> {
         let own = |package: &PackageRecord| package.kind == PackageKind::Path && unit.is_of(package);
-        if self.candidates.is_empty() || !self.manifest.packages.iter().any(own) {
+        let is_same = self.candidates.is_empty() && self.changes.beyond.is_empty();
+        if is_same || !self.manifest.packages.iter().any(own) {
             return None;
         }
         let facts = unit.macros.as_ref();
         // One that was recorded before these facts were is believed nothing.
-        let reader = facts.map_or(Some("unknown"), |facts| facts.readers.first().map(String::as_str))?;
+        if facts.is_some_and(|facts| !facts.may_read()) {
+            return None;
+        }
         let path = self.candidates.iter().find_map(|(path, owner)| {
             let suspect = match owner {
                 Some(owner) if own(owner) => !self.is_listed(path, unit) && !self.is_newest_of(path, unit),
@@ -118,9 +123,19 @@ impl<'a> Judge<'a> {
                 None => !self.is_listed(path, unit),
             };
             (suspect && !self.is_innocent(path, facts)).then_some(*path)
-        })?;
-        let observed = self.changes.changed.contains(path) && facts.is_some_and(|facts| facts.unread.is_some());
-        Some(Doubt::MacroInput { path: path.to_owned(), reader: reader.to_owned(), observed })
+        });
+        let (path, is_beyond) = match path {
+            Some(path) => (path, false),
+            None => (self.read_beyond(unit, facts?)?, true),
+        };
+        let observed =
+            is_beyond || self.changes.changed.contains(path) && facts.is_some_and(|facts| facts.unread.is_some());
+        let path = path.to_owned();
+        Some(match facts.map(|facts| facts.readers.first()) {
+            Some(None) => Doubt::AssemblerInput { path, observed },
+            Some(Some(reader)) => Doubt::MacroInput { path, reader: reader.clone(), observed },
+            None => Doubt::MacroInput { path, reader: "unknown".to_owned(), observed },
+        })
     }
 
     /// Its own dep-info lists it.
@@ -139,6 +154,14 @@ impl<'a> Judge<'a> {
         let reads_all = |unit: &UnitRecord| unit.is_of(owner) && unit.is_run() && unit.is_precalculated();
         let is_named = self.place.get(path).is_some_and(|at| self.named.contains(at));
         observed && file_name(path) != "Cargo.toml" && !is_named && !self.manifest.units.iter().any(reads_all)
+    }
+
+    /// Something beyond the source roots that was read in the job that compiled it, by none who would say so.
+    fn read_beyond(&self, unit: &UnitRecord, facts: &MacroFacts) -> Option<&'a str> {
+        let read = self.manifest.beyond.of_set(facts.unread?);
+        let differing = read.filter(|at| self.changes.beyond.contains(at));
+        let mut paths = differing.map(|at| self.manifest.beyond.inputs[at].path.as_str());
+        paths.find(|path| !self.is_listed(path, unit))
     }
 
     /// It was there when the unit was compiled, nobody read it, and it is there now.

@@ -1,5 +1,7 @@
 //! Which source gets which time, and which unit is not trusted: the heart of the promise.
 
+pub mod beyond;
+pub mod doc_inputs;
 pub mod doubt;
 pub mod ledger;
 pub mod macro_inputs;

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::machine::disk::{FileSystem, Kind, Meta};
 use crate::machine::paths;
 use crate::moment::Moment;
+use crate::stamp::beyond::{Beyond, Read};
 
 /// What it takes to read the access times later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub struct Watch {
     since: Moment,
     /// The same by the clock of the target's.
     target_since: Moment,
+    /// What is watched although it is no input.
+    #[serde(default)]
+    beyond: Beyond,
 }
 
 /// Files that were there when the watch began, that nobody has read, and that are as they were.
@@ -34,6 +38,8 @@ pub struct Untouched {
     pub paths: BTreeSet<String>,
     /// When the watch began, by the clock of the target's file system.
     pub since: Moment,
+    /// Of what is watched beyond the inputs: whatever is not untouched.
+    pub touched_beyond: BTreeSet<String>,
 }
 
 /// A file whose access time was set, and what that did to its status-change time.
@@ -81,21 +87,32 @@ fn is_file_on(meta: &Meta, device: u64) -> bool {
 
 impl Watch {
     /// From now on. `probe` is a folder on the sources' file system.
-    pub fn begin(device: u64, probe: &Path, target: &Path) -> Result<Self> {
-        Ok(Self { device, since: FileSystem::probe(probe)?.now, target_since: FileSystem::probe(target)?.now })
+    pub fn begin(device: u64, probe: &Path, target: &Path, beyond: Beyond) -> Result<Self> {
+        let (since, target_since) = (FileSystem::probe(probe)?.now, FileSystem::probe(target)?.now);
+        Ok(Self { device, since, target_since, beyond })
     }
 
     /// Which of these are untouched. Whoever asks has read none of them yet.
     pub fn untouched<'a>(&self, files: impl Iterator<Item = &'a String>) -> Untouched {
-        let files: Vec<&String> = files.collect();
         let is_untouched = |path: &&&String| {
             let meta = Meta::of(&paths::path(path)).ok().filter(|meta| is_file_on(meta, self.device));
             meta.is_some_and(|meta| {
                 meta.atime == Moment::EPOCH && meta.ctime.is_some_and(|changed| changed <= self.since)
             })
         };
+        let (files, beyond): (Vec<&String>, Vec<&String>) = (files.collect(), self.beyond.watched().collect());
         let paths: Vec<&String> = files.par_iter().filter(is_untouched).copied().collect();
-        Untouched { paths: paths.into_iter().cloned().collect(), since: self.target_since }
+        let touched: Vec<&String> = beyond.par_iter().filter(|path| !is_untouched(path)).copied().collect();
+        Untouched {
+            paths: paths.into_iter().cloned().collect(),
+            since: self.target_since,
+            touched_beyond: touched.into_iter().cloned().collect(),
+        }
+    }
+
+    /// What was read beyond the inputs, as far as it is still there.
+    pub fn read_beyond(&self, touched: &BTreeSet<String>) -> Read {
+        self.beyond.identify(touched, self.since)
     }
 }
 
@@ -116,7 +133,7 @@ mod tests {
         let mtime = Meta::of(Path::new(&names[0])).unwrap().mtime;
         assert_eq!(set_behind(device, names.par_iter().map(String::as_str)).len(), names.len());
         assert_eq!(Meta::of(Path::new(&names[0])).unwrap().mtime, mtime);
-        let watch = Watch::begin(device, dir.path(), dir.path()).unwrap();
+        let watch = Watch::begin(device, dir.path(), dir.path(), Beyond::default()).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(20));
         fs::write(path("new"), "x").unwrap();
         fs::read(path("read")).unwrap();

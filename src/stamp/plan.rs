@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::machine::paths::{file_name, is_under};
 use crate::moment::Moment;
+use crate::stamp::doc_inputs;
 use crate::stamp::doubt::{ClockSkew, Doubt};
 use crate::stamp::macro_inputs::{self, Changes};
 use crate::stamp::overlooked;
@@ -28,6 +29,8 @@ pub struct Present {
     pub shift: Duration,
     /// Doubts that others found: files on disk that differ, libraries, the commit.
     pub doubts: Vec<(usize, Doubt)>,
+    /// What was read beyond the source roots and is not what it was, as indices.
+    pub beyond: BTreeSet<usize>,
 }
 
 /// What to do, as data.
@@ -56,6 +59,7 @@ pub fn plan(manifest: &Manifest, present: &Present) -> StampPlan {
     planner.behind_links();
     planner.overlooked();
     planner.macro_inputs();
+    planner.documented();
     planner.vendored();
     planner.outside();
     planner.keep_precalculated_times();
@@ -252,8 +256,16 @@ impl<'a> Planner<'a> {
 
     /// A proc macro that reads files leaves no trace of which.
     fn macro_inputs(&mut self) {
-        let changes = Changes { changed: &self.changed, added: &self.added, gone: &self.gone };
+        let changes =
+            Changes { changed: &self.changed, added: &self.added, gone: &self.gone, beyond: &self.present.beyond };
         for (unit, doubt) in macro_inputs::doubts(self.manifest, &self.present.inputs, changes) {
+            self.doubt(unit, doubt);
+        }
+    }
+
+    /// Cargo knows of no file outside of the package that documentation takes in.
+    fn documented(&mut self) {
+        for (unit, doubt) in doc_inputs::doubts(self.manifest, &self.changed, &self.gone) {
             self.doubt(unit, doubt);
         }
     }

@@ -20,7 +20,11 @@ mod actions_faults;
 mod advice;
 mod arrival;
 #[cfg(target_os = "linux")]
+mod assembled;
+#[cfg(target_os = "linux")]
 mod azurite;
+#[cfg(target_os = "linux")]
+mod beyond;
 mod by_content;
 #[cfg(target_os = "linux")]
 mod cache_service;
@@ -34,6 +38,8 @@ mod configs;
 mod crowd;
 mod described;
 mod doctor;
+#[cfg(unix)]
+mod documented;
 #[cfg(unix)]
 mod evidence;
 mod explain;

@@ -58,6 +58,7 @@ pub(super) fn stamp(
     let cold = manifest.is_none() && arrival.unknown.is_empty();
     let ledger = Ledger::of(&facts.workspaces.first().root);
     let is_hosted = ledger.is_none();
+    let beyond = watching::beyond(facts, manifest, &found, &scope);
     let mut plan = match manifest {
         Some(manifest) => {
             let mut known = arrival.doubts.clone();
@@ -68,6 +69,7 @@ pub(super) fn stamp(
                 new_time,
                 shift: arrival.shift,
                 doubts: known,
+                beyond: beyond.differing(&manifest.beyond),
             };
             let plan = planning::plan(manifest, &present);
             found.inputs = present.inputs;
@@ -123,7 +125,7 @@ pub(super) fn stamp(
         }
     }
     // After git's last look at the files.
-    arrival.watch = watching::begin(facts, roots, manifest_of(arrival), &found, outcome);
+    arrival.watch = watching::begin(facts, roots, manifest_of(arrival), &found, beyond, outcome);
     let failures = set_times(&with_companions(inside_git, &found), &found);
     if !failures.is_empty() && !cold {
         doubts::distrust_readers(manifest_of(arrival), &failures, roots, outcome);

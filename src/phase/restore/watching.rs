@@ -14,9 +14,10 @@ use crate::git::{GitIndex, Repository};
 use crate::job::facts::Facts;
 use crate::job::outcome::RestoreOutcome;
 use crate::machine::paths::{self, file_name};
+use crate::stamp::beyond::Beyond;
 use crate::stamp::observed::{self, Moved, Watch};
-use crate::stamp::sources::Sources;
-use crate::state::manifest::{Input, InputKind, Manifest, Origin, Root};
+use crate::stamp::sources::{Scope, Sources};
+use crate::state::manifest::{Input, InputKind, Manifest, Origin, Root, UnitRecord};
 use crate::unit::Unit;
 
 /// The watch, if there is anything to be watched and the file system notices reads.
@@ -25,9 +26,10 @@ pub(super) fn begin(
     roots: &Vec1<Root>,
     manifest: Option<&Manifest>,
     found: &Sources,
+    mut beyond: Beyond,
     outcome: &mut RestoreOutcome,
 ) -> Option<Watch> {
-    if manifest.is_some_and(|manifest| !may_have_readers(facts, manifest)) {
+    if !may_have_readers(facts, manifest) {
         return None;
     }
     let probe = probe_folder(facts, roots, found)?;
@@ -40,8 +42,8 @@ pub(super) fn begin(
             && !["Cargo.toml", "Cargo.lock"].contains(&file_name(&input.path))
             && !named.contains(input.path.as_str())
     };
-    let files: Vec<&str> =
-        found.inputs.values().filter(|input| wanted(input)).map(|input| input.path.as_str()).collect();
+    let inputs = found.inputs.values().filter(|input| wanted(input)).map(|input| input.path.as_str());
+    let files: Vec<&str> = inputs.chain(beyond.paths()).collect();
 
     let (mut indices, mut left) = (Vec::new(), files);
     // The deepest first: a file belongs to the repository right above it.
@@ -57,8 +59,10 @@ pub(super) fn begin(
         }
     }
     observed::set_behind(device, left.into_par_iter());
+    let mut watched = BTreeSet::new();
     for (repository, index, own) in indices {
         let moved = observed::set_behind(device, own.into_par_iter());
+        watched.extend(moved.iter().map(|moved| moved.path.clone()));
         if let Err(error) = tell(index, repository, &moved) {
             outcome.warnings.fault("git's index was not told about access times", &error);
             // It has to read the files, which then count as read.
@@ -66,14 +70,19 @@ pub(super) fn begin(
             outcome.warnings.extend(refreshed.err().map(|error| crate::problem::Warning::new(format!("{error:#}"))));
         }
     }
-    Watch::begin(device, &probe, &roots.first().path).ok()
+    beyond.watch(&watched);
+    Watch::begin(device, &probe, &roots.first().path, beyond).ok()
+}
+
+/// What git tracks beyond the source roots, where a macro may read files.
+pub(super) fn beyond(facts: &Facts, manifest: Option<&Manifest>, found: &Sources, scope: &Scope) -> Beyond {
+    if may_have_readers(facts, manifest) { Beyond::find(&found.repositories, scope) } else { Beyond::default() }
 }
 
 /// Whether a macro may read files, as far as it is known which macros there are.
-fn may_have_readers(facts: &Facts, manifest: &Manifest) -> bool {
-    let reads =
-        |unit: &crate::state::manifest::UnitRecord| unit.macros.as_ref().is_some_and(|facts| !facts.readers.is_empty());
-    manifest.units.iter().any(reads) || !facts.locked_packages().is_subset(&manifest.locked)
+fn may_have_readers(facts: &Facts, manifest: Option<&Manifest>) -> bool {
+    let Some(manifest) = manifest else { return true };
+    manifest.units.iter().any(UnitRecord::uses_reading_macros) || !facts.locked_packages().is_subset(&manifest.locked)
 }
 
 /// What the compiler reads anyway.

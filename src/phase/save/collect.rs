@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::inputs_seen::Seen;
 use super::job::Job;
-use super::{described, linked, macro_facts, run_facts, unseen};
+use super::{assembled, described, linked, macro_facts, run_facts, unseen};
 use crate::cargo::fingerprint::Local;
 use crate::cargo::units;
 use crate::machine::disk::FileSystem;
@@ -37,6 +37,7 @@ pub(super) fn manifest(
     let place: HashMap<usize, usize> = live.iter().enumerate().map(|(new, &old)| (old, new)).collect();
     manifest.units = live.iter().map(|&at| unit_record(job, at, ages, &edges[at], &place)).collect();
     macro_facts::add(job, live, &mut manifest);
+    assembled::add(job, live, &named, &mut manifest);
     let litter = {
         let read: Vec<(&UnitRecord, &BTreeSet<String>)> = manifest.units.iter().zip(&named).collect();
         record::litter(&sources.beside(&job.state.stamped), &manifest.packages, &read)

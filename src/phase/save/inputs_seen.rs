@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use super::job::Job;
-use super::made;
+use super::{documented, made};
 use crate::cargo::named;
 use crate::machine::disk::FileSystem;
 use crate::stamp::ledger::Ledger;
@@ -26,6 +26,7 @@ pub(super) fn look(job: &Job<'_>, live: &[usize], file_system: &FileSystem) -> R
             let named = named::paths(unit, &job.place(at).dirs, &job.surveys[job.units[at].0].root);
             let mut paths: BTreeSet<String> = named.into_iter().collect();
             paths.extend(remembered_paths(job, at));
+            paths.extend(documented::included(job, at));
             paths
         })
         .collect();

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
+use super::beyond;
 use super::job::Job;
 use crate::cargo::macros;
 use crate::cargo::units::{DiskUnit, Role};
@@ -65,10 +66,11 @@ pub(super) fn add_unread(job: &Job<'_>, live: &[usize], manifest: &mut Manifest)
     let before: Vec<Option<&UnitRecord>> = live.iter().map(|&at| job.unchanged(at)).collect();
     let unread = unread(job, live, manifest, &before);
     for (unit, unread) in manifest.units.iter_mut().zip(unread) {
-        if let Some(facts) = unit.macros.as_mut().filter(|facts| !facts.readers.is_empty()) {
+        if let Some(facts) = unit.macros.as_mut().filter(|facts| facts.may_read()) {
             facts.unread = unread;
         }
     }
+    beyond::add(job, live, restored_sets(job), manifest);
     forget_unused(manifest);
 }
 
@@ -195,7 +197,7 @@ fn unread(
         let paths = inputs.filter(|(at, _)| set.holds(*at)).map(|(_, input)| input.path.as_str());
         sets.push(indices(&mut paths.into_iter()));
     }
-    let own = sets.len();
+    let own = restored_sets(job);
     if let Some(unread) = &job.unread {
         sets.push(indices(&mut unread.paths.iter().map(String::as_str)));
     }
@@ -212,6 +214,11 @@ fn unread(
     found
 }
 
+/// The sets of the restored state; the one of this job comes after them.
+fn restored_sets(job: &Job<'_>) -> usize {
+    job.previous().map_or(0, |restored| restored.manifest.unread.len())
+}
+
 /// Keeps the sets that units name.
 fn forget_unused(manifest: &mut Manifest) {
     let names = |unit: &UnitRecord| unit.macros.as_ref()?.unread;
@@ -219,6 +226,8 @@ fn forget_unused(manifest: &mut Manifest) {
     let place: BTreeMap<usize, usize> = used.iter().enumerate().map(|(new, old)| (*old, new)).collect();
     let sets = std::mem::take(&mut manifest.unread);
     manifest.unread = sets.into_iter().enumerate().filter(|(at, _)| used.contains(at)).map(|(_, set)| set).collect();
+    let mut at = 0..;
+    manifest.beyond.sets.retain(|_| at.next().is_some_and(|at| used.contains(&at)));
     for facts in manifest.units.iter_mut().filter_map(|unit| unit.macros.as_mut()) {
         facts.unread = facts.unread.and_then(|old| place.get(&old).copied());
     }

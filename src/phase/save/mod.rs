@@ -3,8 +3,11 @@
 //! A job that failed is saved too: what Cargo finished is sound, and what it did not finish it has marked itself.
 
 mod account;
+mod assembled;
+mod beyond;
 mod collect;
 mod described;
+mod documented;
 mod home;
 mod inputs_seen;
 mod job;

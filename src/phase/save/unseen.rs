@@ -14,9 +14,10 @@ use crate::moment::Moment;
 use crate::stamp::reach::{Reach, owner};
 use crate::stamp::sight::{Reader, View, is_known_litter};
 use crate::state::manifest::{Content, InputKind, Manifest, UnitRecord};
+use crate::unit::Unit;
 
 /// Paths that are written down for one unit; the first is reason enough.
-const MENTIONED: usize = 3;
+pub(super) const MENTIONED: usize = 3;
 
 pub(super) fn find(
     job: &Job<'_>,
@@ -35,8 +36,14 @@ pub(super) fn find(
             // Documentation is dated by its end.
             None => Reader::Built(job.unit(live[at]).started.unwrap_or(unit.reference).min(unit.reference)),
         };
+        // Cargo sees no time of what documentation takes in from elsewhere.
+        let was_seen = |path: &str| {
+            if unit.is_doc() { view.was_built_from(path, reader) } else { view.was_seen(path, reader) }
+        };
         let mut unseen: BTreeSet<&str> =
-            unit.inputs.iter().map(|&input| all[input]).filter(|path| !view.was_seen(path, reader)).collect();
+            unit.inputs.iter().map(|&input| all[input]).filter(|path| !was_seen(path)).collect();
+        let taken_in = named.iter().filter(|path| unit.is_doc() && view.stamped.contains_key(*path));
+        unseen.extend(taken_in.map(String::as_str).filter(|path| !view.was_seen_gone(path, reader)));
         let reach = Reach { view, packages: &manifest.packages, reader };
         unseen.extend(reach.unseen_in_packages(|package| unit.is_of(package), unit.is_precalculated()));
         if unit.uses_reading_macros() {

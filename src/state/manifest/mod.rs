@@ -4,6 +4,7 @@
 //! time rests on that. It is read from places that others can write to, so nothing in it is believed before it is checked:
 //! paths by `pack::reader`, indices by `Manifest::check`.
 
+mod beyond;
 mod unit;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use crate::digest::{ContentId, Digest};
 use crate::moment::Moment;
 use crate::state::key::{FORMAT, KeyParts};
 
+pub use beyond::{BeyondInput, ReadBeyond};
 pub use unit::{Described, FingerprintRecord, Lies, MacroFacts, RunFacts, Scan, UnitRecord, Unread};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,6 +38,9 @@ pub struct Manifest {
     /// What nobody read in the jobs that units were compiled in.
     #[serde(default)]
     pub unread: Vec<Unread>,
+    /// What somebody read in them although it lies beyond the source roots.
+    #[serde(default)]
+    pub beyond: ReadBeyond,
     /// Environment variables that units track, with what they were.
     pub env: BTreeMap<String, EnvRecord>,
     /// Locked packages, members included.
@@ -249,6 +254,7 @@ impl Manifest {
             units: Vec::new(),
             packages: Vec::new(),
             unread: Vec::new(),
+            beyond: ReadBeyond::default(),
             env: BTreeMap::new(),
             settings: BTreeMap::new(),
             locked: BTreeSet::new(),
@@ -307,6 +313,8 @@ impl Manifest {
             let made = unit.run.iter().flat_map(|run| &run.made);
             made.copied().try_for_each(|input| within("generated file", input, self.inputs.len()))?;
         }
+        let mut beyond = self.beyond.sets.iter().flatten().copied();
+        beyond.try_for_each(|input| within("file beyond", input, self.beyond.inputs.len()))?;
         Ok(())
     }
 

@@ -53,9 +53,19 @@ pub struct MacroFacts {
     /// Proc macros that may read files, among those that its sources can use.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub readers: Vec<String>,
+    /// Its own sources hand files to the assembler, which tells nobody either.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub assembles: bool,
     /// Which set of `Manifest::unread` was seen when it was compiled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unread: Option<usize>,
+}
+
+impl MacroFacts {
+    /// Whether the unit may have read files of which the compiler does not know.
+    pub fn may_read(&self) -> bool {
+        self.assembles || !self.readers.is_empty()
+    }
 }
 
 /// Whether sources show that the code can read files.
@@ -170,9 +180,9 @@ impl UnitRecord {
         self.lies.may_be_in(package, &self.place.package)
     }
 
-    /// Whether it can use a proc macro that may read files.
+    /// Whether it can use a proc macro that may read files, or hands some to the assembler.
     pub fn uses_reading_macros(&self) -> bool {
-        self.macros.as_ref().is_some_and(|macros| !macros.readers.is_empty())
+        self.macros.as_ref().is_some_and(MacroFacts::may_read)
     }
 
     pub fn is_by_content(&self) -> bool {

@@ -1,0 +1,31 @@
+//! What a manifest says of files that git tracks beyond the source roots and that somebody read while units were compiled. Pure.
+//!
+//! A file that nobody read is not here, so that a large repository around a small workspace costs a manifest nothing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::ContentId;
+
+/// What was read beyond the source roots, and in which jobs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReadBeyond {
+    pub inputs: Vec<BeyondInput>,
+    /// For each set of `Manifest::unread`, by its place: what was read in that job, as indices.
+    pub sets: Vec<Vec<usize>>,
+}
+
+/// Something beyond the source roots as it was when it was read: a file by its bytes, a link by its text, a folder by the
+/// names that git knows of in it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BeyondInput {
+    pub path: String,
+    pub id: ContentId,
+}
+
+impl ReadBeyond {
+    /// What was read in the job that saw this set.
+    pub fn of_set(&self, set: usize) -> impl Iterator<Item = usize> {
+        self.sets.get(set).into_iter().flatten().copied()
+    }
+}
