@@ -30,6 +30,7 @@ impl Shown {
         Self { assembles: false, reads: holds_directive(&String::from_utf8_lossy(bytes)) }
     }
 
+    #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self { assembles: self.assembles || other.assembles, reads: self.reads || other.reads }
     }

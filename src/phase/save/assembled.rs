@@ -28,6 +28,11 @@ pub(super) fn add(job: &Job<'_>, live: &[usize], named: &[BTreeSet<String>], man
     }
 }
 
+/// Whether it is a source by its name.
+fn is_rust(path: &str) -> bool {
+    paths::path(path).extension().is_some_and(|end| end == "rs")
+}
+
 /// What was read already: several units share a source.
 #[derive(Default)]
 struct Sources<'a> {
@@ -36,7 +41,7 @@ struct Sources<'a> {
 
 impl<'a> Sources<'a> {
     fn assemble(&mut self, named: &'a BTreeSet<String>) -> bool {
-        let (rust, others): (Vec<&String>, Vec<&String>) = named.iter().partition(|path| path.ends_with(".rs"));
+        let (rust, others): (Vec<&String>, Vec<&String>) = named.iter().partition(|path| is_rust(path));
         let rust = rust.into_iter().map(|path| self.shown(path, Shown::of_rust)).fold(Shown::default(), Shown::and);
         // Nobody reads a large blob for nothing.
         let reads = || others.into_iter().any(|path| self.shown(path, Shown::of_other).reads);
