@@ -57,7 +57,7 @@ pub enum Command {
     Save(SaveArgs),
     /// Say why units were compiled: by a command, or since the last `restore`
     Explain(ExplainArgs),
-    /// List the packages, targets and tests whose inputs differ from the state that was restored
+    /// List packages, targets and tests that differ from what was restored
     Affected(AffectedArgs),
     /// Prove the promise on a checkout: build, save, wipe, restore, build, edit, build
     Try(TryArgs),

@@ -281,7 +281,8 @@ fn follow(units: &[UnitRecord], reason: &mut [Option<String>]) {
     while let Some(at) = open.pop() {
         for &user in &users[at] {
             if reason[user].is_none() {
-                reason[user] = reason[at].clone();
+                let same = reason[at].clone();
+                reason[user] = same;
                 open.push(user);
             }
         }
@@ -299,7 +300,9 @@ fn duration(units: &[UnitRecord], compiled: &[usize], cores: usize) -> f64 {
         .collect();
     let mut users: Vec<Vec<usize>> = vec![Vec::new(); compiled.len()];
     for (at, deps) in deps.iter().enumerate() {
-        deps.iter().for_each(|&dep| users[dep].push(at));
+        for &dep in deps {
+            users[dep].push(at);
+        }
     }
     let mut missing: Vec<usize> = deps.iter().map(Vec::len).collect();
     let mut ready: Vec<usize> = (0..compiled.len()).filter(|&at| missing[at] == 0).collect();

@@ -1,7 +1,7 @@
 //! `rekindle affected`: what on this checkout differs from the state that was restored, for people who choose what to run. Looks at
 //! the sources and changes nothing; Rekindle itself never skips anything because of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::Result;
@@ -39,6 +39,8 @@ pub fn since(path: &Path) -> Result<Affected> {
         new_time: Moment::from(filetime::FileTime::now()),
         shift: state.shift,
         doubts: Vec::new(),
+        // What a macro read elsewhere in the repository, the restore has looked at.
+        beyond: BTreeSet::new(),
     };
     let plan = plan::plan(manifest, &present);
     let mut forced: BTreeMap<String, String> = state.forced.clone();

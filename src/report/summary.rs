@@ -18,17 +18,12 @@ pub fn markdown(job: &str, restore: &RestoreOutcome, save: &SaveOutcome) -> Stri
     page.add(0, vec![format!("### Rekindle: {}", headline(job, restore, save))]);
     let warnings = restore.warnings.iter().chain(&save.warnings).map(ToString::to_string);
     page.add(1, section("Warnings", warnings));
-    page.add(
-        0,
-        table(&[
-            ("Start", start(restore)),
-            ("Units", units(save)),
-            ("Forecast", forecast(restore, save)),
-            ("Target", saved(&save.target).unwrap_or_else(|| "not saved".to_owned())),
-            ("Cargo home", saved(&save.home).unwrap_or_else(|| "nothing new".to_owned())),
-            ("Time", format!("restore {}, save {}", duration(restore.seconds), duration(save.seconds))),
-        ]),
-    );
+    let mut rows = vec![("Start", start(restore)), ("Units", units(save))];
+    rows.extend(forecast(restore, save).map(|text| ("Forecast", text)));
+    rows.push(("Target", saved(&save.target).unwrap_or_else(|| "not saved".to_owned())));
+    rows.push(("Cargo home", saved(&save.home).unwrap_or_else(|| "nothing new".to_owned())));
+    rows.push(("Time", format!("restore {}, save {}", duration(restore.seconds), duration(save.seconds))));
+    page.add(0, table(&rows));
     page.add(2, section("Python interpreters in the key", restore.interpreters.iter().map(interpreter)));
     page.add(2, restore.roll.iter().map(|roll| escape(&rolled_by(roll))).collect());
     page.add(
@@ -66,16 +61,13 @@ pub fn markdown(job: &str, restore: &RestoreOutcome, save: &SaveOutcome) -> Stri
 }
 
 /// What was foreseen, beside what came of it.
-fn forecast(restore: &RestoreOutcome, save: &SaveOutcome) -> String {
-    let Some(told) = &restore.forecast else { return "nothing was known of the job".to_owned() };
+fn forecast(restore: &RestoreOutcome, save: &SaveOutcome) -> Option<String> {
+    let told = restore.forecast.as_ref()?;
     let came = save.forecast.as_ref().and_then(forecast_came_true).unwrap_or_default();
     let came = came.strip_prefix("forecast").unwrap_or_default();
-    format!(
-        "{} of {} to be compiled, about {}{came}",
-        told.units.len(),
-        count(told.known, "unit"),
-        duration(told.seconds)
-    )
+    let expected = format!("{} of {} to be compiled", told.units.len(), count(told.known, "unit"));
+    let time = if told.units.is_empty() { String::new() } else { format!(", about {}", duration(told.seconds)) };
+    Some(format!("{expected}{time}{came}"))
 }
 
 /// Roots with what followed from them, the most expensive first.

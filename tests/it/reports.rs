@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use pulldown_cmark::{Event, Options, Parser, TagEnd};
 use rekindle::explain::advice::{self, Measured};
 use rekindle::explain::cause::Cause;
+use rekindle::explain::forecast::{self, Forecast, Reason};
 use rekindle::explain::inspection::Weights;
 use rekindle::explain::inspection::{InspectedUnit, Inspection};
 use rekindle::github::{Roll, RollSource};
@@ -243,6 +244,9 @@ fn everything(name: &dyn Fn(usize) -> String) -> Story {
     story.save.history.iter_mut().for_each(|run| run.commit = Some(name(7)));
     (0..30).for_each(|at| story.save.warnings.push(Warning::new(name(at))));
     story.job = name(3);
+    let reasons = (0..9).map(|at| Reason { text: name(at), units: at + 1, seconds: 1.5 }).collect();
+    story.restore.forecast = Some(Forecast { known: 40, units: Vec::new(), reasons, seconds: 190.0, cores: 4 });
+    story.save.forecast = Some(forecast::Outcome { right: 30, needless: 2, missed: 1 });
     story
 }
 
