@@ -207,3 +207,15 @@ fn what_a_linker_script_that_a_build_script_brings_along_includes_changes() {
     ]);
     follows_change(&mut world, ("work/memory.x", "ans = 2;\n"));
 }
+
+#[test]
+fn a_linker_that_is_a_script_of_the_repository_changes() {
+    use std::os::unix::fs::PermissionsExt;
+    let linker = |ans: u32| format!("#!/bin/sh\nexec cc \"$@\" -Wl,--defsym=ans={ans}\n");
+    let config = format!("{STATIC}[target.x86_64-unknown-linux-gnu]\nlinker = \"scripts/my-cc\"\n");
+    let mut world = symbol(&[("work/.cargo/config.toml", &config), ("work/scripts/my-cc", &linker(1))]);
+    let path = world.origin().join("work/scripts/my-cc");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    world.commit("executable");
+    follows_change(&mut world, ("work/scripts/my-cc", &linker(2)));
+}
