@@ -1,18 +1,22 @@
-//! The programs that a build runs beside the Rust toolchain, and what pins them: the first line that each says of itself.
+//! The programs that a build runs beside the Rust toolchain, and what pins them: the first line that each says of itself, and of
+//! one that is a script all that it holds, since it may pass that question on.
 //!
 //! Asked with a time limit, and without what changes from call to call: a program that hangs must not hang a job, and one that
-//! prints the time must not make every run a cold one. How it can be wrong: a program that only a build script knows of, or that
-//! says the same after it was replaced.
+//! prints the time must not make every run a cold one. How it can be wrong: a program that only a build script knows of, that
+//! says the same after it was replaced, or that reads a file beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
+use fs_err as fs;
 use rayon::prelude::*;
 use toml::Value;
 
-use super::config::ConfigFile;
+use super::config::{self, ConfigFile};
+use crate::digest::Digest;
 use crate::machine::ask;
 use crate::machine::libraries::{self, Asked};
 
@@ -52,9 +56,7 @@ pub fn identities(configs: &[ConfigFile], environment: &BTreeMap<String, String>
     for (file, triple, table) in targets(configs) {
         for (name, program) in table.iter().filter(|(name, _)| *name == "linker" || *name == "ar") {
             let Some(program) = program.as_str() else { continue };
-            let path =
-                if program.contains('/') { file.base.join(program).display().to_string() } else { program.to_owned() };
-            commands.insert(format!("target.{triple}.{name}"), vec![path]);
+            commands.insert(format!("target.{triple}.{name}"), vec![configured(file, program)]);
         }
     }
     for flag in flags(configs, environment).iter().flatten() {
@@ -71,7 +73,28 @@ pub fn identities(configs: &[ConfigFile], environment: &BTreeMap<String, String>
     let said = commands.into_par_iter().map(|(name, words)| (name, identity(&words)));
     let mut said: BTreeMap<String, String> = said.filter(|(_, text)| !text.is_empty()).collect();
     said.extend(flagged_libraries(configs, environment));
+    said.extend(compiler_wrappers(configs, environment));
     said
+}
+
+/// A path in a configuration starts from the folder that it is for; a name alone is looked for in PATH.
+fn configured(file: &ConfigFile, program: &str) -> String {
+    if program.contains('/') { file.base.join(program).display().to_string() } else { program.to_owned() }
+}
+
+/// Scripts that stand before the Rust compiler. Of other wrappers it is taken that they compile what they are given.
+fn compiler_wrappers(configs: &[ConfigFile], environment: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let of_setting = |setting: &str| {
+        let variable = setting.to_uppercase().replace('-', "_");
+        let variables = [variable.clone(), format!("CARGO_BUILD_{variable}")];
+        let set = variables.iter().find_map(|name| environment.get(name).cloned());
+        let program = set.or_else(|| {
+            let (file, value) = config::find(configs, &["build", setting])?;
+            Some(configured(file, value.as_str()?))
+        })?;
+        Some((setting.to_owned(), script(&program)?))
+    };
+    ["rustc-wrapper", "rustc-workspace-wrapper"].into_iter().filter_map(of_setting).collect()
 }
 
 /// Libraries that flags name reach every unit, and so do those that a configuration puts in the place of a build script.
@@ -157,7 +180,18 @@ pub fn words(command: &str) -> Vec<String> {
     command.split_whitespace().map(str::to_owned).collect()
 }
 
-/// The first line that a command says of itself, its wrappers left out; nothing if there is no such program.
+/// What pins a program that is a script: its content. Nothing for any other.
+fn script(program: &str) -> Option<String> {
+    const START: &[u8] = b"#!";
+    let mut file = fs::File::open(which::which(program).ok()?).ok()?;
+    let mut bytes = vec![0; START.len()];
+    file.read_exact(&mut bytes).ok().filter(|()| bytes == START)?;
+    file.read_to_end(&mut bytes).ok()?;
+    Some(format!("script {}", Digest::of(&bytes).short()))
+}
+
+/// The first line that a command says of itself, its wrappers left out, and what pins it if it is a script; nothing if there is
+/// no such program.
 pub fn identity(words: &[String]) -> String {
     let is_wrapper = |word: &String| {
         let name = Path::new(word).file_stem().and_then(OsStr::to_str).unwrap_or(word);
@@ -171,7 +205,9 @@ pub fn identity(words: &[String]) -> String {
     let mut command = ask::command(program);
     command.args(flags).arg("--version");
     let said = ask::said(command, VERSION_LIMIT).unwrap_or_default();
-    stable(said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default())
+    let said = stable(said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default());
+    let parts = [(!said.is_empty()).then_some(said), script(program)];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// A line without what a clock puts into it.
@@ -233,5 +269,22 @@ mod tests {
         assert_eq!(of("ccache cc"), of("cc"));
         assert_eq!(of("env CCACHE_DIR=/x cc -m64"), of("cc"));
         assert_eq!(of("no-such-program-here"), "");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_script_is_what_it_holds() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("my-cc");
+        let of = |flag: &str| {
+            fs::write(&path, format!("#!/bin/sh\nexec cc \"$@\" {flag}\n")).unwrap();
+            fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+            identity(&[path.display().to_string()])
+        };
+        let said = of("-O1");
+        assert!(said.starts_with(&identity(&words("cc"))), "{said}");
+        assert_ne!(said, of("-O2"));
+        assert_eq!(said, of("-O1"));
     }
 }

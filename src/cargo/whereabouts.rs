@@ -237,7 +237,8 @@ fn number(path: impl AsRef<Path>) -> u64 {
     Hasher::finish(&hasher)
 }
 
-fn is_package(dir: &Path, name: &str) -> bool {
+/// Whether a package of this name lies there.
+pub fn is_package(dir: &Path, name: &str) -> bool {
     let table = tables::read(&dir.join("Cargo.toml"));
     table.as_ref().and_then(tables::package).and_then(|package| package.get("name")?.as_str()) == Some(name)
 }

@@ -1,4 +1,4 @@
-//! What git says of a commit by its tags.
+//! What git says of a commit by its tags, and of the branch.
 
 use super::{Repository, run};
 
@@ -9,6 +9,12 @@ impl Repository {
     /// `v1.2.3`, `v1.2.3-4-g0123abc`, or the abbreviated commit where there is no tag.
     pub fn described(&self) -> Option<String> {
         let text = run(&self.top, ["describe", "--tags", "--always", "HEAD"]).ok()?;
+        Some(String::from_utf8_lossy(&text).trim().to_owned()).filter(|text| !text.is_empty())
+    }
+
+    /// The branch that is checked out, or `HEAD` where it is a commit alone: as on most machines of a CI service.
+    pub fn branch(&self) -> Option<String> {
+        let text = run(&self.top, ["rev-parse", "--abbrev-ref", "HEAD"]).ok()?;
         Some(String::from_utf8_lossy(&text).trim().to_owned()).filter(|text| !text.is_empty())
     }
 

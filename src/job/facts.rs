@@ -179,7 +179,7 @@ impl Facts {
         outputs.extend(real);
         outputs.sort();
         outputs.dedup();
-        Scope { roots, plain, outputs, named }
+        Scope { roots, plain, outputs, named, made: BTreeSet::new() }
     }
 }
 

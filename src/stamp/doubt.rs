@@ -47,6 +47,8 @@ pub enum Doubt {
     LibraryChanged { file: String, old: String, new: String },
     /// Its build script wrote the commit down.
     HeadChanged { old: String, new: String },
+    /// Its build script wrote the branch's name down.
+    BranchChanged { old: String, new: String },
     /// It asked a Python interpreter, and another one is there now.
     InterpreterChanged { old: String, new: String },
     /// A proc macro that it uses may have read this file, which is another one now, or gone. `observed` if the file is known to
@@ -127,6 +129,7 @@ impl fmt::Display for Doubt {
                 )
             }
             Self::HeadChanged { old, new } => write!(f, "it embeds the commit, which changed: {old} → {new}"),
+            Self::BranchChanged { old, new } => write!(f, "it embeds the branch's name, which changed: {old} → {new}"),
         }
     }
 }

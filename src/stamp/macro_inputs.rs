@@ -7,6 +7,7 @@
 //! seen only if a unit names them; without observation, files of other packages are taken to be no macro's.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use crate::machine::paths::{file_name, is_under, parent};
 use crate::stamp::doubt::Doubt;
@@ -119,7 +120,10 @@ impl<'a> Judge<'a> {
         let path = self.candidates.iter().find_map(|(path, owner)| {
             let suspect = match owner {
                 Some(owner) if own(owner) => !self.is_listed(path, unit) && !self.is_newest_of(path, unit),
-                Some(owner) => self.was_read_by_somebody_else(path, owner, facts),
+                Some(owner) => {
+                    self.was_read_by_somebody_else(path, owner, facts)
+                        || self.came_or_went_beside_reader(path, owner, facts)
+                }
                 None => !self.is_listed(path, unit),
             };
             (suspect && !self.is_innocent(path, facts)).then_some(*path)
@@ -162,6 +166,16 @@ impl<'a> Judge<'a> {
         let differing = read.filter(|at| self.changes.beyond.contains(at));
         let mut paths = differing.map(|at| self.manifest.beyond.inputs[at].path.as_str());
         paths.find(|path| !self.is_listed(path, unit))
+    }
+
+    /// A file that is new or gone in the package of such a macro itself, which may list a folder there. What the compiler of the
+    /// macro looks at is Cargo's to see, and the macro's users follow.
+    fn came_or_went_beside_reader(&self, path: &str, owner: &PackageRecord, facts: Option<&MacroFacts>) -> bool {
+        let is_reader = facts.is_some_and(|facts| facts.readers.contains(&owner.name));
+        let is_source = Path::new(path).extension().is_some_and(|end| end == "rs")
+            || self.place.get(path).is_some_and(|at| self.named.contains(at));
+        let is_accounted = ["Cargo.toml", "Cargo.lock"].contains(&file_name(path));
+        is_reader && !self.changes.changed.contains(path) && !is_source && !is_accounted
     }
 
     /// It was there when the unit was compiled, nobody read it, and it is there now.

@@ -283,10 +283,16 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Outside files: equal ones get their time back where that is ours to set, changed ones cost their readers.
+    /// Outside files: equal ones get their time back where that is ours to set, changed ones cost their readers. The time of one
+    /// that a build script made and no unit names says nothing to Cargo, and may say something to others.
     fn outside(&mut self) {
+        let runs = self.manifest.units.iter().filter_map(|unit| unit.run.as_ref());
+        let made: BTreeSet<&str> =
+            runs.flat_map(|run| run.made.iter().map(|&at| self.manifest.inputs[at].path.as_str())).collect();
+        let counts = |path: &str| !made.contains(path) || self.readers.contains_key(path);
+        let inputs = self.present.inputs.values();
         let outside: Vec<&Input> =
-            self.present.inputs.values().filter(|input| input.origin == Origin::Outside).collect();
+            inputs.filter(|input| input.origin == Origin::Outside && counts(&input.path)).collect();
         for now in outside {
             let path = now.path.as_str();
             let Some(then) = self.recorded.get(path).copied() else {

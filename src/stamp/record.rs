@@ -14,11 +14,13 @@ use crate::state::manifest::{Input, InputKind, Origin, PackageRecord, UnitRecord
 /// Folders whose time litter had moved, with the names of it.
 pub type Litter = BTreeMap<String, BTreeSet<String>>;
 
-/// Files that are newer than every unit that could have seen them. `named` are the paths that each unit names.
+/// Files that are newer than every unit that could have seen them. `named` are the paths that each unit names, `made` those that
+/// a build script wrote, which may be needed when the program runs.
 pub fn litter(
     view: &View<'_>,
     packages: &[PackageRecord],
     units: &[(&UnitRecord, &BTreeSet<String>)],
+    made: &BTreeSet<String>,
 ) -> BTreeSet<String> {
     let named_alone: BTreeSet<&str> = units.iter().flat_map(|(_, named)| named.iter().map(String::as_str)).collect();
     let mut watchers: BTreeMap<&str, Moment> = BTreeMap::new();
@@ -34,7 +36,8 @@ pub fn litter(
     let mut found = BTreeSet::new();
     for (path, input) in view.inputs {
         let is_foreign = matches!(input.origin, Origin::Untracked | Origin::Ignored | Origin::Outside);
-        if !is_foreign || named_alone.contains(path.as_str()) || view.is_constant(path) {
+        let is_known = named_alone.contains(path.as_str()) || made.contains(path);
+        if !is_foreign || is_known || view.is_constant(path) {
             continue;
         }
         let owners = packages.iter().filter(|package| is_under(path, &package.dir));

@@ -89,3 +89,51 @@ fn a_tag_that_is_the_packages_own_version_says_nothing() {
     world.change(&[("work/notes.txt", "no source\n")]);
     assert!(compiled(&world).is_empty());
 }
+
+#[test]
+fn another_branch_at_the_same_commit_is_noticed() {
+    let arguments = "[\"branch\", \"--show-current\"]";
+    let script = SCRIPT.replace("ARGUMENTS", arguments);
+    let constant = format!(
+        "{}\n",
+        script.replace(
+            "println!(\"cargo:rustc-env=VERSION={}\", String::from_utf8(output.stdout).unwrap().trim());",
+            "println!(\"cargo:rustc-env=VERSION=x\"); let file = std::env::var(\"OUT_DIR\").unwrap() + \"/built.rs\"; \
+             std::fs::write(file, format!(\"const B: &str = {:?};\", String::from_utf8(output.stdout).unwrap().trim())).unwrap();",
+        )
+    );
+    let main = "include!(concat!(env!(\"OUT_DIR\"), \"/built.rs\"));\nfn main() { println!(\"{B}\"); }\n";
+    for in_a_file in [false, true] {
+        let mut world = world(arguments);
+        if in_a_file {
+            world.change(&[("work/build.rs", &constant), ("work/src/main.rs", main)]);
+        }
+        world.first_run();
+        assert_eq!(world.output(), "main\n");
+        assert!(compiled(&world).is_empty());
+        git(&world.origin(), &["checkout", "--quiet", "-b", "release"], None);
+        assert_eq!(compiled(&world), UNITS, "in a file: {in_a_file}");
+        assert_eq!(world.output(), "release\n");
+        world.save();
+        assert!(compiled(&world).is_empty());
+        // A commit alone is no branch.
+        world.wipe_and_clone();
+        git(&world.work(), &["checkout", "--quiet", "--detach"], None);
+        let log = world.restore();
+        assert!(log.contains("the branch's name, which changed: release → HEAD"), "{log}");
+        world.build();
+        assert_eq!(world.output(), "\n");
+    }
+}
+
+/// A profile or a target can have the name of a branch.
+#[test]
+fn a_value_of_a_script_that_does_not_ask_git_is_no_branch() {
+    let mut world = world("[\"--version\"]");
+    let script =
+        "fn main() { println!(\"cargo:rerun-if-changed=build.rs\"); println!(\"cargo:rustc-env=VERSION=main\"); }\n";
+    world.change(&[("work/build.rs", script)]);
+    world.first_run();
+    git(&world.origin(), &["checkout", "--quiet", "-b", "release"], None);
+    assert!(compiled(&world).is_empty());
+}

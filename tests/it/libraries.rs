@@ -141,3 +141,81 @@ fn a_library_that_an_attribute_names_is_replaced() {
     world.commit("locked");
     follows(&world, "libodd.a");
 }
+
+const PRINTS: &str = "extern \"C\" { static ans: u8; }\nfn main() { println!(\"{}\", (&raw const ans) as usize); }\n";
+
+/// A program that prints the address of a symbol, and these files.
+fn symbol(files: &[(&str, &str)]) -> World {
+    let mut world = World::new("work", |_| {
+        [
+            ("work/Cargo.toml", "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n"),
+            ("work/src/main.rs", PRINTS),
+            ("work/.gitignore", "/target\n"),
+        ]
+        .into_iter()
+        .chain(files.iter().copied())
+        .map(|(path, text)| (path.to_owned(), text.to_owned()))
+        .collect()
+    });
+    world.command = words("build");
+    world
+}
+
+/// Linked anew after this change, and not without one.
+fn follows_change(world: &mut World, change: (&str, &str)) {
+    world.first_run();
+    assert_eq!(world.output(), "1\n");
+    assert!(world.warm_run().compiled.is_empty());
+    world.change(&[change]);
+    world.warm_run();
+    assert_eq!(world.output(), "2\n");
+    world.save();
+    assert!(world.warm_run().compiled.is_empty());
+}
+
+const STATIC: &str = "[build]\nrustflags = [\"-Clink-arg=-no-pie\", \"-Crelocation-model=static\"]\n";
+
+#[test]
+fn what_a_linker_script_of_the_configuration_includes_changes() {
+    let config = STATIC.replace("static\"]", "static\", \"-Clink-arg=-Tlink.x\"]");
+    let mut world = symbol(&[
+        ("work/.cargo/config.toml", &config),
+        ("work/link.x", "INCLUDE memory.x\n"),
+        ("work/memory.x", "INCLUDE \"deeper.x\";\n"),
+        ("work/deeper.x", "ans = 1;\n"),
+    ]);
+    follows_change(&mut world, ("work/deeper.x", "ans = 2;\n"));
+}
+
+/// As embedded projects do: the runtime's script brings the linker script, and that includes a file of the project.
+#[test]
+fn what_a_linker_script_that_a_build_script_brings_along_includes_changes() {
+    let brings = "fn main() { println!(\"cargo:rerun-if-changed=build.rs\"); let out = std::env::var(\"OUT_DIR\").unwrap(); \
+                  std::fs::write(format!(\"{out}/link.x\"), \"INCLUDE memory.x\").unwrap(); \
+                  println!(\"cargo:rustc-link-search={out}\"); }\n";
+    let asks = "fn main() { println!(\"cargo:rerun-if-changed=build.rs\"); println!(\"cargo:rustc-link-arg-bins=-Tlink.x\"); }\n";
+    let manifest = |name: &str| format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
+    let mut world = symbol(&[
+        ("work/.cargo/config.toml", STATIC),
+        ("work/memory.x", "ans = 1;\n"),
+        ("work/Cargo.toml", &(manifest("app") + "[dependencies]\nrt = { path = \"rt\" }\n[workspace]\n")),
+        ("work/build.rs", asks),
+        ("work/src/main.rs", &format!("use rt as _;\n{PRINTS}")),
+        ("work/rt/Cargo.toml", &manifest("rt")),
+        ("work/rt/src/lib.rs", "//! nothing\n"),
+        ("work/rt/build.rs", brings),
+    ]);
+    follows_change(&mut world, ("work/memory.x", "ans = 2;\n"));
+}
+
+#[test]
+fn a_linker_that_is_a_script_of_the_repository_changes() {
+    use std::os::unix::fs::PermissionsExt;
+    let linker = |ans: u32| format!("#!/bin/sh\nexec cc \"$@\" -Wl,--defsym=ans={ans}\n");
+    let config = format!("{STATIC}[target.x86_64-unknown-linux-gnu]\nlinker = \"scripts/my-cc\"\n");
+    let mut world = symbol(&[("work/.cargo/config.toml", &config), ("work/scripts/my-cc", &linker(1))]);
+    let path = world.origin().join("work/scripts/my-cc");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    world.commit("executable");
+    follows_change(&mut world, ("work/scripts/my-cc", &linker(2)));
+}

@@ -186,6 +186,27 @@ fn a_macro_reads_beyond_its_package() {
     world.prove(&USERS);
 }
 
+/// Templates that live with the macro: what is new or gone among them is nothing that Cargo sees, and its users are built anew.
+#[test]
+fn files_come_and_go_in_a_folder_of_the_macros_own_package() {
+    let mut world = World::in_memory("", |_| project());
+    world.change(&[("user/src/lib.rs", &library("../pm/templates/")), ("pm/templates/1.txt", "one")]);
+    world.first_run();
+    world.change(&[("pm/templates/2.txt", "two")]);
+    world.prove(&USERS);
+    world.first_run();
+    world.remove(&["pm/templates/1.txt"]);
+    world.prove(&USERS);
+    world.first_run();
+    // What belongs to its compiler is none of theirs.
+    world.change(&[("pm/tests/works.rs", "#[test]\nfn works() {}\n")]);
+    world.kept_run();
+    world.wipe_and_clone();
+    world.restore();
+    let compiled = world.build().compiled;
+    assert!(USERS.iter().all(|unit| !compiled.contains(*unit)), "{compiled:?}");
+}
+
 #[test]
 fn a_file_that_a_test_lists_is_an_input_of_the_library_all_the_same() {
     let mut world = World::in_memory("", |_| {

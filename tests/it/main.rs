@@ -101,3 +101,5 @@ mod vendored;
 mod whereabouts;
 #[cfg(target_os = "linux")]
 mod withheld;
+#[cfg(unix)]
+mod written;

@@ -6,6 +6,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use super::scripts;
+
 const DEFAULT_FOLDERS: [&str; 9] = [
     "/usr/local/lib",
     "/usr/local/lib64",
@@ -182,6 +184,9 @@ impl Asked {
             if dir.is_absolute() { vec![dir.clone()] } else { bases.iter().map(|base| base.join(dir)).collect() }
         });
         let explicit: Vec<PathBuf> = explicit.collect();
+        // What a build script put there is its own, but not what that includes.
+        let mut linker_scripts: Vec<PathBuf> =
+            explicit.iter().filter(|dir| !outside(dir)).flat_map(|dir| scripts::in_folder(dir)).collect();
         let shadowing = explicit.len() + FIRST;
         let folders: Vec<PathBuf> =
             explicit.into_iter().chain(DEFAULT_FOLDERS.iter().map(PathBuf::from)).filter(|dir| outside(dir)).collect();
@@ -216,8 +221,12 @@ impl Asked {
         files.extend(shadows);
         for word in &self.words {
             let places = bases.iter().chain(&folders).map(|dir| dir.join(word));
-            files.extend(places.filter(|path| path.is_file()).filter(outside));
+            let there: Vec<PathBuf> = places.filter(|path| path.is_file()).filter(outside).collect();
+            linker_scripts.extend(there.iter().cloned());
+            files.extend(there);
         }
+        let places: Vec<&PathBuf> = bases.iter().chain(&folders).collect();
+        files.extend(scripts::included(linker_scripts, &places).into_iter().filter(outside));
         files
     }
 }
@@ -277,6 +286,35 @@ mod tests {
         let names: Vec<&str> = asked.names.iter().map(String::as_str).collect();
         assert_eq!(names, ["/x/six.a", "five", "four", "one", "three", "two"]);
         assert_eq!(asked.folders[1], PathBuf::from("/x"));
+    }
+
+    #[test]
+    fn what_a_linker_script_includes_is_among_them() {
+        let dirs: Vec<tempfile::TempDir> = (0..4).map(|_| tempfile::tempdir().unwrap()).collect();
+        let [base, searched, output, other]: [PathBuf; 4] =
+            dirs.iter().map(|dir| dir.path().to_path_buf()).collect::<Vec<_>>().try_into().unwrap();
+        let put = |dir: &PathBuf, name: &str, text: &str| fs_err::write(dir.join(name), text).unwrap();
+        put(&base, "link.x", "/* all */ INCLUDE memory.x;\nSECTIONS {}");
+        put(&searched, "memory.x", "INCLUDE \"deeper.x\"\nINCLUDE link.x\nINCLUDE none.x");
+        put(&searched, "deeper.x", "");
+        // One that a build script brought along, beside one that it did not.
+        put(&output, "device.x", "INCLUDE own.x INCLUDE theirs.x");
+        put(&output, "own.x", "");
+        put(&base, "theirs.x", "");
+        put(&other, "memory.x", "");
+        let asked = Asked {
+            folders: vec![searched.clone(), output.clone()],
+            words: BTreeSet::from(["link.x".into()]),
+            ..Asked::default()
+        };
+        let found = asked.files(&[], std::slice::from_ref(&base), std::slice::from_ref(&output));
+        let there: Vec<PathBuf> = found.iter().filter(|path| path.is_file()).cloned().collect();
+        let mut expected =
+            [base.join("link.x"), base.join("theirs.x"), searched.join("deeper.x"), searched.join("memory.x")];
+        expected.sort();
+        assert_eq!(there, expected);
+        // One that appears where it would come first.
+        assert!(found.contains(&base.join("memory.x")), "{found:?}");
     }
 
     #[test]

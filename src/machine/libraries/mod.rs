@@ -2,10 +2,11 @@
 //! file, else the file's own content. Cargo sees neither.
 //!
 //! How it can be wrong: a registry package that links by an attribute in its own sources and has no build script is not looked
-//! into, nor is what a linker script names in turn.
+//! into.
 
 mod asked;
 pub mod fact;
+mod scripts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

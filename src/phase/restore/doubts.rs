@@ -53,6 +53,14 @@ pub(super) fn unseen_changes(facts: &Facts, manifest: &Manifest, repositories: &
         let (old, new) = (then.text.clone(), now.clone().unwrap_or_default());
         (old != new || old.is_empty()).then_some((*at, Doubt::HeadChanged { old, new }))
     }));
+    let mut branches: HashMap<&String, Option<String>> = HashMap::new();
+    doubts.extend(runs.iter().filter_map(|(at, run)| {
+        let then = run.branch.as_ref()?;
+        let repository = repositories.iter().find(|repository| paths::text(&repository.top) == then.top);
+        let now = branches.entry(&then.top).or_insert_with(|| repository.and_then(Repository::branch));
+        let (old, new) = (then.text.clone(), now.clone().unwrap_or_default());
+        (old != new).then_some((*at, Doubt::BranchChanged { old, new }))
+    }));
     let (old, new) = (&manifest.parts.soft.interpreters, &facts.parts.soft.interpreters);
     let watching = runs.iter().filter_map(|(at, run)| Some((*at, run.interpreter.as_deref()?)));
     // An alias is named after its interpreter: another one is another text, and Cargo compares that.

@@ -25,7 +25,7 @@ pub(super) fn manifest(
     secrets: &Secrets,
     file_system: &FileSystem,
 ) -> Manifest {
-    let Seen { mut sources, scope, named } = seen;
+    let Seen { mut sources, scope, named, made } = seen;
     let mut manifest = Manifest::blank(job.state.parts.clone(), job.roots.to_vec());
     let heads = sources
         .repositories
@@ -40,7 +40,7 @@ pub(super) fn manifest(
     assembled::add(job, live, &named, &mut manifest);
     let litter = {
         let read: Vec<(&UnitRecord, &BTreeSet<String>)> = manifest.units.iter().zip(&named).collect();
-        record::litter(&sources.beside(&job.state.stamped), &manifest.packages, &read)
+        record::litter(&sources.beside(&job.state.stamped), &manifest.packages, &read, &made.paths())
     };
     sources.inputs.retain(|path, _| !litter.contains(path));
     sources::add_folders(&mut sources, &scope, file_system);
@@ -68,7 +68,7 @@ pub(super) fn manifest(
     for (unit, unseen) in manifest.units.iter_mut().zip(unseen) {
         unit.unseen = unseen;
     }
-    run_facts::add(job, live, &sources, &mut manifest);
+    run_facts::add(job, live, made, &sources, &mut manifest);
     linked::add(job, live, &mut manifest);
     described::add(job, live, &sources.repositories, &mut manifest);
     manifest.inputs = sources.inputs.into_values().collect();

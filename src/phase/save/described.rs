@@ -1,9 +1,10 @@
-//! Build scripts that wrote down what git says of the commit by its tags.
+//! Build scripts that wrote down what git says of the commit by its tags, or the name of the branch.
 //!
-//! How it can be wrong: a text that was put together in another way (a count of commits alone) is not recognised, and a tag that
-//! happens to stand in a script's output for another reason costs a run of that script when the next tag comes.
+//! How it can be wrong: a text that was put together in another way (a count of commits alone, a branch with something before it)
+//! is not recognised, and a tag or branch that happens to stand in a script's output for another reason costs a run of that script
+//! when the next one comes.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fs_err as fs;
 use memchr::memmem;
@@ -19,9 +20,17 @@ use crate::unit::Unit;
 /// Names that a script which asks git mentions in its source, or that its package depends on.
 const ASKS_GIT: [&str; 6] = ["git", "gix", "vergen", "built", "shadow", "describe"];
 
+/// What git says of one repository.
+struct Said<'a> {
+    repository: &'a Repository,
+    tags: Vec<String>,
+    described: Option<String>,
+    branch: Option<String>,
+}
+
 /// Notes what git says now for the runs of local packages that hold such a text.
 pub(super) fn add(job: &Job<'_>, live: &[usize], repositories: &[Repository], manifest: &mut Manifest) {
-    let mut asked: Vec<(&Repository, Vec<String>, Option<String>)> = Vec::new();
+    let mut asked: Vec<Said<'_>> = Vec::new();
     for (place, &at) in live.iter().enumerate() {
         let (unit, record) = (job.unit(at), &manifest.units[place]);
         let dirs = &job.place(at).dirs;
@@ -35,12 +44,11 @@ pub(super) fn add(job: &Job<'_>, live: &[usize], repositories: &[Repository], ma
         else {
             continue;
         };
-        if !asked.iter().any(|(known, ..)| known.top == repository.top) {
-            asked.push((repository, repository.tags(), repository.described()));
+        if !asked.iter().any(|said| said.repository.top == repository.top) {
+            let (described, branch) = (repository.described(), repository.branch());
+            asked.push(Said { repository, tags: repository.tags(), described, branch });
         }
-        let Some((_, tags, Some(text))) = asked.iter().find(|(known, ..)| known.top == repository.top) else {
-            continue;
-        };
+        let Some(said) = asked.iter().find(|said| said.repository.top == repository.top) else { continue };
         let packages = job.facts.workspaces.iter().flat_map(|workspace| &workspace.packages);
         let package = packages.into_iter().find(|package| dirs.contains(&package.real));
         let asks = package.is_none_or(asks_git);
@@ -48,16 +56,22 @@ pub(super) fn add(job: &Job<'_>, live: &[usize], repositories: &[Repository], ma
         // A number that is the package's own says nothing of git.
         let counts =
             |tag: &&String| tag.len() > 1 && (asks || tag.trim_start_matches('v') != version && has_digit(tag));
-        let tags: Vec<&String> = tags.iter().filter(counts).collect();
+        let tags: Vec<&String> = said.tags.iter().filter(counts).collect();
         let embeds_head = record.run.as_ref().is_some_and(|run| run.commit.is_some());
         let root = &job.surveys[record.root].root;
-        let held = tags_in(&root.join(unit.place.run_output()), &root.join(unit.place.out_dir()), &tags);
-        if !held.is_empty() || embeds_head {
+        let branch = said.branch.as_ref().filter(|_| asks);
+        let (output, out_dir) = (root.join(unit.place.run_output()), root.join(unit.place.out_dir()));
+        let held = Held::find(&output, &out_dir, &tags, branch);
+        let note = |text: String| Some(Described { top: paths::text(&repository.top), text });
+        let facts = &mut manifest.units[place].run;
+        if let Some(branch) = branch.filter(|_| held.branch) {
+            facts.get_or_insert_with(Default::default).branch = note(branch.clone());
+        }
+        if let Some(text) = said.described.as_ref().filter(|_| !held.tags.is_empty() || embeds_head) {
             // A tag that came after the script ran, or went: what git said then is not known.
-            let seen = embeds_head || held.iter().any(|tag| text.starts_with(tag.as_str()));
+            let seen = embeds_head || held.tags.iter().any(|tag| text.starts_with(tag.as_str()));
             let text = if seen { text.clone() } else { String::new() };
-            let facts = manifest.units[place].run.get_or_insert_with(Default::default);
-            facts.described = Some(Described { top: paths::text(&repository.top), text });
+            facts.get_or_insert_with(Default::default).described = note(text);
         }
     }
 }
@@ -71,21 +85,46 @@ fn asks_git(package: &Package) -> bool {
     ASKS_GIT.iter().any(|word| source.contains(word) || package.dependencies.iter().any(|name| name.starts_with(word)))
 }
 
-/// The tags that a script's output or one of the files that it made holds.
-fn tags_in<'a>(output: &Path, out_dir: &Path, tags: &[&'a String]) -> Vec<&'a String> {
-    if tags.is_empty() {
-        return Vec::new();
-    }
-    let made = disk::walk(out_dir, &|_| true).unwrap_or_default();
-    let made = made.into_iter().filter(|found| found.meta.kind == Kind::File).map(|found| found.path);
-    let mut held: Vec<&String> = Vec::new();
-    for path in std::iter::once(PathBuf::from(output)).chain(made) {
-        let bytes = fs::read(&path).unwrap_or_default();
-        for &tag in tags {
-            if !held.contains(&tag) && memmem::find(&bytes, tag.as_bytes()).is_some() {
-                held.push(tag);
+/// What was found in one run's texts.
+#[derive(Default)]
+struct Held<'a> {
+    tags: Vec<&'a String>,
+    branch: bool,
+}
+
+impl<'a> Held<'a> {
+    /// Looks into what a script printed and the files that it made, one after another.
+    fn find(output: &Path, out_dir: &Path, tags: &[&'a String], branch: Option<&String>) -> Self {
+        let mut held = Self::default();
+        if tags.is_empty() && branch.is_none() {
+            return held;
+        }
+        let printed = fs::read(output).unwrap_or_default();
+        held.branch = branch.is_some_and(|branch| prints_value(&printed, branch));
+        held.look(&printed, tags, &[]);
+        // In a file it is a text of its own, or a ref.
+        let quoted: Vec<String> =
+            branch.iter().flat_map(|branch| [format!("\"{branch}\""), format!("\"refs/heads/{branch}\"")]).collect();
+        for found in disk::walk(out_dir, &|_| true).unwrap_or_default() {
+            if found.meta.kind == Kind::File {
+                held.look(&fs::read(&found.path).unwrap_or_default(), tags, &quoted);
             }
         }
+        held
     }
-    held
+
+    fn look(&mut self, bytes: &[u8], tags: &[&'a String], quoted: &[String]) {
+        let holds = |text: &String| memmem::find(bytes, text.as_bytes()).is_some();
+        let new = tags.iter().copied().filter(|tag| !self.tags.contains(tag) && holds(tag));
+        let new: Vec<&String> = new.collect();
+        self.tags.extend(new);
+        self.branch = self.branch || quoted.iter().any(holds);
+    }
+}
+
+/// Whether a script told Cargo of a value that is this text and nothing else.
+fn prints_value(printed: &[u8], text: &str) -> bool {
+    let printed = String::from_utf8_lossy(printed);
+    let mut values = printed.lines().filter_map(|line| line.trim().strip_prefix("cargo:")?.rsplit_once('='));
+    values.any(|(_, value)| value == text)
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
+use super::documented;
 use super::job::Job;
-use super::{documented, made};
+use super::made::Made;
 use crate::cargo::named;
 use crate::machine::disk::FileSystem;
 use crate::stamp::ledger::Ledger;
@@ -16,6 +17,7 @@ pub(super) struct Seen {
     pub(super) sources: Sources,
     pub(super) scope: Scope,
     pub(super) named: Vec<BTreeSet<String>>,
+    pub(super) made: Made,
 }
 
 pub(super) fn look(job: &Job<'_>, live: &[usize], file_system: &FileSystem) -> Result<Seen> {
@@ -31,15 +33,15 @@ pub(super) fn look(job: &Job<'_>, live: &[usize], file_system: &FileSystem) -> R
         })
         .collect();
     let mut all: BTreeSet<String> = named.iter().flatten().cloned().collect();
-    all.extend(made::ignored(job, live));
-    all.extend(made::remembered(job, live).into_values().flatten());
-    let scope = job.facts.scope(all);
+    let made = Made::find(job, live);
+    all.extend(made.paths());
+    let scope = Scope { made: made.paths(), ..job.facts.scope(all) };
     let sources = sources::scan(&scope, file_system)?;
     if let Some(mut ledger) = Ledger::of(&job.facts.workspaces.first().root) {
         ledger.look(&sources.inputs, &sources.changed, file_system.now);
         ledger.store()?;
     }
-    Ok(Seen { sources, scope, named })
+    Ok(Seen { sources, scope, named, made })
 }
 
 /// Paths that an unchanged unit named when its fingerprint could still be read; the JSON of one that tracks a secret is not

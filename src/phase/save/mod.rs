@@ -16,9 +16,11 @@ mod linked;
 mod macro_facts;
 mod made;
 mod overtaken;
+mod printed;
 mod put;
 mod run_facts;
 mod screen;
+mod unpacked;
 mod unseen;
 mod whereabouts;
 

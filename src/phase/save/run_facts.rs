@@ -7,7 +7,7 @@ use fs_err as fs;
 use memchr::memmem;
 
 use super::job::Job;
-use super::made;
+use super::made::Made;
 use crate::cargo::units::DiskUnit;
 use crate::machine::disk::{self, Kind};
 use crate::stamp::sources::Sources;
@@ -17,11 +17,11 @@ use crate::unit::Unit;
 /// Digits of a commit that a build script is taken to have written down.
 const ABBREVIATED: usize = 7;
 
-pub(super) fn add(job: &Job<'_>, live: &[usize], sources: &Sources, manifest: &mut Manifest) {
+pub(super) fn add(job: &Job<'_>, live: &[usize], made: Made, sources: &Sources, manifest: &mut Manifest) {
     let commits = commits(job, sources);
     let index: BTreeMap<&str, usize> =
         sources.inputs.keys().enumerate().map(|(at, path)| (path.as_str(), at)).collect();
-    let mut made = made::by_run(job, live, sources);
+    let mut made = made.by_run(job, live, sources);
     for (record, &at) in manifest.units.iter_mut().zip(live) {
         let unit = job.unit(at);
         if !unit.is_run() {

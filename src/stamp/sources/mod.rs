@@ -39,6 +39,8 @@ pub struct Scope {
     pub outputs: Vec<PathBuf>,
     /// Paths that units name.
     pub named: BTreeSet<String>,
+    /// Those of them that a build script made: they count among outputs, too.
+    pub made: BTreeSet<String>,
 }
 
 /// What was found.

@@ -70,7 +70,7 @@ impl Search<'_> {
     /// Adds a named path; what it leads to comes back.
     fn add(&mut self, path: &str, candidates: &mut Vec<Candidate>) -> Result<Vec<String>> {
         let disk_path = paths::path(path);
-        if path.is_empty() || is_output(&disk_path, self.scope) {
+        if path.is_empty() || is_output(&disk_path, self.scope) && !self.scope.made.contains(path) {
             return Ok(Vec::new());
         }
         let Ok(meta) = Meta::of(&disk_path) else { return Ok(Vec::new()) };

@@ -154,9 +154,12 @@ pub struct RunFacts {
     /// What git said of the commit and its tags, for one whose output holds such a text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub described: Option<Described>,
+    /// The branch, for one whose output holds its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<Described>,
 }
 
-/// `v1.2.3-4-g0123abc`, and the top of the repository that said so.
+/// `v1.2.3-4-g0123abc` or `main`, and the top of the repository that said so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Described {
     pub top: String,
