@@ -165,6 +165,16 @@ impl Facts {
         self.adopt(by_path.map(|package| crate::machine::paths::path(&package.dir)));
     }
 
+    /// Where the inputs of a manifest lie: what units name, and what build scripts made, has to be looked at although git does
+    /// not list it.
+    pub fn scope_of(&self, manifest: &Manifest) -> Scope {
+        let path = |at: &usize| manifest.inputs[*at].path.clone();
+        let named: BTreeSet<usize> = manifest.units.iter().flat_map(|unit| unit.inputs.iter().copied()).collect();
+        let made = manifest.units.iter().flat_map(|unit| &unit.run).flat_map(|run| &run.made);
+        let made: BTreeSet<String> = made.map(path).collect();
+        Scope { made: made.clone(), ..self.scope(named.iter().map(path).chain(made).collect()) }
+    }
+
     /// Where inputs lie, and where only outputs do.
     pub fn scope(&self, named: BTreeSet<String>) -> Scope {
         let mut roots: Vec<PathBuf> = self.workspaces.iter().flat_map(Workspace::source_roots).collect();

@@ -28,8 +28,7 @@ pub fn since(path: &Path) -> Result<Affected> {
     let manifest = &restored.manifest;
     let mut facts = Facts::without_interpreters(&state.inputs)?;
     facts.adopt_recorded(manifest);
-    let named = manifest.units.iter().flat_map(|unit| &unit.inputs).map(|&at| manifest.inputs[at].path.clone());
-    let scope = facts.scope(named.collect());
+    let scope = facts.scope_of(manifest);
     let file_system = FileSystem::probe(&facts.workspaces.first().root)?;
     let mut found = sources::scan(&scope, &file_system)?;
     sources::add_folders(&mut found, &scope, &file_system);

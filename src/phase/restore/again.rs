@@ -77,7 +77,7 @@ pub(super) fn restore(
     let manifest = state.restored.as_ref().map_or(&blank, |restored| &restored.manifest);
     let standing = standing(&state, facts, &surveys);
 
-    let mut scope = stamping::scope(facts, manifest);
+    let mut scope = facts.scope_of(manifest);
     scope.named.extend(standing.iter().flat_map(|one| one.named.iter().cloned()));
     let mut found = sources::scan(&scope, file_system)?;
     sources::add_folders(&mut found, &scope, file_system);

@@ -21,7 +21,7 @@ use crate::stamp::doubt::ClockSkew;
 use crate::stamp::ledger::Ledger;
 use crate::stamp::plan::{self as planning, Present, StampPlan};
 use crate::stamp::sight::{Sight, Stamped};
-use crate::stamp::sources::{self, Scope, Sources};
+use crate::stamp::sources::{self, Sources};
 use crate::state::manifest::{Input, InputKind, Manifest, Root};
 use crate::words::count;
 
@@ -40,7 +40,7 @@ pub(super) fn stamp(
     outcome: &mut RestoreOutcome,
 ) -> Result<Inputs> {
     let manifest = arrival.restored.as_ref().map(|restored| &restored.manifest);
-    let scope = manifest.map_or_else(|| facts.scope(BTreeSet::new()), |manifest| scope(facts, manifest));
+    let scope = manifest.map_or_else(|| facts.scope(BTreeSet::new()), |manifest| facts.scope_of(manifest));
     let mut found = sources::scan(&scope, file_system)?;
     sources::add_folders(&mut found, &scope, file_system);
     if let Some(root) = scope.roots.iter().find(|root| found.repositories.is_empty() && has_git_folder(root)) {
@@ -210,16 +210,6 @@ fn touched_sources(manifest: Option<&Manifest>, skewed: &[ClockSkew]) -> BTreeMa
 
 fn has_git_folder(dir: &Path) -> bool {
     dir.ancestors().any(|dir| dir.join(".git").exists())
-}
-
-/// Where the inputs of a manifest lie: what units name, and what build scripts made, has to be looked at although git does not
-/// list it.
-pub(super) fn scope(facts: &Facts, manifest: &Manifest) -> Scope {
-    let path = |at: &usize| manifest.inputs[*at].path.clone();
-    let named: BTreeSet<usize> = manifest.units.iter().flat_map(|unit| unit.inputs.iter().copied()).collect();
-    let made = manifest.units.iter().flat_map(|unit| &unit.run).flat_map(|run| &run.made);
-    let made: BTreeSet<String> = made.map(path).collect();
-    Scope { made: made.clone(), ..facts.scope(named.iter().map(path).chain(made).collect()) }
 }
 
 /// A cold start with full history: files get the time of their last commit, so that machines agree on them.
