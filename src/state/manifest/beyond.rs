@@ -29,3 +29,22 @@ impl ReadBeyond {
         self.sets.get(set).into_iter().flatten().copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Manifest, ManifestError};
+    use crate::digest::ContentId;
+    use crate::state::key::{HardParts, KeyParts, NameParts, SoftParts};
+    use crate::state::manifest::BeyondInput;
+
+    #[test]
+    fn a_manifest_that_points_at_nothing_read_is_refused() {
+        let parts = KeyParts { name: NameParts::default(), hard: HardParts::default(), soft: SoftParts::default() };
+        let mut manifest = Manifest::blank(parts, Vec::new());
+        manifest.beyond.inputs = vec![BeyondInput { path: "/r/q".into(), id: ContentId::of_link("q") }];
+        manifest.beyond.sets = vec![Vec::new(), vec![0]];
+        assert_eq!(manifest.check(), Ok(()));
+        manifest.beyond.sets.push(vec![1]);
+        assert_eq!(manifest.check(), Err(ManifestError::BadIndex { what: "file beyond", index: 1 }));
+    }
+}
