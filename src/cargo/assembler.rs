@@ -20,9 +20,9 @@ impl Shown {
     pub fn of_rust(source: &[u8]) -> Self {
         let source = String::from_utf8_lossy(source);
         let tokens = tokens(&source);
-        let calls = |pair: &[Token<'_>]| matches!(pair, [Token::Word(word), Token::Mark('!')] if MACROS.contains(word));
+        let calls = |three: &[Token<'_>]| matches!(three, [Token::Word(word), Token::Mark('!'), Token::Mark('(' | '[' | '{')] if MACROS.contains(word));
         let reads = |token: &Token<'_>| matches!(token, Token::Text(text) if holds_directive(text));
-        Self { assembles: tokens.windows(2).any(calls), reads: tokens.iter().any(reads) }
+        Self { assembles: tokens.windows(3).any(calls), reads: tokens.iter().any(reads) }
     }
 
     /// Of anything else that the compiler read.
