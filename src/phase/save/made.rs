@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::job::Job;
 use super::{printed, unpacked};
+use crate::cargo::workspace;
 use crate::machine::disk::{Kind, Meta};
 use crate::machine::paths::{self, is_under};
 use crate::moment::Moment;
@@ -50,7 +51,9 @@ fn ignored(job: &Job<'_>, live: &[usize]) -> BTreeSet<String> {
             continue;
         }
         let ignored = repository.ignored().unwrap_or_default();
-        let outputs: Vec<PathBuf> = job.roots.iter().map(|root| root.path.clone()).collect();
+        // Git names them as they lie, and the job may have come to them through a link.
+        let outputs: Vec<PathBuf> =
+            job.roots.iter().flat_map(|root| [root.path.clone(), workspace::real(&root.path)]).collect();
         let is_made = |path: &PathBuf| {
             !outputs.iter().any(|dir| path.starts_with(dir)) && time(path).is_some_and(|time| covers(&spans, time))
         };

@@ -67,7 +67,9 @@ impl Known {
     fn of(job: &Job<'_>) -> Self {
         let scope = job.facts.scope(BTreeSet::new());
         let home = [job.facts.cargo_home.clone(), workspace::real(&job.facts.cargo_home)];
-        let folders = [scope.roots, scope.plain, scope.outputs, home.to_vec()].concat();
+        let named = [scope.roots, scope.plain, scope.outputs, home.to_vec()].concat();
+        // What is asked about is a real path.
+        let folders = named.iter().flat_map(|dir| [dir.clone(), workspace::real(dir)]).collect();
         Self { folders, temporary: workspace::real(&std::env::temp_dir()) }
     }
 
