@@ -65,7 +65,7 @@ impl Store for DirStore {
     }
 
     fn put(&self, key: &str, pack: &PackFile) -> Result<Put> {
-        disk::make_private(&self.dir)?;
+        disk::make_private(&self.dir).with_context(|| format!("cannot make the store `{}`", self.dir.display()))?;
         let newest = self.entries()?.first().map(|(time, _)| *time).unwrap_or_default();
         let staged = tempfile::Builder::new()
             .prefix(".incoming-")
