@@ -332,3 +332,50 @@ fn duration(units: &[UnitRecord], compiled: &[usize], cores: usize) -> f64 {
     let seconds = now as f64 / 1e6;
     seconds
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::moment::Moment;
+    use crate::state::manifest::Lies;
+    use crate::unit::{Layout, UnitPlace};
+
+    /// One that takes so long and was built from these.
+    fn unit(seconds: f64, deps: &[usize]) -> UnitRecord {
+        UnitRecord {
+            root: 0,
+            place: UnitPlace { layout: Layout::Legacy, profile: "debug".into(), package: "a".into(), id: "1".into() },
+            lies: Lies::Unknown,
+            fingerprints: Vec::new(),
+            reference: Moment::EPOCH,
+            inputs: Vec::new(),
+            unseen: Vec::new(),
+            deps: deps.to_vec(),
+            seconds,
+            idle: 0,
+            run: None,
+            linted: false,
+            macros: None,
+        }
+    }
+
+    #[test]
+    fn what_waits_for_nothing_is_compiled_side_by_side() {
+        // Two chains of 3 and of 5 seconds, and what waits for both.
+        let units = [unit(1.0, &[]), unit(2.0, &[0]), unit(5.0, &[]), unit(1.5, &[1, 2])];
+        let all = [0, 1, 2, 3];
+        let near = |cores: usize, seconds: f64| (duration(&units, &all, cores) - seconds).abs() < 1e-3;
+        assert!(near(1, 9.5) && near(2, 6.5) && near(8, 6.5));
+        // What is not compiled is not waited for.
+        assert!((duration(&units, &[1, 3], 8) - 3.5).abs() < 1e-3);
+        assert!(duration(&units, &[], 4).abs() < 1e-9);
+    }
+
+    #[test]
+    fn whoever_was_built_from_one_of_them_is_compiled_for_the_same_reason() {
+        let units = [unit(1.0, &[]), unit(1.0, &[0]), unit(1.0, &[1]), unit(1.0, &[])];
+        let mut reason = vec![Some("x".to_owned()), None, None, None];
+        follow(&units, &mut reason);
+        assert_eq!(reason, [Some("x".to_owned()), Some("x".to_owned()), Some("x".to_owned()), None]);
+    }
+}

@@ -143,14 +143,18 @@ impl<'a> View<'a> {
     /// Nothing that goes into the unit differs, and yet it was built: either what it had built was missing, or something differed
     /// for a while. Of what differs for a while only variables come back exactly.
     fn again(&self, unit: &UnitSnapshot) -> Cause {
-        let names: Vec<String> = unit.env.iter().map(|(name, _)| name.clone()).collect();
+        // What Cargo itself says to a compiler is another value for each package, and the same for one.
+        let is_cargos = |name: &str| name.starts_with("CARGO") || name == "OUT_DIR";
+        let tracked: Vec<_> = unit.env.iter().filter(|(name, _)| !is_cargos(name)).collect();
+        let names: Vec<String> = tracked.iter().map(|(name, _)| name.clone()).collect();
         if names.is_empty() {
             return Cause::OutputMissing;
         }
         // Who was built in the other state, in a folder of its own, still says what it was.
-        let others = self.after.units.iter().chain(&self.before.units).flat_map(|unit| &unit.env);
-        let others: BTreeSet<(&str, String)> = others.map(|(name, record)| (name.as_str(), value(record))).collect();
-        let found = unit.env.iter().find_map(|(name, record)| {
+        let same = self.after.units.iter().chain(&self.before.units).filter(|other| other.package == unit.package);
+        let others: BTreeSet<(&str, String)> =
+            same.flat_map(|unit| &unit.env).map(|(name, record)| (name.as_str(), value(record))).collect();
+        let found = tracked.into_iter().find_map(|(name, record)| {
             let own = value(record);
             let (_, other) = others.iter().find(|(other, value)| other == name && *value != own)?;
             Some((name.clone(), (other.clone(), own)))

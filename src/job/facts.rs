@@ -119,7 +119,7 @@ impl Facts {
         packages.map(|package| named((package.name.to_string(), package.version.to_string()))).collect()
     }
 
-    /// Profiles and lints, by name and value.
+    /// Profiles, lints, and what manifests say of targets, by name and value.
     pub fn settings(&self) -> BTreeMap<String, String> {
         settings::gather(&self.workspaces, &self.configs, &crate::machine::environment::variables())
     }

@@ -112,7 +112,7 @@ impl<'a> Planner<'a> {
     fn compare(&mut self) {
         for (path, now) in &self.present.inputs {
             let time = match self.recorded.get(path.as_str()) {
-                Some(then) if same(then, now) => {
+                Some(then) if now.is(then) => {
                     self.plan.same += 1;
                     then.mtime.minus(self.present.shift)
                 }
@@ -299,7 +299,7 @@ impl<'a> Planner<'a> {
                 continue;
             };
             let time = then.mtime.minus(self.present.shift);
-            if !same(then, now) {
+            if !now.is(then) {
                 self.doubt_readers(path, &Doubt::OutsideChanged { path: path.to_owned() });
             } else if self.present.own_outside.contains(path) {
                 self.plan.times.insert(path.to_owned(), time);
@@ -350,8 +350,4 @@ impl<'a> Planner<'a> {
         let units = self.manifest.units.iter().enumerate();
         units.filter(|(_, unit)| unit.is_of(package) && wanted(unit)).map(|(index, _)| index).collect()
     }
-}
-
-fn same(then: &Input, now: &Input) -> bool {
-    then.kind == now.kind && then.id == now.id && then.executable == now.executable && then.resolved == now.resolved
 }

@@ -19,6 +19,8 @@ use crate::state::manifest::{Input, InputKind, Origin};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sight {
     pub id: ContentId,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub executable: bool,
     pub mtime: Moment,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed: Option<Moment>,
@@ -34,7 +36,8 @@ impl Sight {
     /// Of an input that gets this time, or keeps its own.
     pub fn of(input: &Input, time: Option<Moment>) -> Self {
         let link_to = (input.kind == InputKind::Symlink).then(|| input.resolved.clone().unwrap_or_default());
-        Self { id: input.id.clone(), mtime: time.unwrap_or(input.mtime), changed: None, shell: None, link_to }
+        let (id, executable) = (input.id.clone(), input.executable);
+        Self { id, executable, mtime: time.unwrap_or(input.mtime), changed: None, shell: None, link_to }
     }
 }
 
@@ -71,7 +74,7 @@ impl View<'_> {
             _ => now.mtime == then.mtime,
         };
         // Inside `.git` every command of git's writes, and the meaning is what counts.
-        now.id == then.id && (untouched || now.id.is_meaning())
+        now.id == then.id && now.executable == then.executable && (untouched || now.id.is_meaning())
     }
 
     /// Whether a change of owner, permissions or links accounts for a status change: whole checkouts are handed to another user.
@@ -167,7 +170,7 @@ mod tests {
     fn stamped(text: &str, mtime: i64, changed: i64) -> Stamped {
         let (id, mtime, changed) =
             (ContentId::of_link(text), Moment::from_nanos(mtime), Some(Moment::from_nanos(changed)));
-        let sight = Sight { id, mtime, changed, shell: Some(SHELL), link_to: None };
+        let sight = Sight { id, executable: false, mtime, changed, shell: Some(SHELL), link_to: None };
         Stamped::from([(PATH.into(), sight)])
     }
 

@@ -139,3 +139,26 @@ fn a_path_that_never_was_there_is_told_as_that() {
         assert!(said[0]["cause"]["path"].as_str().unwrap().ends_with("c/assets/*.txt"), "{said:#?}");
     }
 }
+
+/// What Cargo says to every compiler differs between packages, and is no variable that somebody changed.
+#[test]
+fn a_value_that_cargo_gives_is_not_told_as_changed() {
+    let world = world();
+    for (package, version) in [("b", "0.2.0"), ("c", "0.3.0")] {
+        let path = |name: &str| world.workspace().join(package).join(name);
+        let manifest = std::fs::read_to_string(path("Cargo.toml")).unwrap().replace("0.1.0", version);
+        write(&path("Cargo.toml"), &manifest);
+        let lib = std::fs::read_to_string(path("src/lib.rs")).unwrap();
+        write(&path("src/lib.rs"), &format!("{lib}\npub const VERSION: &str = env!(\"CARGO_PKG_VERSION\");\n"));
+    }
+    explain(&world, "cargo build --workspace", &[]);
+    let libraries = std::fs::read_dir(world.target().join("debug/deps")).unwrap().map(|entry| entry.unwrap().path());
+    let script = world.dir.join("taken.sh");
+    let names: Vec<String> =
+        libraries.map(|path| path.display().to_string()).filter(|path| path.contains("/libb-")).collect();
+    write(&script, &format!("set -e\nrm {}\ncargo build --workspace --offline --quiet\n", names.join(" ")));
+    let output = world.rekindle(&["explain", "--json", "--", "bash", script.to_str().unwrap()]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let said = report["rebuilds"].as_array().unwrap();
+    assert_eq!(kinds(said), BTreeSet::from(["output-missing"]), "{report:#}");
+}

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::support::World;
 use crate::support::runner::Runner;
 
 const LIB: &str = "lib/src/text.txt";
@@ -31,6 +32,22 @@ fn a_lookup_says_what_would_be_restored_and_leaves_everything_as_it_is() {
     assert!(!runner.world.build().compiled.is_empty());
     assert!(runner.save().log.contains("nothing was saved: `rekindle restore` left no state here"));
     assert_eq!(runner.keys().len(), 1);
+}
+
+/// A machine that is kept still has the state file of its last job, which says nothing of this one.
+#[test]
+fn a_save_after_a_lookup_does_not_go_by_an_earlier_job() {
+    let mut world = World::scenario();
+    world.first_run();
+    let stored = world.packs().len();
+    world.env.insert("REKINDLE_LOOKUP_ONLY".into(), "on".into());
+    world.wipe_and_clone();
+    let found = world.restore();
+    assert!(found.contains("would be restored from"), "{found}");
+    world.build();
+    let said = world.save();
+    assert!(said.contains("`rekindle restore` left no state here"), "{said}");
+    assert_eq!(world.packs().len(), stored);
 }
 
 #[test]

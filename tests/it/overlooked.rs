@@ -6,7 +6,7 @@ use std::time::Duration;
 use filetime::FileTime;
 
 use crate::explain::explained;
-use crate::support::{World, write};
+use crate::support::{World, git, write};
 
 /// Git writes a file anew when only its mode changes, so a machine that was never wiped runs what reads it.
 #[test]
@@ -45,6 +45,25 @@ fn a_step_that_sets_a_mode_rebuilds_nothing() {
         assert!(verdict.compiled.is_empty(), "run {run}: {:?}", verdict.compiled);
         world.save();
     }
+}
+
+/// Git writes it anew in the middle of a job: a second restore does not take it for what it was.
+#[test]
+#[cfg(unix)]
+fn a_file_becomes_executable_between_two_restores() {
+    let world = World::scenario();
+    world.first_run();
+    world.wipe_and_clone();
+    world.restore();
+    assert!(world.build().compiled.is_empty());
+    let (work, path) = (world.workspace(), world.workspace().join("c/assets/p.txt"));
+    git(&work, &["update-index", "--chmod=+x", "c/assets/p.txt"], None);
+    std::fs::remove_file(&path).unwrap();
+    git(&work, &["checkout-index", "c/assets/p.txt"], None);
+    let said = world.restore();
+    assert!(said.contains("goes on with what it has built"), "{said}");
+    let compiled = world.build().compiled;
+    assert!(compiled.contains("c build-script run"), "{compiled:?}");
 }
 
 /// The compiler refuses a module that has two files; a build that was restored has to find that out.

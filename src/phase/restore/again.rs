@@ -181,8 +181,7 @@ fn late(state: &State, manifest: &Manifest, standing: &[Standing<'_>], found: &S
         owners.max_by_key(|package| package.dir.len()).is_some_and(|owner| packages.contains(owner.name.as_str()))
     };
     let recorded = manifest.inputs.iter().filter_map(|then| Some((then, found.inputs.get(&then.path)?)));
-    let same =
-        recorded.filter(|(then, now)| then.kind == now.kind && then.id == now.id && then.resolved == now.resolved);
+    let same = recorded.filter(|(then, now)| now.is(then));
     let times = same.map(|(then, now)| (now, then.mtime.minus(state.shift))).filter(|(now, time)| now.mtime != *time);
     let ours = times.filter(|(now, _)| {
         now.origin != crate::state::manifest::Origin::Outside || found.own_outside.contains(&now.path)

@@ -84,7 +84,12 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
     );
     let notes = roll_note.into_iter().chain(facts.interpreters.note.clone()).chain(left_out(&inputs)).collect();
     let only_looks = inputs.lookup == Lookup::Only;
-    if let Some(state) = again::earlier(&inputs, &facts, &roots).filter(|_| !only_looks) {
+    let earlier = again::earlier(&inputs, &facts, &roots);
+    if earlier.is_none() {
+        // One of an earlier job must not speak for this one.
+        State::forget(&inputs.state);
+    }
+    if let Some(state) = earlier.filter(|_| !only_looks) {
         let file_system = FileSystem::probe(&roots.first().path)?;
         return again::restore(state, &facts, &roots, &file_system, notes);
     }
@@ -107,8 +112,6 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
         outcome.seconds = began.elapsed().as_secs_f64();
         return Ok(outcome);
     }
-    // One of an earlier job must not speak for this one.
-    State::forget(&inputs.state);
     let home = home::restore(&facts, store.as_ref(), &mut outcome);
     tracing::debug!(files = outcome.home.files, bytes = outcome.home.bytes, "the Cargo home is there");
     // Whoever is killed from here on leaves a save that knows of nothing that was restored.

@@ -330,6 +330,13 @@ impl Manifest {
     }
 }
 
+impl Input {
+    /// Whether it is what it was, times apart.
+    pub fn is(&self, then: &Self) -> bool {
+        (self.kind, &self.id, self.executable, &self.resolved) == (then.kind, &then.id, then.executable, &then.resolved)
+    }
+}
+
 /// Entries are named by these, and stores put the names into paths.
 fn is_key(name: &str) -> bool {
     let plain = |char: char| char.is_ascii_alphanumeric() || ['.', '-', '_'].contains(&char);
