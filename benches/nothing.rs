@@ -15,12 +15,15 @@ mod cache_service;
 #[allow(dead_code, reason = "the tests use the rest")]
 mod raw_http;
 
+mod clock;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cache_service::{CacheService, Fault, Route};
+use clock::{median, timed};
 use rekindle::digest::Digest;
 use serde_json::json;
 
@@ -177,15 +180,4 @@ fn run(command: &mut Command) -> String {
     assert!(output.status.success(), "{command:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(!said.contains("::warning"), "{said}");
     said
-}
-
-fn timed(work: impl FnOnce()) -> Duration {
-    let began = Instant::now();
-    work();
-    began.elapsed()
-}
-
-fn median(times: &mut [Duration]) -> Duration {
-    times.sort();
-    times[times.len() / 2]
 }

@@ -3,10 +3,14 @@
 //! `cargo bench` runs it. It needs the network once, for the packages of the project it builds. Each figure is a median.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a bench is for people")]
 
+mod clock;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use clock::{median, timed};
 
 const ROUNDS: usize = 5;
 
@@ -212,17 +216,6 @@ fn commit(dir: &Path) {
 fn write(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
-}
-
-fn timed(work: impl FnOnce()) -> Duration {
-    let began = Instant::now();
-    work();
-    began.elapsed()
-}
-
-fn median(times: &mut [Duration]) -> Duration {
-    times.sort();
-    times[times.len() / 2]
 }
 
 fn ratio(a: Duration, b: Duration) -> f64 {

@@ -150,8 +150,11 @@ pub fn affected(found: &Affected) -> Vec<String> {
 /// How it turned out; nothing to say of a job in which nothing was foreseen and nothing came.
 pub(super) fn forecast_came_true(outcome: &forecast::Outcome) -> Option<String> {
     let forecast::Outcome { right, needless, missed } = *outcome;
-    (right + needless + missed > 0)
-        .then(|| format!("forecast: {right} compiled as foreseen, {needless} not after all, {missed} not foreseen"))
+    match (right, needless, missed) {
+        (0, 0, 0) => None,
+        (_, 0, 0) => Some("forecast: it came true".to_owned()),
+        _ => Some(format!("forecast: {right} compiled as foreseen, {needless} not after all, {missed} not foreseen")),
+    }
 }
 
 /// What changes for later steps: done already on a runner, else to be done by hand.

@@ -66,20 +66,36 @@ fn a_file_becomes_executable_between_two_restores() {
     assert!(compiled.contains("c build-script run"), "{compiled:?}");
 }
 
+/// A package of one library with a module, and nothing that could read its files in another way.
+fn plain() -> World {
+    let mut world = World::new("", |_| {
+        let manifest = "[package]\nname = \"plain\"\nversion = \"0.1.0\"\nedition = \"2021\"\n";
+        let files = [
+            ("Cargo.toml", manifest),
+            (".gitignore", "/target\n"),
+            ("src/lib.rs", "pub mod sub;\n"),
+            ("src/sub.rs", "pub fn sub() {}\n"),
+        ];
+        files.map(|(path, text)| (path.to_owned(), text.to_owned())).into()
+    });
+    world.command = ["build", "--offline"].map(str::to_owned).to_vec();
+    world
+}
+
 /// The compiler refuses a module that has two files; a build that was restored has to find that out.
 #[test]
 fn a_module_gets_a_second_file() {
-    for (new, moved) in [("work/a/src/sub/mod.rs", None), ("work/a/src/sub.rs", Some("work/a/src/sub/mod.rs"))] {
-        let mut world = World::scenario();
-        let text = std::fs::read_to_string(world.origin().join("work/a/src/sub.rs")).unwrap();
+    for (new, moved) in [("src/sub/mod.rs", None), ("src/sub.rs", Some("src/sub/mod.rs"))] {
+        let mut world = plain();
         if let Some(moved) = moved {
-            world.remove(&["work/a/src/sub.rs"]);
-            world.change(&[(moved, &text)]);
+            world.remove(&["src/sub.rs"]);
+            world.change(&[(moved, "pub fn sub() {}\n")]);
         }
         world.first_run();
-        world.change(&[(new, &text)]);
+        world.change(&[(new, "pub fn sub() {}\n")]);
         world.wipe_and_clone();
-        world.restore();
+        let said = world.restore();
+        assert!(said.contains("is the same module"), "{said}");
         let verdict = world.cargo(&world.command.join(" "));
         assert!(!verdict.success && verdict.stderr.contains("E0761"), "{new}: {}", verdict.stderr);
     }

@@ -88,8 +88,8 @@ fn bring<'a>(
     let refused: BTreeSet<usize> = (0..manifest.files.len()).filter(|&at| !may_come(&manifest, at)).collect();
     if let Some(path) = refused.first().map(|&at| paths::shown(&manifest.files[at].path)) {
         let text = format!(
-            "{} files of the stored Cargo home are refused, `{path}` first: no save stores such a path",
-            refused.len()
+            "of the stored Cargo home {} refused, `{path}` first: no save stores such a path",
+            if refused.len() == 1 { "1 file is".to_owned() } else { format!("{} files are", refused.len()) }
         );
         outcome.warnings.push(Warning::new(text));
     }
