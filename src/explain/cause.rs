@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::bumps::{self, Bump};
 use crate::state::manifest::EnvRecord;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -116,6 +117,11 @@ pub enum Cause {
 }
 
 impl Cause {
+    pub(super) fn bump(&self) -> Option<Bump> {
+        let Self::LockBumped { package, old, new } = self.clone() else { return None };
+        Some(Bump { package, old, new })
+    }
+
     pub fn is_cascade(&self) -> bool {
         matches!(self, Self::DependencyRebuilt { .. })
     }
@@ -168,7 +174,7 @@ impl fmt::Display for Cause {
             Self::RustflagsChanged { old, new } => {
                 write!(f, "the rustflags changed: {} → {}", or_none(old), or_none(new))
             }
-            Self::LockBumped { package, old, new } => write!(f, "`{package}` went from {old} to {new}"),
+            Self::LockBumped { .. } => f.write_str(&bumps::in_words(self.bump().iter())),
             Self::TargetChanged => f.write_str("it is built for another target"),
             Self::TargetDefinitionChanged { differences } => {
                 f.write_str("the target's definition in `Cargo.toml` changed")?;

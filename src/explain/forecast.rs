@@ -5,10 +5,13 @@
 //! lock file held two versions counts as a whole; a unit that nobody built before is in no manifest. Afterwards it is compared
 //! with what was compiled.
 
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::bumps::{self, Bump};
+use super::schedule::{Work, by_the_clock};
 use super::surroundings::SettingChange;
 use crate::machine::paths::is_under;
 use crate::state::manifest::{LockedPackage, Manifest, PackageKind, PackageRecord, UnitRecord};
@@ -153,31 +156,24 @@ impl Forecast {
 pub fn forecast(known: &Known<'_>) -> Forecast {
     let units = &known.manifest.units;
     let used: Vec<bool> = units.iter().map(|unit| unit.idle == 0).collect();
-    let mut reason: Vec<Option<String>> = vec![None; units.len()];
+    let mut reason: Vec<Option<Root>> = vec![None; units.len()];
     let judge = Judge::new(known);
     for (at, unit) in units.iter().enumerate() {
         reason[at] = judge.root(unit);
     }
     follow(units, &mut reason);
     let compiled: Vec<usize> = (0..units.len()).filter(|&at| used[at] && reason[at].is_some()).collect();
-    let mut reasons: BTreeMap<&str, (usize, f64)> = BTreeMap::new();
-    for &at in &compiled {
-        let entry = reasons.entry(reason[at].as_deref().unwrap_or_default()).or_default();
-        *entry = (entry.0 + 1, entry.1 + units[at].seconds);
-    }
-    let mut reasons: Vec<Reason> =
-        reasons.into_iter().map(|(text, (units, seconds))| Reason { text: text.to_owned(), units, seconds }).collect();
-    reasons.sort_by(|a, b| b.seconds.total_cmp(&a.seconds).then_with(|| b.units.cmp(&a.units)));
+    let found = compiled.iter().filter_map(|&at| Some((reason[at].as_ref()?, units[at].seconds)));
     Forecast {
         known: used.iter().filter(|used| **used).count(),
         units: compiled
             .iter()
             .map(|&at| Compiled {
                 unit: Expected::recorded(&units[at]),
-                because: reason[at].clone().unwrap_or_default(),
+                because: reason[at].as_ref().map(ToString::to_string).unwrap_or_default(),
             })
             .collect(),
-        reasons,
+        reasons: reasons(found),
         seconds: duration(units, &compiled, known.cores),
         cores: known.cores,
     }
@@ -189,7 +185,49 @@ struct Judge<'a> {
     differing: BTreeSet<&'a str>,
     /// Packages of which the newest file is another one, by folder, and that file.
     touched: BTreeMap<&'a str, &'a str>,
-    bumped: BTreeMap<&'a str, String>,
+    bumped: BTreeMap<String, Bump>,
+}
+
+/// What a unit is compiled for, itself or by what it was built from.
+#[derive(Clone, Debug, PartialEq)]
+enum Root {
+    Bump(Bump),
+    Other(String),
+}
+
+impl fmt::Display for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bump(bump) => f.write_str(&bumps::in_words(std::iter::once(bump))),
+            Self::Other(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// The most expensive first; whatever the lock file moves is one.
+fn reasons<'a>(found: impl Iterator<Item = (&'a Root, f64)>) -> Vec<Reason> {
+    let mut others: BTreeMap<&str, (usize, f64)> = BTreeMap::new();
+    let mut moved: BTreeMap<&Bump, (usize, f64)> = BTreeMap::new();
+    for (root, seconds) in found {
+        let entry = match root {
+            Root::Bump(bump) => moved.entry(bump).or_default(),
+            Root::Other(reason) => others.entry(reason).or_default(),
+        };
+        *entry = (entry.0 + 1, entry.1 + seconds);
+    }
+    let mut moved: Vec<(&Bump, (usize, f64))> = moved.into_iter().collect();
+    moved.sort_by(|(_, (_, a)), (_, (_, b))| b.total_cmp(a));
+    let mut reasons: Vec<Reason> =
+        others.into_iter().map(|(text, (units, seconds))| Reason { text: text.to_owned(), units, seconds }).collect();
+    if !moved.is_empty() {
+        reasons.push(Reason {
+            text: bumps::in_words(moved.iter().map(|(bump, _)| *bump)),
+            units: moved.iter().map(|(_, (units, _))| units).sum(),
+            seconds: moved.iter().map(|(_, (_, seconds))| seconds).sum(),
+        });
+    }
+    reasons.sort_by(|a, b| b.seconds.total_cmp(&a.seconds).then_with(|| b.units.cmp(&a.units)));
+    reasons
 }
 
 impl<'a> Judge<'a> {
@@ -204,14 +242,23 @@ impl<'a> Judge<'a> {
                 touched.entry(package.dir.as_str()).or_insert(path.as_str());
             }
         }
-        Self { known, differing: known.differing.iter().map(String::as_str).collect(), touched, bumped: bumps(known) }
+        Self {
+            known,
+            differing: known.differing.iter().map(String::as_str).collect(),
+            touched,
+            bumped: bumps::bumps(&known.manifest.locked, known.locked),
+        }
     }
 
-    fn root(&self, unit: &UnitRecord) -> Option<String> {
+    fn root(&self, unit: &UnitRecord) -> Option<Root> {
         // People know the bump, and the rule only what it comes of.
         if let Some(bump) = self.bumped.get(unit.package()) {
-            return Some(bump.clone());
+            return Some(Root::Bump(bump.clone()));
         }
+        self.other(unit).map(Root::Other)
+    }
+
+    fn other(&self, unit: &UnitRecord) -> Option<String> {
         if let Some(reason) = self.known.forced.get(&unit.place.name_in(unit.root)) {
             return Some(reason.clone());
         }
@@ -254,25 +301,8 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// Packages that the lock file has in another version.
-fn bumps<'a>(known: &'a Known<'a>) -> BTreeMap<&'a str, String> {
-    let versions = |name: &str, locked: &BTreeSet<LockedPackage>, without: &BTreeSet<LockedPackage>| -> Vec<String> {
-        locked.difference(without).filter(|other| other.name == name).map(|other| other.version.clone()).collect()
-    };
-    let before = &known.manifest.locked;
-    let mut bumps = BTreeMap::new();
-    for gone in before.difference(known.locked) {
-        let (old, new) = (versions(&gone.name, before, known.locked), versions(&gone.name, known.locked, before));
-        if !new.is_empty() {
-            let text = format!("`Cargo.lock` bumps {} {} → {}", gone.name, old.join(", "), new.join(", "));
-            bumps.insert(gone.name.as_str(), text);
-        }
-    }
-    bumps
-}
-
 /// Whoever was built from one of them is compiled, too, and for the same reason.
-fn follow(units: &[UnitRecord], reason: &mut [Option<String>]) {
+fn follow(units: &[UnitRecord], reason: &mut [Option<Root>]) {
     let mut users: Vec<Vec<usize>> = vec![Vec::new(); units.len()];
     for (at, unit) in units.iter().enumerate() {
         unit.deps.iter().for_each(|&dep| users[dep].push(at));
@@ -289,48 +319,14 @@ fn follow(units: &[UnitRecord], reason: &mut [Option<String>]) {
     }
 }
 
-/// How long these take: whatever waits for nothing starts as soon as a core is free, the longest way to the end first.
+/// How long these take, of which some wait for others.
 fn duration(units: &[UnitRecord], compiled: &[usize], cores: usize) -> f64 {
     let place: BTreeMap<usize, usize> = compiled.iter().enumerate().map(|(new, &old)| (old, new)).collect();
-    let deps: Vec<Vec<usize>> = compiled
-        .iter()
-        .map(|&at| {
-            units[at].deps.iter().filter_map(|dep| place.get(dep).copied()).filter(|&dep| dep != place[&at]).collect()
-        })
-        .collect();
-    let mut users: Vec<Vec<usize>> = vec![Vec::new(); compiled.len()];
-    for (at, deps) in deps.iter().enumerate() {
-        for &dep in deps {
-            users[dep].push(at);
-        }
-    }
-    let mut missing: Vec<usize> = deps.iter().map(Vec::len).collect();
-    let mut ready: Vec<usize> = (0..compiled.len()).filter(|&at| missing[at] == 0).collect();
-    let mut running: BinaryHeap<(std::cmp::Reverse<u64>, usize)> = BinaryHeap::new();
-    let micros = |at: usize| {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds of one compilation")]
-        let micros = (units[compiled[at]].seconds.clamp(0.0, 1e6) * 1e6) as u64;
-        micros
-    };
-    let mut now = 0;
-    loop {
-        ready.sort_by_key(|&at| (users[at].len(), micros(at)));
-        while running.len() < cores.max(1) {
-            let Some(at) = ready.pop() else { break };
-            running.push((std::cmp::Reverse(now + micros(at)), at));
-        }
-        let Some((std::cmp::Reverse(end), at)) = running.pop() else { break };
-        now = end;
-        for &user in &users[at] {
-            missing[user] -= 1;
-            if missing[user] == 0 {
-                ready.push(user);
-            }
-        }
-    }
-    #[allow(clippy::cast_precision_loss, reason = "microseconds of one build")]
-    let seconds = now as f64 / 1e6;
-    seconds
+    let work = compiled.iter().map(|&at| {
+        let needs = units[at].deps.iter().filter(|dep| **dep != at).filter_map(|dep| place.get(dep).copied());
+        Work { seconds: units[at].seconds, needs: needs.collect() }
+    });
+    by_the_clock(&work.collect::<Vec<_>>(), cores)
 }
 
 #[cfg(test)]
@@ -360,22 +356,18 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_nothing_is_compiled_side_by_side() {
-        // Two chains of 3 and of 5 seconds, and what waits for both.
+    fn what_is_not_compiled_is_not_waited_for() {
         let units = [unit(1.0, &[]), unit(2.0, &[0]), unit(5.0, &[]), unit(1.5, &[1, 2])];
-        let all = [0, 1, 2, 3];
-        let near = |cores: usize, seconds: f64| (duration(&units, &all, cores) - seconds).abs() < 1e-3;
-        assert!(near(1, 9.5) && near(2, 6.5) && near(8, 6.5));
-        // What is not compiled is not waited for.
-        assert!((duration(&units, &[1, 3], 8) - 3.5).abs() < 1e-3);
-        assert!(duration(&units, &[], 4).abs() < 1e-9);
+        let near = |compiled: &[usize], seconds: f64| (duration(&units, compiled, 2) - seconds).abs() < 1e-3;
+        assert!(near(&[0, 1, 2, 3], 6.5) && near(&[1, 3], 3.5) && near(&[], 0.0));
     }
 
     #[test]
     fn whoever_was_built_from_one_of_them_is_compiled_for_the_same_reason() {
         let units = [unit(1.0, &[]), unit(1.0, &[0]), unit(1.0, &[1]), unit(1.0, &[])];
-        let mut reason = vec![Some("x".to_owned()), None, None, None];
+        let x = Some(Root::Other("x".to_owned()));
+        let mut reason = vec![x.clone(), None, None, None];
         follow(&units, &mut reason);
-        assert_eq!(reason, [Some("x".to_owned()), Some("x".to_owned()), Some("x".to_owned()), None]);
+        assert_eq!(reason, [x.clone(), x.clone(), x, None]);
     }
 }

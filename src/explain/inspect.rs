@@ -45,12 +45,13 @@ pub fn inspect(before: &Snapshot, after: &Snapshot, surroundings: &Surroundings)
             seconds: unit.seconds,
             files: view.changed_files(at, found.as_ref()),
             cause: found.map(|found| found.cause),
+            needs: view.needs(at).filter_map(|needed| place.get(&needed).copied()).collect(),
             root: root.filter(|root| *root != at).and_then(|root| place.get(&root).copied()),
         }
     });
     let prints = used.iter().flat_map(|&at| &after.units[at].prints);
     let unknown_fields = prints.filter_map(|print| Some(print.fields.as_ref()?.unknown)).sum();
-    Inspection { units: units.collect(), unknown_fields }
+    Inspection { units: units.collect(), unknown_fields, cores: surroundings.cores }
 }
 
 /// Follows cascades to where they began.
@@ -67,6 +68,14 @@ fn root_of(at: usize, causes: &HashMap<usize, Option<Explained>>) -> usize {
 }
 
 impl<'a> View<'a> {
+    /// Units that one was built from.
+    fn needs(&self, at: usize) -> impl Iterator<Item = usize> {
+        let fields = self.after.units[at].prints.iter().filter_map(|print| print.fields.as_ref());
+        let needs =
+            fields.flat_map(|fields| &fields.deps).filter_map(|dep| self.by_hash.get(dep.hash.as_str()).copied());
+        needs.filter(move |needed| *needed != at)
+    }
+
     fn explain(&self, at: usize) -> Option<Explained> {
         if !self.compiled(at) {
             return None;

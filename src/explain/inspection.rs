@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
+use super::bumps::{self, Bump};
+use super::schedule::{Work, by_the_clock};
 use crate::explain::cause::Cause;
 use crate::moment::Moment;
 
@@ -13,6 +15,9 @@ pub struct Inspection {
     /// Fields in Cargo's fingerprints about which nothing is known.
     #[serde(default)]
     pub unknown_fields: usize,
+    /// Of the machine that built it.
+    #[serde(default)]
+    pub cores: usize,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -48,6 +53,9 @@ pub struct InspectedUnit {
     pub files: Vec<String>,
     /// For a cascade: where it came from, in the end.
     pub root: Option<usize>,
+    /// Units that it was built from.
+    #[serde(skip)]
+    pub needs: Vec<usize>,
 }
 
 /// What takes the space in the target folder, in bytes.
@@ -61,10 +69,12 @@ pub struct Weights {
     pub debuginfo: u64,
 }
 
-/// A root and what followed from it.
+/// A root and what followed from it; whatever a lock file moved is one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rebuild<'a> {
+    /// Of several packages that the lock file moved, the most expensive one.
     pub cause: &'a Cause,
+    pub text: String,
     pub units: Vec<&'a InspectedUnit>,
     pub cascades: usize,
     pub seconds: f64,
@@ -87,7 +97,8 @@ impl Inspection {
             .iter()
             .map(|&at| {
                 let unit = self.units[at].clone();
-                InspectedUnit { root: unit.root.and_then(|root| place.get(&root).copied()), ..unit }
+                let needs = unit.needs.iter().filter_map(|needed| place.get(needed).copied()).collect();
+                InspectedUnit { root: unit.root.and_then(|root| place.get(&root).copied()), needs, ..unit }
             })
             .collect();
     }
@@ -101,14 +112,39 @@ impl Inspection {
         self.compiled().map(|unit| unit.seconds).sum::<f64>() + 0.0
     }
 
+    /// How long somebody waited for what was compiled, about.
+    pub fn waited(&self) -> f64 {
+        self.by_the_clock(|unit| unit.cause.is_some())
+    }
+
+    /// How much longer it would have been without what was fresh, about.
+    pub fn waiting_saved(&self) -> f64 {
+        (self.by_the_clock(|_| true) - self.waited()).max(0.0)
+    }
+
+    fn by_the_clock(&self, counts: impl Fn(&InspectedUnit) -> bool) -> f64 {
+        let kept: Vec<usize> = (0..self.units.len()).filter(|&at| counts(&self.units[at])).collect();
+        let place: HashMap<usize, usize> = kept.iter().enumerate().map(|(new, &old)| (old, new)).collect();
+        let work = kept.iter().map(|&at| {
+            let needs = self.units[at].needs.iter().filter_map(|needed| place.get(needed).copied());
+            Work { seconds: self.units[at].seconds, needs: needs.collect() }
+        });
+        by_the_clock(&work.collect::<Vec<_>>(), self.cores)
+    }
+
     /// Roots with equal causes together, the most expensive first.
     pub fn rebuilds(&self) -> Vec<Rebuild<'_>> {
         let mut by_cause: BTreeMap<&Cause, Rebuild<'_>> = BTreeMap::new();
         for unit in &self.units {
             let root = unit.root.and_then(|root| self.units.get(root)).unwrap_or(unit);
             let Some(cause) = &root.cause else { continue };
-            let rebuild =
-                by_cause.entry(cause).or_insert(Rebuild { cause, units: Vec::new(), cascades: 0, seconds: 0.0 });
+            let rebuild = by_cause.entry(cause).or_insert_with(|| Rebuild {
+                cause,
+                text: cause.to_string(),
+                units: Vec::new(),
+                cascades: 0,
+                seconds: 0.0,
+            });
             rebuild.seconds += unit.seconds;
             if unit.root.is_some() {
                 rebuild.cascades += 1;
@@ -116,8 +152,27 @@ impl Inspection {
                 rebuild.units.push(unit);
             }
         }
-        let mut rebuilds: Vec<Rebuild<'_>> = by_cause.into_values().collect();
-        rebuilds.sort_by(|a, b| b.seconds.total_cmp(&a.seconds).then_with(|| a.cause.cmp(b.cause)));
+        let by_weight =
+            |a: &Rebuild<'_>, b: &Rebuild<'_>| b.seconds.total_cmp(&a.seconds).then_with(|| a.cause.cmp(b.cause));
+        let (mut moved, mut rebuilds): (Vec<_>, Vec<_>) =
+            by_cause.into_values().partition(|rebuild| matches!(rebuild.cause, Cause::LockBumped { .. }));
+        moved.sort_by(by_weight);
+        rebuilds.extend(together(moved));
+        rebuilds.sort_by(by_weight);
         rebuilds
     }
+}
+
+/// Everything that a lock file moved.
+fn together(moved: Vec<Rebuild<'_>>) -> Option<Rebuild<'_>> {
+    let bumps: Vec<Bump> = moved.iter().filter_map(|rebuild| rebuild.cause.bump()).collect();
+    let mut moved = moved.into_iter();
+    let mut all = moved.next()?;
+    all.text = bumps::in_words(bumps.iter());
+    for rebuild in moved {
+        all.units.extend(rebuild.units);
+        all.cascades += rebuild.cascades;
+        all.seconds += rebuild.seconds;
+    }
+    Some(all)
 }

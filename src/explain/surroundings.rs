@@ -30,6 +30,7 @@ pub struct Surroundings {
     pub pruned: BTreeSet<String>,
     /// Paths that units name, and that were not there when they were built either.
     pub never_there: BTreeSet<String>,
+    pub cores: usize,
 }
 
 /// A setting of a manifest, of Cargo's configuration or of the environment that differs.

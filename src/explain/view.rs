@@ -3,15 +3,15 @@
 //!
 //! Goes through Cargo's own comparisons in Cargo's own order, because only the first difference is the reason that Cargo had.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
+use super::bumps::{Bump, bumps};
 use super::compare::{Dependency, dependencies, difference, rustflags_changed};
 use super::surroundings::{SettingChange, Surroundings};
 
 use crate::cargo::fingerprint::{DepField, Fields};
 use crate::explain::cause::Cause;
 use crate::explain::snapshot::{Snapshot, UnitSnapshot};
-use crate::state::manifest::LockedPackage;
 use crate::unit::Unit;
 
 #[derive(Clone, Debug)]
@@ -45,6 +45,7 @@ pub(super) struct View<'a> {
     /// Units before, by each of their hashes.
     pub(super) old_by_hash: HashMap<&'a str, &'a UnitSnapshot>,
     after_by_place: HashMap<&'a str, usize>,
+    bumped: BTreeMap<String, Bump>,
 }
 
 impl<'a> View<'a> {
@@ -60,6 +61,7 @@ impl<'a> View<'a> {
                 .collect(),
             old_by_hash: before.units.iter().flat_map(|unit| hashes(unit).map(move |hash| (hash, unit))).collect(),
             after_by_place: after.units.iter().enumerate().map(|(at, unit)| (unit.place.as_str(), at)).collect(),
+            bumped: bumps(&known.locked_before, &known.locked_after),
         }
     }
 
@@ -192,16 +194,7 @@ impl<'a> View<'a> {
 
     /// The package's version changed in the lock file.
     pub(super) fn bump(&self, unit: &UnitSnapshot) -> Option<Cause> {
-        let versions = |locked: &BTreeSet<LockedPackage>, not_in: &BTreeSet<LockedPackage>| -> Vec<String> {
-            let only = locked.difference(not_in).filter(|locked| locked.name == unit.package);
-            only.map(|locked| locked.version.clone()).collect()
-        };
-        let old = versions(&self.known.locked_before, &self.known.locked_after);
-        let new = versions(&self.known.locked_after, &self.known.locked_before);
-        (!old.is_empty() && !new.is_empty()).then(|| Cause::LockBumped {
-            package: unit.package.clone(),
-            old: old.join(", "),
-            new: new.join(", "),
-        })
+        let Bump { package, old, new } = self.bumped.get(&unit.package)?.clone();
+        Some(Cause::LockBumped { package, old, new })
     }
 }

@@ -12,6 +12,7 @@ use crate::explain::surroundings::{SettingChange, Surroundings};
 use crate::explain::take;
 use crate::job::facts::Facts;
 use crate::job::handover::State;
+use crate::machine::host;
 use crate::state::manifest::LockedPackage;
 use crate::state::manifest::Manifest;
 use crate::unit::Unit;
@@ -93,6 +94,7 @@ impl Beginning {
             touched: self.touched.clone(),
             pruned: self.pruned.clone(),
             never_there: self.absent.clone(),
+            cores: host::cores(),
         };
         inspect(&self.before, &after, &surroundings)
     }

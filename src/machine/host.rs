@@ -23,6 +23,11 @@ pub fn describe() -> Host {
     }
 }
 
+/// How many things can be done at once.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 fn release() -> String {
     match std::env::consts::OS {
         "linux" => fs::read_to_string("/etc/os-release").map(|text| os_release(&text)).unwrap_or_default(),

@@ -12,6 +12,7 @@ use crate::job::facts::Facts;
 use crate::job::handover::State;
 use crate::job::inputs::Stamp;
 use crate::machine::disk::FileSystem;
+use crate::machine::host;
 use crate::moment::Moment;
 use crate::problem::WrongInput;
 use crate::stamp::plan::{self, Present};
@@ -56,7 +57,7 @@ pub fn since(path: &Path) -> Result<Affected> {
         settings: &changes(&manifest.settings, &facts.settings()),
         as_checked_out: state.inputs.mtime == Stamp::AsCheckedOut,
         base: &facts.workspaces.first().root.to_string_lossy(),
-        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        cores: host::cores(),
     });
     Ok(forecast.affected())
 }

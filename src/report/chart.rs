@@ -111,7 +111,7 @@ mod tests {
             cause: Some(Cause::NeverBuilt),
             ..InspectedUnit::default()
         };
-        let mut inspection = Inspection { units: vec![unit("a\"]\n```;%%{init}%%")], unknown_fields: 0 };
+        let mut inspection = Inspection { units: vec![unit("a\"]\n```;%%{init}%%")], cores: 1, unknown_fields: 0 };
         assert_eq!(time(&inspection), Vec::<String>::new());
         inspection.units.push(unit("b"));
         assert_eq!(time(&inspection)[3], "    \"a__________init___\" : 1.0");

@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 
+use super::numbers;
 use crate::explain::cause::Cause;
 use crate::explain::inspection::{InspectedUnit, Inspection, Rebuild};
 use crate::moment::Moment;
@@ -33,16 +34,10 @@ fn lead(inspection: &Inspection) -> String {
     let mut text = if compiled == 0 {
         "Nothing was compiled".to_owned()
     } else {
-        format!("{} compiled in {} of work", count(compiled, "unit"), duration(inspection.seconds_spent()))
+        format!("{} compiled{}", count(compiled, "unit"), numbers::took(inspection))
     };
-    let fresh = inspection.fresh().count();
-    if fresh > 0 {
-        let _ = write!(
-            text,
-            "; {} fresh, which had taken {} to compile",
-            count(fresh, "unit"),
-            duration(inspection.seconds_saved())
-        );
+    if let Some(spared) = numbers::spared(inspection) {
+        let _ = write!(text, "; {} fresh, and {spared}", count(inspection.fresh().count(), "unit"));
     }
     text + "."
 }
@@ -53,9 +48,9 @@ fn rebuilds(inspection: &Inspection) -> String {
         return String::new();
     }
     let mut text = "<h2>Why</h2>\n<table>\n<thead><tr><th>Compiled</th><th>because</th><th class=\"n\">units</th>\
-                    <th class=\"n\">then</th><th class=\"n\">took</th></tr></thead>\n<tbody>\n"
+                    <th class=\"n\">then</th><th class=\"n\">compiling</th></tr></thead>\n<tbody>\n"
         .to_owned();
-    for Rebuild { cause, units, cascades, seconds } in &rebuilds {
+    for Rebuild { cause: _, text: because, units, cascades, seconds } in &rebuilds {
         let names: Vec<String> = units.iter().map(|unit| escape(&unit.unit)).collect();
         let names = match names.as_slice() {
             [] => String::new(),
@@ -67,7 +62,7 @@ fn rebuilds(inspection: &Inspection) -> String {
         let _ = writeln!(
             text,
             "<tr><td>{names}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{cascades}</td><td class=\"n\">{}</td></tr>",
-            words(&cause.to_string()),
+            words(because),
             units.len(),
             duration(*seconds)
         );

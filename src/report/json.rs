@@ -31,6 +31,9 @@ struct Report<'a> {
     compiled: usize,
     seconds_saved: f64,
     seconds_spent: f64,
+    waiting_saved: f64,
+    waited: f64,
+    cores: usize,
     unexplained: usize,
     unknown_fields: usize,
     rebuilds: Vec<Rebuild<'a>>,
@@ -76,7 +79,7 @@ impl<'a> ForecastReport<'a> {
     }
 }
 
-/// A root cause, the units that it hit, and how many followed.
+/// A root cause, the units that it hit, and how many followed. Of several packages that a lock file moved it is the most expensive.
 #[derive(Debug, Serialize)]
 struct Rebuild<'a> {
     cause: &'a Cause,
@@ -111,7 +114,7 @@ pub fn job(restore: &RestoreOutcome, save: &SaveOutcome) -> Result<String> {
 fn report(inspection: &Inspection) -> Report<'_> {
     let rebuilds = inspection.rebuilds().into_iter().map(|rebuild| Rebuild {
         cause: rebuild.cause,
-        text: rebuild.cause.to_string(),
+        text: rebuild.text,
         units: rebuild.units.iter().map(|unit| unit.unit.as_str()).collect(),
         cascades: rebuild.cascades,
         seconds: rebuild.seconds,
@@ -126,6 +129,9 @@ fn report(inspection: &Inspection) -> Report<'_> {
         compiled: inspection.compiled().count(),
         seconds_saved: inspection.seconds_saved(),
         seconds_spent: inspection.seconds_spent(),
+        waiting_saved: inspection.waiting_saved(),
+        waited: inspection.waited(),
+        cores: inspection.cores,
         unexplained: inspection.compiled().filter(|unit| unit.cause == Some(Cause::Unexplained)).count(),
         rebuilds: rebuilds.collect(),
         unknown_fields: inspection.unknown_fields,

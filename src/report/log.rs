@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::numbers;
 use crate::explain::forecast::{self, Affected, Forecast};
 use crate::explain::inspection::{Inspection, Rebuild};
 use crate::github::{Roll, RollSource};
@@ -180,7 +181,7 @@ pub fn save(outcome: &SaveOutcome) -> Vec<String> {
         history: _,
         advice,
         dropped,
-        live,
+        live: _,
         secret_units,
         secret_files,
         nothing_aged,
@@ -189,12 +190,8 @@ pub fn save(outcome: &SaveOutcome) -> Vec<String> {
         seconds,
         warnings: _,
     } = outcome;
-    let compiled = inspection.compiled().count();
-    let mut lines = vec![format!("{} in use, {compiled} compiled, {dropped} dropped", count(*live, "unit"))];
-    if inspection.fresh().next().is_some() {
-        let (saved, fresh) = (duration(inspection.seconds_saved()), inspection.fresh().count());
-        lines.push(format!("{} fresh, which took {saved} when they were compiled", count(fresh, "unit")));
-    }
+    let mut lines = vec![format!("units: {}; {dropped} dropped", numbers::units(inspection))];
+    lines.extend(numbers::spared(inspection));
     lines.extend(forecast.as_ref().and_then(forecast_came_true));
     lines.extend(cut("compiled", inspection.rebuilds().iter().map(rebuild).collect()));
     lines.extend(cut(
@@ -305,10 +302,9 @@ fn saved_line(what: &str, outcome: &Saved) -> Option<String> {
 /// Why a command compiled what it compiled.
 pub fn inspection(inspection: &Inspection) -> Vec<String> {
     let compiled = inspection.compiled().count();
-    let mut lines = vec![format!("{} compiled, {}", count(compiled, "unit"), duration(inspection.seconds_spent()))];
-    if inspection.fresh().next().is_some() {
-        let (saved, fresh) = (duration(inspection.seconds_saved()), inspection.fresh().count());
-        let _ = write!(lines[0], "; {} fresh, {saved} saved", count(fresh, "unit"));
+    let mut lines = vec![format!("{} compiled{}", count(compiled, "unit"), numbers::took(inspection))];
+    if let Some(spared) = numbers::spared(inspection) {
+        let _ = write!(lines[0], "; {} fresh, and {spared}", count(inspection.fresh().count(), "unit"));
     }
     lines.extend(inspection.rebuilds().iter().map(|found| format!("  {}", rebuild(found))));
     lines
@@ -316,11 +312,11 @@ pub fn inspection(inspection: &Inspection) -> Vec<String> {
 
 /// A root cause, what it hit, and what followed.
 pub fn rebuild(rebuild: &Rebuild<'_>) -> String {
-    let Rebuild { cause, units, cascades, seconds } = rebuild;
+    let Rebuild { cause: _, text, units, cascades, seconds } = rebuild;
     let shown: Vec<&str> = units.iter().take(3).map(|unit| unit.unit.as_str()).collect();
     let more = if units.len() > 3 { format!(" and {} more", units.len() - 3) } else { String::new() };
     let then = if *cascades > 0 { format!(", then {}", count(*cascades, "dependent unit")) } else { String::new() };
-    format!("{}{more}: {cause}{then} ({})", shown.join(", "), duration(*seconds))
+    format!("{}{more}: {text}{then} ({})", shown.join(", "), duration(*seconds))
 }
 
 /// A Python interpreter and where it is.

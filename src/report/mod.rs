@@ -7,6 +7,7 @@ pub mod journal;
 pub mod json;
 pub mod log;
 mod markdown;
+mod numbers;
 pub mod outputs;
 pub mod python;
 pub mod summary;

@@ -5,6 +5,7 @@
 use super::chart;
 use super::log::{forecast_came_true, interpreter, rolled_by, saved};
 use super::markdown::{Page, SHOWN, escape, fold, list, section, table};
+use super::numbers;
 use super::outputs::state;
 use crate::explain::cause::Cause;
 use crate::explain::inspection::{InspectedUnit, Rebuild};
@@ -22,7 +23,8 @@ pub fn markdown(job: &str, restore: &RestoreOutcome, save: &SaveOutcome) -> Stri
     rows.extend(forecast(restore, save).map(|text| ("Forecast", text)));
     rows.push(("Target", saved(&save.target).unwrap_or_else(|| "not saved".to_owned())));
     rows.push(("Cargo home", saved(&save.home).unwrap_or_else(|| "nothing new".to_owned())));
-    rows.push(("Time", format!("restore {}, save {}", duration(restore.seconds), duration(save.seconds))));
+    let spared = numbers::spared(&save.inspection).map(|spared| format!("; {spared}")).unwrap_or_default();
+    rows.push(("Time", format!("restore {}, save {}{spared}", duration(restore.seconds), duration(save.seconds))));
     page.add(0, table(&rows));
     page.add(2, section("Python interpreters in the key", restore.interpreters.iter().map(interpreter)));
     page.add(2, restore.roll.iter().map(|roll| escape(&rolled_by(roll))).collect());
@@ -76,9 +78,9 @@ fn rebuilds(save: &SaveOutcome) -> Vec<String> {
     if rebuilds.is_empty() {
         return Vec::new();
     }
-    let mut lines = vec!["| Compiled | because | units | took |".to_owned(), "|---|---|--:|--:|".to_owned()];
+    let mut lines = vec!["| Compiled | because | units | compiling |".to_owned(), "|---|---|--:|--:|".to_owned()];
     for rebuild in rebuilds.iter().take(SHOWN) {
-        let Rebuild { cause, units, cascades, seconds } = rebuild;
+        let Rebuild { cause: _, text, units, cascades, seconds } = rebuild;
         let first = units.first().map_or("", |unit| unit.unit.as_str());
         let more = if units.len() > 1 { format!(" and {} more", units.len() - 1) } else { String::new() };
         let then = match cascades {
@@ -86,7 +88,7 @@ fn rebuilds(save: &SaveOutcome) -> Vec<String> {
             1 => " + 1 that depends on it".to_owned(),
             _ => format!(" + {cascades} that depend on {}", if units.len() == 1 { "it" } else { "them" }),
         };
-        let (first, cause) = (escape(first), escape(&cause.to_string()));
+        let (first, cause) = (escape(first), escape(text));
         lines.push(format!("| {first}{more} | {cause} | {}{then} | {} |", units.len(), duration(*seconds)));
     }
     if rebuilds.len() > SHOWN {
@@ -130,7 +132,7 @@ fn slowest(save: &SaveOutcome) -> Vec<String> {
     if units.len() < 2 {
         return Vec::new();
     }
-    let mut lines = vec!["| Unit | profile | took | because |".to_owned(), "|---|---|--:|---|".to_owned()];
+    let mut lines = vec!["| Unit | profile | compiling | because |".to_owned(), "|---|---|--:|---|".to_owned()];
     for unit in units.iter().take(SHOWN) {
         let cause = unit.cause.as_ref().map(ToString::to_string).unwrap_or_default();
         let (name, profile, cause) = (escape(&unit.unit), escape(&unit.profile), escape(&cause));
@@ -193,9 +195,8 @@ fn headline(job: &str, restore: &RestoreOutcome, save: &SaveOutcome) -> String {
     };
     let job = if job.is_empty() { String::new() } else { format!(" of {}", escape(job)) };
     let (compiled, fresh) = (save.inspection.compiled().count(), save.inspection.fresh().count());
-    let saved = save.inspection.seconds_saved();
-    let saved = if saved >= 0.1 { format!(", {} of compiling saved", duration(saved)) } else { String::new() };
-    format!("{start}{job}, {} fresh, {compiled} compiled{saved}", count(fresh, "unit"))
+    let gain = numbers::gain(restore, save).map(|gain| format!(", {gain}")).unwrap_or_default();
+    format!("{start}{job}, {} fresh, {compiled} compiled{gain}", count(fresh, "unit"))
 }
 
 fn start(restore: &RestoreOutcome) -> String {
@@ -216,10 +217,7 @@ fn start(restore: &RestoreOutcome) -> String {
 }
 
 fn units(save: &SaveOutcome) -> String {
-    let (compiled, fresh) = (save.inspection.compiled().count(), save.inspection.fresh().count());
-    let spent = save.inspection.seconds_spent();
-    let took = if compiled > 0 { format!(" in {}", duration(spent)) } else { String::new() };
-    format!("{} in use: {fresh} fresh, {compiled} compiled{took}; {} dropped", compiled + fresh, save.dropped)
+    format!("{}; {} dropped", numbers::units(&save.inspection), save.dropped)
 }
 
 #[cfg(test)]
@@ -241,11 +239,11 @@ mod tests {
             cause: Some(Cause::EnvChanged { name: format!("A|{number}"), old: "(unset)".into(), new: "`1`".into() }),
             ..InspectedUnit::default()
         };
-        let inspection = Inspection { units: (0..30).map(unit).collect(), unknown_fields: 0 };
+        let inspection = Inspection { units: (0..30).map(unit).collect(), cores: 4, unknown_fields: 0 };
         let save = SaveOutcome { inspection, live: 30, ..Default::default() };
         let text = markdown("test", &restore, &save);
         assert!(text.starts_with("### Rekindle: cold start of test, 0 units fresh, 30 compiled\n"), "{text}");
-        assert!(text.contains("| Units | 30 in use: 0 fresh, 30 compiled in 15.0 s; 0 dropped |"), "{text}");
+        assert!(text.contains("| Units | 30 in use: 0 fresh, 30 compiled (15.0 s of compiling, about 4.0 s by the clock on 4 cores); 0 dropped |"), "{text}");
         let row = "| p0 (lib-p) | the variable `A\\|0` changed: (unset) → `1` | 1 | 0.5 s |";
         assert!(text.contains(row), "{text}");
         assert!(

@@ -5,7 +5,10 @@ One machine is never wiped: it checks out commit after commit. The other one is 
 with Rekindle, builds and saves. Both stand at one path, one after the other, with a Cargo home of their own. Every few steps,
 and wherever the restored machine compiled less, a third one builds from scratch, and the products are compared.
 
-Exit code 1: something is stale, or was compiled without need and Rekindle's log names no rule for it, or nothing was built.
+What Rekindle says of each rebuild is held against Cargo's log (`causes.py`), and its forecast against what came.
+
+Exit code 1: something is stale, or was compiled without need and Rekindle's log names no rule for it, or a cause is not Cargo's,
+or nothing was built.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
+import causes
+
 # Variables of whoever calls this that a build would see.
 FOREIGN = re.compile(r"CARGO|REKINDLE|ACTIONS|GITHUB|RUNNER|RUSTFLAGS|RUST_|RUSTUP_TOOLCHAIN|VIRTUAL_ENV|CI$")
 SCRIPT_RUN = re.compile(r"/build/([^/ ]+?)(?:-[0-9a-f]{16})?/(?:[0-9a-f]{16}/out/)?build[-_]script[-_][^/ ]*`$")
@@ -39,6 +44,8 @@ class Verdict:
     fresh: set[str] = field(default_factory=set)
     products: dict[str, str] = field(default_factory=dict)
     said: str = ""
+    # Of each call, with Cargo's own reasons where they were asked for.
+    log: str = ""
 
 
 @dataclass
@@ -53,6 +60,10 @@ class Row:
     excess: list[str]
     missing: list[str]
     rules: list[str]
+    # Causes that are not Cargo's, units without one, and what came of the forecast.
+    false: list[str]
+    unexplained: list[str]
+    forecast: str
     products: str
     verdict: str
     seconds: float
@@ -81,11 +92,13 @@ class Machine:
     def work(self) -> Path:
         return self.place / "work"
 
-    def run(self, words: list[str], below: str = ".", check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, words: list[str], below: str = ".", check: bool = True, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             words,
             cwd=self.work / below,
-            env=self.env,
+            env=self.env | (env or {}),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -105,14 +118,15 @@ class Machine:
         if (self.work / ".gitmodules").exists():
             self.run(["git", "submodule", "--quiet", "update", "--init", "--recursive", "--force"])
 
-    def build(self, commands: list[str], below: str) -> Verdict:
+    def build(self, commands: list[str], below: str, env: dict[str, str] | None = None) -> Verdict:
         verdict = Verdict()
         for command in commands:
             words = shlex.split(command)
             cut = words.index("--") if "--" in words else len(words)
             words[cut:cut] = ["--message-format=json", "-v", "--color=never"]
-            done = self.run(["cargo", *words], below, check=False)
+            done = self.run(["cargo", *words], below, check=False, env=env)
             listen(done, verdict)
+            verdict.log += done.stderr
             if done.returncode != 0:
                 verdict.ok = False
                 verdict.said += done.stderr[-2000:]
@@ -206,6 +220,18 @@ def named(log: str) -> tuple[set[str], list[str]]:
     return {NAMED.match(line)[1] for line in said}, said
 
 
+@dataclass
+class Wiped:
+    """A job on the machine that is wiped: what Cargo did, and what Rekindle said."""
+
+    verdict: Verdict
+    # Packages that a rule may rebuild, with all that depend on them.
+    allowed: set[str]
+    said: list[str]
+    causes: causes.Verdict
+    forecast: str
+
+
 class Replay:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
@@ -226,6 +252,8 @@ class Replay:
         self.kept, self.wiped, self.cold = (Machine(place, name, env) for name in ("kept", "wiped", "cold"))
         # What the last save left out has to be compiled again.
         self.left_out: set[str] = set()
+        self.lock = ""
+        self.causes = causes.Verdict()
         self.unbuilt = 0
 
     def rekindle(self, phase: str, *more: str) -> str:
@@ -241,17 +269,30 @@ class Replay:
                 machine.clone(self.repository, commit)
             return machine.build(self.arguments.command, self.arguments.below)
 
-    def on_wiped(self, commit: str) -> tuple[Verdict, set[str], list[str]]:
+    def on_wiped(self, commit: str) -> Wiped:
         self.wiped.wipe()
         with self.wiped as machine:
             machine.clone(self.repository, commit)
             log = self.rekindle("restore", "--store", f"dir:{self.root / 'store'}")
-            verdict = machine.build(self.arguments.command, self.arguments.below)
+            verdict = machine.build(self.arguments.command, self.arguments.below, causes.LOG)
             packages, said = named(log)
             allowed = dependents(machine, self.arguments.below, packages | self.left_out)
-            self.left_out, _ = named(self.rekindle("save"))
-            (self.root / "restore.log").open("a").write(f"== {commit}\n{log}")
-            return verdict, allowed, said
+            told = self.explained(verdict.log)
+            saved = self.rekindle("save")
+            self.left_out, _ = named(saved)
+            lines = [line for line in saved.splitlines() if line.startswith("forecast: ")]
+            with (self.root / "rekindle.log").open("a") as file:
+                file.write(f"== {commit}\n{log}-- save\n{saved}")
+            return Wiped(verdict, allowed, said, told, "".join(lines).removeprefix("forecast: "))
+
+    def explained(self, log: str) -> causes.Verdict:
+        """What Rekindle says of the build, beside what Cargo said."""
+        lock = self.wiped.work / self.arguments.below / "Cargo.lock"
+        then, self.lock = self.lock, lock.read_text() if lock.exists() else ""
+        state = str(self.wiped.place / "state.json")
+        words = [self.arguments.rekindle, "explain", "--json", "--since", state]
+        report = self.wiped.run(words, self.arguments.below)
+        return causes.check(json.loads(report.stdout), log, then, self.lock)
 
     def on_cold(self, commit: str) -> Verdict:
         self.cold.wipe()
@@ -263,7 +304,11 @@ class Replay:
         start = time.monotonic()
         changed = git("-C", str(self.repository), "diff", "--name-only", before, commit).split("\n") if before else [""]
         kept = self.on_kept(commit)
-        wiped, allowed, said = self.on_wiped(commit)
+        job = self.on_wiped(commit)
+        wiped, allowed, said = job.verdict, job.allowed, job.said
+        if before:
+            self.causes.units += job.causes.units
+            self.causes.kinds.update(job.causes.kinds)
         excess = sorted(wiped.compiled - kept.compiled) if before else []
         missing = sorted(kept.compiled - wiped.compiled)
         unnamed = [it for it in excess if it.split(" ")[0] not in allowed]
@@ -281,6 +326,8 @@ class Replay:
             problems += ["STALE"] if is_stale else []
         if unnamed:
             problems.append(f"{len(unnamed)} too much")
+        if job.causes.false:
+            problems.append(f"{len(job.causes.false)} false causes")
         row = Row(
             number,
             commit[:9],
@@ -290,6 +337,9 @@ class Replay:
             excess,
             missing,
             said,
+            job.causes.false,
+            job.causes.unexplained,
+            job.forecast,
             products,
             ", ".join(problems) or "ok",
             round(time.monotonic() - start, 1),
@@ -304,6 +354,8 @@ class Replay:
         cells = [row.step, row.commit, row.files, row.kept, row.wiped, len(row.excess), len(row.missing), row.products]
         print(" | ".join([f"{cell!s:>9}" for cell in cells] + [row.verdict]), flush=True)
         details = [("excess", row.excess), ("missing", row.missing), ("rule", row.rules if row.excess else [])]
+        details += [("false", row.false), ("unexplained", row.unexplained)]
+        details += [("forecast", [row.forecast] if "not" in row.forecast else [])]
         for name, items in details:
             for item in items[:8]:
                 print(f"            {name}: {item}", flush=True)
@@ -330,13 +382,18 @@ class Replay:
             "with_unnamed_excess": unnamed,
             "with_named_excess": sum(bool(row.excess) for row in rows) - unnamed,
             "with_missing": sum(bool(row.missing) for row in rows),
+            "explained": self.causes.units,
+            "unexplained": sum(len(row.unexplained) for row in rows[1:]),
+            "false_causes": sum(len(row.false) for row in rows),
+            "kinds": dict(self.causes.kinds.most_common()),
             "kept_compiled": sum(row.kept for row in rows[1:]),
             "wiped_compiled": sum(row.wiped for row in rows[1:]),
         }
         print(json.dumps({"summary": summary}) if self.arguments.json else f"summary: {summary}", flush=True)
         if not self.arguments.keep:
             remove(self.root)
-        return 1 if stale or unnamed or self.unbuilt == len(rows) else 0
+        false = summary["false_causes"]
+        return 1 if stale or unnamed or false or self.unbuilt == len(rows) else 0
 
 
 def compare(kept: dict[str, str], wiped: dict[str, str], cold: dict[str, str]) -> tuple[str, bool]:

@@ -190,7 +190,7 @@ fn a_job_that_failed_is_saved_too() {
     assert!(!failed.succeeded, "{}", failed.log);
     assert_eq!(failed.said("target: saved").len(), 1, "{}", failed.log);
     let again = act.run("failing.yml", "push", &[]);
-    assert_eq!(again.said("6 units in use, 0 compiled").len(), 1, "{}", again.log);
+    assert_eq!(again.said("units: 6 in use: 6 fresh, 0 compiled").len(), 1, "{}", again.log);
 }
 
 #[test]

@@ -25,7 +25,7 @@ struct Job {
 impl Job {
     fn of(units: Vec<InspectedUnit>) -> Self {
         Self {
-            inspection: Inspection { units, unknown_fields: 0 },
+            inspection: Inspection { units, cores: 4, unknown_fields: 0 },
             incremental: Incremental::Variable { name: "CARGO_INCREMENTAL".into(), value: "1".into() },
             ..Self::default()
         }

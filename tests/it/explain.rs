@@ -344,7 +344,7 @@ fn a_locked_package_is_named_with_both_versions() {
     ]);
     let said = said(&world);
     let bump = cause(&said, "lock-bumped");
-    assert_eq!(bump["text"], "`vend` went from 0.1.0 to 0.1.1");
+    assert_eq!(bump["text"], "`Cargo.lock` bumps vend 0.1.0 → 0.1.1");
     assert!(bump["cascades"].as_u64().unwrap() > 0, "{bump:#}");
 }
 

@@ -63,7 +63,7 @@ impl Story {
             bytes: 80_000_000 + number as u64 * 1_500,
         };
         let save = SaveOutcome {
-            inspection: Inspection { units, unknown_fields: 0 },
+            inspection: Inspection { units, cores: 4, unknown_fields: 0 },
             weights: Weights {
                 by_kind: BTreeMap::from([
                     ("lib".into(), 60_000_000),

@@ -6,6 +6,7 @@ use crate::job::beginning::changes;
 use crate::job::facts::Facts;
 use crate::job::inputs::{Inputs, Stamp};
 use crate::job::outcome::Stamping;
+use crate::machine::host;
 
 /// Nothing where nothing was restored.
 pub(super) fn of(facts: &Facts, inputs: &Inputs, arrival: &Arrival, stamping: &Stamping) -> Option<Forecast> {
@@ -19,6 +20,6 @@ pub(super) fn of(facts: &Facts, inputs: &Inputs, arrival: &Arrival, stamping: &S
         settings: &changes(&manifest.settings, &facts.settings()),
         as_checked_out: inputs.mtime == Stamp::AsCheckedOut,
         base: &facts.workspaces.first().root.to_string_lossy(),
-        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        cores: host::cores(),
     }))
 }
