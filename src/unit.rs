@@ -234,6 +234,11 @@ pub fn title<'a>(package: &str, targets: impl Iterator<Item = TargetName<'a>>) -
     if targets.is_empty() { package.to_owned() } else { format!("{package} ({})", targets.join(", ")) }
 }
 
+/// What Cargo itself says to a compiler: another value for each package, and the same for one.
+pub fn is_cargos(variable: &str) -> bool {
+    variable.starts_with("CARGO") || variable == "OUT_DIR"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! What a job will compile if it builds what the last one built, told before Cargo runs: from what differs, what units were built
 //! from, and what they took. Pure.
 //!
-//! How it can be wrong: another command, other features or variables of a single step are not known yet; a package of which the
+//! How it can be wrong: another command, other features, and variables that only a later step has, are not known yet; a package of which the
 //! lock file held two versions counts as a whole; a unit that nobody built before is in no manifest. Afterwards it is compared
 //! with what was compiled.
 
@@ -11,10 +11,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::bumps::{self, Bump};
+use super::cause::value;
 use super::schedule::{Work, by_the_clock};
 use super::surroundings::SettingChange;
 use crate::machine::paths::is_under;
-use crate::state::manifest::{LockedPackage, Manifest, PackageKind, PackageRecord, UnitRecord};
+use crate::state::manifest::{EnvRecord, LockedPackage, Manifest, PackageKind, PackageRecord, UnitRecord};
 use crate::unit::{TargetName, Unit, title};
 
 /// What is known once the sources have been looked at.
@@ -27,6 +28,8 @@ pub struct Known<'a> {
     pub forced: &'a BTreeMap<String, String>,
     pub locked: &'a BTreeSet<LockedPackage>,
     pub settings: &'a [SettingChange],
+    /// Variables of the step that asks.
+    pub environment: &'a BTreeMap<String, EnvRecord>,
     /// Sources keep the time of the checkout, so that all of them count as changed.
     pub as_checked_out: bool,
     /// The workspace: paths below it are shown relative to it.
@@ -185,6 +188,8 @@ struct Judge<'a> {
     differing: BTreeSet<&'a str>,
     /// Packages of which the newest file is another one, by folder, and that file.
     touched: BTreeMap<&'a str, &'a str>,
+    /// Variables that are others than when the last job began, and how; not those of single steps.
+    drifted: BTreeMap<&'a str, String>,
     bumped: BTreeMap<String, Bump>,
 }
 
@@ -246,6 +251,7 @@ impl<'a> Judge<'a> {
             known,
             differing: known.differing.iter().map(String::as_str).collect(),
             touched,
+            drifted: drifted(known),
             bumped: bumps::bumps(&known.manifest.locked, known.locked),
         }
     }
@@ -265,6 +271,9 @@ impl<'a> Judge<'a> {
         let package = self.known.manifest.packages.iter().find(|package| unit.is_of(package));
         if let Some(change) = self.setting(unit, package) {
             return Some(change.to_string());
+        }
+        if let Some(text) = unit.env.iter().find_map(|name| self.drifted.get(name.as_str())) {
+            return Some(text.clone());
         }
         let named = unit.inputs.iter().map(|&at| self.known.manifest.inputs[at].path.as_str());
         if self.known.as_checked_out && named.clone().next().is_some() && package.is_some() {
@@ -299,6 +308,15 @@ impl<'a> Judge<'a> {
         let below = path.strip_prefix(self.known.base).and_then(|rest| rest.strip_prefix(['/', '\\']));
         below.filter(|_| !self.known.base.is_empty()).unwrap_or(path).to_owned()
     }
+}
+
+fn drifted<'a>(known: &Known<'a>) -> BTreeMap<&'a str, String> {
+    let differing = known.manifest.env.iter().filter_map(|(name, then)| {
+        let now = known.environment.get(name).unwrap_or(&EnvRecord::Unset);
+        (then != now)
+            .then(|| (name.as_str(), format!("the variable `{name}` changed: {} → {}", value(then), value(now))))
+    });
+    differing.collect()
 }
 
 /// Whoever was built from one of them is compiled, too, and for the same reason.
@@ -348,6 +366,7 @@ mod tests {
             unseen: Vec::new(),
             deps: deps.to_vec(),
             seconds,
+            env: Vec::new(),
             idle: 0,
             run: None,
             linted: false,

@@ -16,7 +16,7 @@ use crate::explain::cause::{Cause, value};
 use crate::explain::inspection::{InspectedUnit, Inspection};
 use crate::explain::snapshot::{PrintSnapshot, Snapshot, UnitSnapshot};
 use crate::state::manifest::EnvRecord;
-use crate::unit::Unit;
+use crate::unit::{Unit, is_cargos};
 
 /// Explains every unit that the job used.
 pub fn inspect(before: &Snapshot, after: &Snapshot, surroundings: &Surroundings) -> Inspection {
@@ -152,8 +152,6 @@ impl<'a> View<'a> {
     /// Nothing that goes into the unit differs, and yet it was built: either what it had built was missing, or something differed
     /// for a while. Of what differs for a while only variables come back exactly.
     fn again(&self, unit: &UnitSnapshot) -> Cause {
-        // What Cargo itself says to a compiler is another value for each package, and the same for one.
-        let is_cargos = |name: &str| name.starts_with("CARGO") || name == "OUT_DIR";
         let tracked: Vec<_> = unit.env.iter().filter(|(name, _)| !is_cargos(name)).collect();
         let names: Vec<String> = tracked.iter().map(|(name, _)| name.clone()).collect();
         if names.is_empty() {

@@ -270,7 +270,7 @@ fn unpack_frame(pack: &Pack<'_>, frame: usize, chunks: &[Chunk], places: &[Optio
     let mut position = 0;
     // In the order of their places.
     for chunk in chunks {
-        let skip = chunk.from.checked_sub(position).context("two files claim the same bytes")?;
+        let skip = chunk.from.checked_sub(position).context("it begins before the one before it ends")?;
         let skipped = io::copy(&mut (&mut decoder).take(skip), &mut io::sink())?;
         ensure!(skipped == skip, "the frame ends early");
         let path = places[chunk.file].as_ref().context("it has no place")?;

@@ -17,6 +17,7 @@ use crate::moment::Moment;
 use crate::problem::WrongInput;
 use crate::stamp::plan::{self, Present};
 use crate::stamp::sources;
+use crate::state::secrets::Secrets;
 
 /// Since the `restore` that wrote this state.
 pub fn since(path: &Path) -> Result<Affected> {
@@ -57,6 +58,7 @@ pub fn since(path: &Path) -> Result<Affected> {
         settings: &changes(&manifest.settings, &facts.settings()),
         as_checked_out: state.inputs.mtime == Stamp::AsCheckedOut,
         base: &facts.workspaces.first().root.to_string_lossy(),
+        environment: &Secrets::of_environment().records(),
         cores: host::cores(),
     });
     Ok(forecast.affected())

@@ -154,6 +154,7 @@ fn a_pack_brings_nothing_that_a_save_would_not_store() {
         // No lock file of the job names these: nothing can be compared with what they hold.
         "registry/cache/index.crates.io-x/cfg-if-0.0.1.crate",
         "git/db/dep-0123/config",
+        "git/db/dep-0123/packed-refs",
     ];
     let fine = "registry/index/index.crates.io-x/.cache/it/oa/planted";
     plant(&world, &[&evil[..], &[fine]].concat());

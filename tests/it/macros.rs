@@ -457,3 +457,40 @@ fn traces_of(dir: &Path, name: &str, version: &str) -> BTreeMap<String, String> 
     }
     traces
 }
+
+/// As programs do that generate their completions into the repository: a script's macro and the next run of the script look at a
+/// file that changes all the time and is always the same.
+#[test]
+fn what_a_script_writes_again_with_the_same_content_rebuilds_nobody() {
+    let mut files = project();
+    let script = "fn main() {\n println!(\"cargo::rerun-if-changed=build.rs\");\n let text = slurp::slurp!(\"input.txt\");\n \
+                  std::fs::write(\"made.txt\", text).unwrap();\n}\n";
+    files.insert("user/build.rs".into(), script.into());
+    let manifest = &files["user/Cargo.toml"];
+    let manifest = format!("{manifest}[build-dependencies]\nslurp = {{ workspace = true }}\n");
+    files.insert("user/Cargo.toml".into(), manifest);
+    files.insert("user/made.txt".into(), "input-1|".into());
+    files.insert("user/src/lib.rs".into(), library("made.txt"));
+    let mut world = World::in_memory("", |_| files);
+    world.first_run();
+    read_everything(&world);
+    world.wipe_and_clone();
+    let log = world.restore();
+    assert!(world.build().compiled.is_empty(), "{log}");
+    world.save();
+    // What it writes is another thing now: whoever read it is built again.
+    world.change(&[("user/input.txt", "input-2")]);
+    world.wipe_and_clone();
+    let log = world.restore();
+    let compiled = world.build().compiled;
+    assert!(
+        compiled.contains("user build-script run") && compiled.contains("user 0.1.0 lib user"),
+        "{compiled:?} {log}"
+    );
+    world.save();
+    world.wipe_and_clone();
+    let log = world.restore();
+    // The repository still holds what was generated before.
+    let compiled = world.build().compiled;
+    assert!(compiled.contains("user 0.1.0 lib user"), "{compiled:?} {log}");
+}

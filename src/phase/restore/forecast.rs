@@ -7,6 +7,7 @@ use crate::job::facts::Facts;
 use crate::job::inputs::{Inputs, Stamp};
 use crate::job::outcome::Stamping;
 use crate::machine::host;
+use crate::state::secrets::Secrets;
 
 /// Nothing where nothing was restored.
 pub(super) fn of(facts: &Facts, inputs: &Inputs, arrival: &Arrival, stamping: &Stamping) -> Option<Forecast> {
@@ -20,6 +21,7 @@ pub(super) fn of(facts: &Facts, inputs: &Inputs, arrival: &Arrival, stamping: &S
         settings: &changes(&manifest.settings, &facts.settings()),
         as_checked_out: inputs.mtime == Stamp::AsCheckedOut,
         base: &facts.workspaces.first().root.to_string_lossy(),
+        environment: &Secrets::of_environment().records(),
         cores: host::cores(),
     }))
 }

@@ -41,6 +41,7 @@ use crate::stamp::recorded;
 use crate::stamp::sight::Stamped;
 use crate::state::key::FORMAT;
 use crate::state::manifest::Root;
+use crate::state::secrets::Secrets;
 use crate::store::{self, Access, Store};
 
 /// What the rest of a restore works on, wherever the target came from.
@@ -169,6 +170,7 @@ fn state_of(
         shift: arrival.shift,
         stamped,
         heads,
+        environment: Secrets::of_environment().records(),
         access_times,
         watch: arrival.watch,
         passed_over: arrival.passed_over,

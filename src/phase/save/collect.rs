@@ -5,15 +5,15 @@ use std::path::Path;
 
 use super::inputs_seen::Seen;
 use super::job::Job;
-use super::{assembled, described, linked, macro_facts, run_facts, unseen};
+use super::{assembled, described, linked, macro_facts, made, run_facts, unseen};
 use crate::cargo::fingerprint::Local;
-use crate::cargo::units;
+use crate::cargo::units::{self, DiskUnit};
 use crate::machine::disk::FileSystem;
 use crate::machine::paths::{self, is_under};
 use crate::stamp::record;
 use crate::stamp::sources;
 use crate::state::manifest::{EnvRecord, FingerprintRecord, Manifest, UnitRecord};
-use crate::state::secrets::Secrets;
+use crate::unit::is_cargos;
 
 /// Everything but the files.
 pub(super) fn manifest(
@@ -22,7 +22,6 @@ pub(super) fn manifest(
     ages: &[Option<u32>],
     edges: &[Vec<Option<usize>>],
     seen: Seen,
-    secrets: &Secrets,
     file_system: &FileSystem,
 ) -> Manifest {
     let Seen { mut sources, scope, named, made } = seen;
@@ -64,7 +63,8 @@ pub(super) fn manifest(
         }
         unit.inputs = inputs.into_iter().collect();
     }
-    let unseen = unseen::find(job, live, &manifest, &named, &sources.beside(&job.state.stamped));
+    let again = made::written_again(job, live, &sources);
+    let unseen = unseen::find(job, live, &manifest, &named, &again, &sources.beside(&job.state.stamped));
     for (unit, unseen) in manifest.units.iter_mut().zip(unseen) {
         unit.unseen = unseen;
     }
@@ -73,7 +73,9 @@ pub(super) fn manifest(
     described::add(job, live, &sources.repositories, &mut manifest);
     manifest.inputs = sources.inputs.into_values().collect();
     macro_facts::add_unread(job, live, &mut manifest);
-    manifest.env = env_records(job, live, secrets);
+    let tracked: BTreeSet<&String> = manifest.units.iter().flat_map(|unit| &unit.env).collect();
+    let seen = |name: &String| job.state.environment.get(name).cloned().unwrap_or(EnvRecord::Unset);
+    manifest.env = tracked.into_iter().map(|name| (name.clone(), seen(name))).collect();
     manifest
 }
 
@@ -110,6 +112,7 @@ fn unit_record(
         unseen: Vec::new(),
         deps: edges.iter().flatten().filter_map(|dep| place.get(dep).copied()).collect(),
         seconds: unit.seconds,
+        env: variables(unit),
         idle: ages[at].unwrap_or(0),
         run: None,
         linted: unit.is_linted(),
@@ -117,14 +120,7 @@ fn unit_record(
     }
 }
 
-fn env_records(job: &Job<'_>, live: &[usize], secrets: &Secrets) -> BTreeMap<String, EnvRecord> {
-    let mut records = BTreeMap::new();
-    for &at in live {
-        let unit = job.unit(at);
-        for (name, value) in unit.tracked_env() {
-            let record = secrets.record(&name, value);
-            records.insert(name, record);
-        }
-    }
-    records
+fn variables(unit: &DiskUnit) -> Vec<String> {
+    let names = unit.tracked_env().map(|(name, _)| name).filter(|name| !is_cargos(name));
+    names.collect::<BTreeSet<String>>().into_iter().collect()
 }

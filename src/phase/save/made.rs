@@ -16,6 +16,7 @@ use crate::machine::disk::{Kind, Meta};
 use crate::machine::paths::{self, is_under};
 use crate::moment::Moment;
 use crate::stamp::sources::Sources;
+use crate::state::manifest::{Input, InputKind};
 use crate::unit::Unit;
 
 /// A run of a script, by its index in the job, from its start to its end.
@@ -106,7 +107,7 @@ impl Made {
         for (path, input) in sources.inputs.iter().filter(|(path, _)| !told.contains(*path)) {
             let time = sources.changed.get(path).copied().unwrap_or(input.mtime);
             let during = spans.iter().filter(|span| span.from <= time && time <= span.to);
-            let is_file = input.kind == crate::state::manifest::InputKind::File;
+            let is_file = input.kind == InputKind::File;
             // Cargo writes the lock file, and git its own, whenever they like.
             let is_theirs = paths::file_name(path) == "Cargo.lock" || input.id.is_meaning();
             let candidates: Vec<&Span> = during.filter(|_| is_file && !is_theirs).collect();
@@ -122,6 +123,19 @@ impl Made {
         for_every_run(job, live, &mut made);
         made
     }
+}
+
+/// Files that a script of this job was the last to write, and that hold what they held when the job began: completions, bindings
+/// and the like, which are in git and generated all the same.
+pub(super) fn written_again(job: &Job<'_>, live: &[usize], sources: &Sources) -> BTreeSet<String> {
+    let spans = spans(job, live);
+    let is_same = |path: &String, input: &Input| {
+        let then = job.state.stamped.get(path);
+        then.is_some_and(|then| then.id == input.id && then.executable == input.executable)
+    };
+    let by_script = |path: &String| sources.changed.get(path).is_some_and(|time| covers(&spans, *time));
+    let files = sources.inputs.iter().filter(|(_, input)| input.kind == InputKind::File);
+    files.filter(|(path, input)| by_script(path) && is_same(path, input)).map(|(path, _)| path.clone()).collect()
 }
 
 /// What earlier runs had made that did not run again.

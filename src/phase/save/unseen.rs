@@ -24,6 +24,7 @@ pub(super) fn find(
     live: &[usize],
     manifest: &Manifest,
     named: &[BTreeSet<String>],
+    written_again: &BTreeSet<String>,
     view: &View<'_>,
 ) -> Vec<Vec<String>> {
     let all: Vec<&str> = view.inputs.keys().map(String::as_str).collect();
@@ -49,6 +50,8 @@ pub(super) fn find(
         if unit.uses_reading_macros() {
             unseen.extend(
                 macro_inputs(job, live[at], manifest, view, unit, known_record)
+                    // A script writes it again for each of its runs, and a macro may read it before, between and after.
+                    .filter(|path| !written_again.contains(*path))
                     .filter(|path| !view.was_built_from(path, reader) || !view.was_seen_gone(path, reader)),
             );
         }

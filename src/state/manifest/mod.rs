@@ -41,7 +41,7 @@ pub struct Manifest {
     /// What somebody read in them although it lies beyond the source roots.
     #[serde(default)]
     pub beyond: ReadBeyond,
-    /// Environment variables that units track, with what they were.
+    /// Environment variables that units track, with what the step that restored saw of them.
     pub env: BTreeMap<String, EnvRecord>,
     /// Locked packages, members included.
     #[serde(default)]

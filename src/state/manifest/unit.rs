@@ -28,6 +28,9 @@ pub struct UnitRecord {
     /// Units that it was built from, as indices.
     pub deps: Vec<usize>,
     pub seconds: f64,
+    /// Variables that it depends on, but for those that Cargo sets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
     /// Successful runs since it was last used.
     pub idle: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]

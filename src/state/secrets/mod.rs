@@ -8,6 +8,8 @@
 mod forms;
 mod names;
 
+use std::collections::BTreeMap;
+
 use aho_corasick::{AhoCorasick, MatchKind};
 
 pub use names::is_secret_name;
@@ -76,6 +78,12 @@ impl Secrets {
             Some(value) if self.hides(name, &value) => EnvRecord::Set,
             Some(value) => EnvRecord::Value(value),
         }
+    }
+
+    /// What may be written down of all variables of this program's own environment.
+    pub fn records(&self) -> BTreeMap<String, EnvRecord> {
+        let variables = crate::machine::environment::variables().into_iter();
+        variables.map(|(name, value)| (name.clone(), self.record(&name, Some(value)))).collect()
     }
 
     /// Whether a variable's value may not be written down.
