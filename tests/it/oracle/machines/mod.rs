@@ -3,6 +3,7 @@
 
 mod changes;
 mod compare;
+mod foreseen;
 mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,6 +59,8 @@ pub(super) struct Machines {
     lost: BTreeSet<Key>,
     /// What the last job did to the work tree that is kept.
     effects: Vec<Effect>,
+    /// By the last job that was saved.
+    ran: Option<foreseen::Ran>,
     restore_takes: Duration,
     save_takes: Duration,
 }
@@ -98,6 +101,7 @@ impl Machines {
             touched: Ledger::default(),
             lost: BTreeSet::new(),
             effects: Vec::new(),
+            ran: None,
             restore_takes: Duration::from_millis(300),
             save_takes: Duration::from_millis(300),
         };
@@ -301,6 +305,7 @@ impl Machines {
         }
         self.search(&saved)?;
         self.compare(step, &kept, &warm, &log)?;
+        self.came_as_foreseen(step, &log, &saved)?;
         self.note_left_out(&saved);
         self.effects = kept.effects;
         Ok(())
