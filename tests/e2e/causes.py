@@ -72,6 +72,9 @@ class Verdict:
     unexplained: list[str] = field(default_factory=list)
     false: list[str] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
+    # By the clock, as Rekindle estimates it: for what was compiled, and what it would have been besides for the rest.
+    waited: float = 0
+    spared: float = 0
 
 
 def dirty_units(log: str) -> list[Dirty]:
@@ -113,7 +116,9 @@ def disagrees(dirty: Dirty, unit: dict) -> str | None:
     reason, cause = dirty.reason, unit["cause"]
     kind = cause["because"]
     if kind == "env-changed":
-        name, old, new = re.search(r'(?:var|name): "(.*?)", (?:previous|old_value): (.*), (?:current|new_value): (.*?) \}', reason).groups()
+        name, old, new = re.search(
+            r'(?:var|name): "(.*?)", (?:previous|old_value): (.*), (?:current|new_value): (.*?) \}', reason
+        ).groups()
         said = (cause["name"], cause["old"], cause["new"])
         meant = (name, value(old), value(new))
         # Of several variables, Cargo names the first that it looks at; a secret's value is not said.
@@ -146,7 +151,7 @@ def locked(text: str) -> dict[str, set[str]]:
 def check(report: dict, log: str, lock_before: str, lock_after: str) -> Verdict:
     """Holds a report of `rekindle explain --json` against the log of the calls that it is about."""
     units = [unit for unit in report["units"] if unit["cause"]]
-    verdict = Verdict(units=len(units))
+    verdict = Verdict(units=len(units), waited=report["waited"], spared=report["waiting_saved"])
     verdict.kinds.update(unit["cause"]["because"] for unit in units)
     verdict.unexplained = [unit["unit"] for unit in units if unit["cause"]["because"] == "unexplained"]
     reasons: dict[tuple[str, str, str], list[Dirty]] = {}
@@ -172,7 +177,9 @@ def check(report: dict, log: str, lock_before: str, lock_after: str) -> Verdict:
         name = cause["package"]
         gone, new = before.get(name, set()) - after.get(name, set()), after.get(name, set()) - before.get(name, set())
         if set(cause["old"].split(", ")) != gone or set(cause["new"].split(", ")) != new:
-            verdict.false.append(f"{unit['unit']}: a bump {cause['old']} to {cause['new']}, and the lock file says {gone} to {new}")
+            verdict.false.append(
+                f"{unit['unit']}: a bump {cause['old']} to {cause['new']}, and the lock file says {gone} to {new}"
+            )
     return verdict
 
 

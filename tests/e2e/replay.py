@@ -230,6 +230,8 @@ class Wiped:
     said: list[str]
     causes: causes.Verdict
     forecast: str
+    # How long the calls of Cargo took.
+    took: float
 
 
 class Replay:
@@ -254,6 +256,9 @@ class Replay:
         self.left_out: set[str] = set()
         self.lock = ""
         self.causes = causes.Verdict()
+        # By the clock, what was measured and what Rekindle told.
+        self.first: dict[str, float] = {}
+        self.warm = {"measured": 0.0, "told": 0.0}
         self.unbuilt = 0
 
     def rekindle(self, phase: str, *more: str) -> str:
@@ -274,7 +279,9 @@ class Replay:
         with self.wiped as machine:
             machine.clone(self.repository, commit)
             log = self.rekindle("restore", "--store", f"dir:{self.root / 'store'}")
+            began = time.monotonic()
             verdict = machine.build(self.arguments.command, self.arguments.below, causes.LOG)
+            took = time.monotonic() - began
             packages, said = named(log)
             allowed = dependents(machine, self.arguments.below, packages | self.left_out)
             told = self.explained(verdict.log)
@@ -283,7 +290,7 @@ class Replay:
             lines = [line for line in saved.splitlines() if line.startswith("forecast: ")]
             with (self.root / "rekindle.log").open("a") as file:
                 file.write(f"== {commit}\n{log}-- save\n{saved}")
-            return Wiped(verdict, allowed, said, told, "".join(lines).removeprefix("forecast: "))
+            return Wiped(verdict, allowed, said, told, "".join(lines).removeprefix("forecast: "), took)
 
     def explained(self, log: str) -> causes.Verdict:
         """What Rekindle says of the build, beside what Cargo said."""
@@ -306,6 +313,12 @@ class Replay:
         kept = self.on_kept(commit)
         job = self.on_wiped(commit)
         wiped, allowed, said = job.verdict, job.allowed, job.said
+        if not before:
+            self.first = {"measured": round(job.took, 1), "told": round(job.causes.waited, 1)}
+        elif wiped.compiled:
+            # What is fresh takes its time, too: Cargo looks at it.
+            self.warm["measured"] += job.took
+            self.warm["told"] += job.causes.waited
         if before:
             self.causes.units += job.causes.units
             self.causes.kinds.update(job.causes.kinds)
@@ -386,6 +399,8 @@ class Replay:
             "unexplained": sum(len(row.unexplained) for row in rows[1:]),
             "false_causes": sum(len(row.false) for row in rows),
             "kinds": dict(self.causes.kinds.most_common()),
+            "cold_build": self.first,
+            "warm_builds": {name: round(seconds, 1) for name, seconds in self.warm.items()},
             "kept_compiled": sum(row.kept for row in rows[1:]),
             "wiped_compiled": sum(row.wiped for row in rows[1:]),
         }
