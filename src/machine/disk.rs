@@ -100,6 +100,10 @@ mod platform {
         fs_err::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o777))
     }
 
+    pub fn set_file_mode(file: &std::fs::File, mode: u32) -> std::io::Result<()> {
+        file.set_permissions(std::fs::Permissions::from_mode(mode & 0o777))
+    }
+
     pub(super) fn make_private(dir: &Path) -> std::io::Result<()> {
         use std::os::unix::fs::DirBuilderExt;
         std::fs::DirBuilder::new().mode(0o700).create(dir)
@@ -151,6 +155,10 @@ mod platform {
         Ok(())
     }
 
+    pub fn set_file_mode(_file: &std::fs::File, _mode: u32) -> std::io::Result<()> {
+        Ok(())
+    }
+
     /// There are no locks that a killed process gives back here.
     pub fn lock(_file: &std::fs::File) {}
 
@@ -170,7 +178,7 @@ mod platform {
     }
 }
 
-pub use platform::{lock, set_mode, symlink};
+pub use platform::{lock, set_file_mode, set_mode, symlink};
 
 /// Whether a process that is alive holds the lock of this file. Where nobody can tell, one that is younger than `abandoned` is
 /// taken to be held.

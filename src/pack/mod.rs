@@ -3,18 +3,22 @@
 //! `zstd -dc PACK | tar tv` lists one. Rekindle itself never reads the tar headers: the manifest in the index says where every
 //! byte lies, and the digest of the index, which holds the digest of every frame, is the pack's identity.
 //!
-//! Memory: a packing or unpacking thread holds one frame's compressed bytes and one window of at most 64 MiB.
+//! Memory: a packing or unpacking thread holds one frame's compressed bytes and one window of at most 64 MiB; besides, a few packed
+//! frames wait to be written, or 96 MiB of fetched ones to be unpacked.
 
 mod frame;
 mod index;
+mod pipeline;
 mod reader;
 mod staging;
 mod tarball;
+mod unpack;
 mod writer;
 
 pub use index::{FrameInfo, Index};
-pub use reader::{Pack, Unpacked};
+pub use reader::Pack;
 pub use staging::{Late, Staged, sweep};
+pub use unpack::Unpacked;
 pub use writer::{Source, Written, write};
 
 /// A pack of these frames under an index that says whatever it is told to: what a hostile store could hand out.

@@ -15,7 +15,8 @@ use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use tempfile::NamedTempFile;
 
-use super::reader::{self, Pack, Unpacked};
+use super::reader::Pack;
+use super::unpack::{self, Unpacked};
 use crate::machine::disk::{self, Kind, Meta};
 use crate::machine::paths;
 use crate::state::manifest::Manifest;
@@ -76,7 +77,7 @@ impl Staged {
         shift: Duration,
         skip: &dyn Fn(usize) -> bool,
     ) -> Unpacked {
-        reader::unpack(manifest, packs, &self.dirs(), shift, skip)
+        unpack::unpack(manifest, packs, &self.dirs(), shift, skip)
     }
 
     /// Moves everything into its place; `before_late` is told what could not be, before anything is moved that has to be seen

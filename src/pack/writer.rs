@@ -8,12 +8,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use fs_err as fs;
-use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::frame::{self, MAX_FRAME, MIN_FRAME};
 use super::index::{FrameInfo, Index};
-use super::tarball;
+use super::{pipeline, tarball};
 use crate::digest::Digest;
 use crate::state::manifest::{Content, FileEntry, Location, Manifest};
 
@@ -35,6 +34,8 @@ pub struct Written {
     pub index_at: u64,
 }
 
+/// Frames that may wait for their turn to be written.
+const READY: usize = 2;
 /// Two empty blocks end an archive.
 const END: usize = 1024;
 
@@ -52,22 +53,29 @@ pub fn write(out: &mut dyn Write, mut manifest: Manifest, mut sources: Vec<Sourc
     let plan = plan_frames(&manifest, &sources);
     let mut frames = Vec::new();
     let mut position = 0_u64;
-    for batch in plan.chunks(rayon::current_num_threads().max(1)) {
-        let packed: Vec<Result<Packed>> =
-            batch.par_iter().map(|pieces| pack_frame(&manifest, &sources, pieces)).collect();
-        for (packed, pieces) in packed.into_iter().zip(batch) {
-            let packed = packed?;
-            out.write_all(&packed.bytes).context("cannot write the pack")?;
-            for ((piece, offset), sha256) in pieces.iter().zip(&packed.offsets).zip(&packed.hashes) {
-                let entry = &mut manifest.files[sources[piece.source].file];
-                if let (Content::File { at, sha256: own, .. }, 0) = (&mut entry.content, piece.offset) {
-                    *at = Location { pack: 0, frame: frames.len(), offset: *offset };
-                    own.clone_from(sha256);
-                }
-            }
-            let len = packed.bytes.len() as u64;
-            frames.push(FrameInfo { offset: position, len, raw: packed.raw, sha256: Digest::of(&packed.bytes) });
+    let mut places = Vec::new();
+    let threads = pipeline::threads();
+    pipeline::in_order(
+        &plan,
+        threads,
+        threads.saturating_add(READY),
+        |pieces| pack_frame(&manifest, &sources, pieces),
+        |frame, packed| {
+            let Packed { bytes, sha256, raw, offsets, hashes } = packed?;
+            out.write_all(&bytes).context("cannot write the pack")?;
+            let starts = plan[frame].iter().zip(offsets).zip(hashes).filter(|((piece, _), _)| piece.offset == 0);
+            places.extend(starts.map(|((piece, offset), sha256)| (piece.source, frame, offset, sha256)));
+            let len = bytes.len() as u64;
+            frames.push(FrameInfo { offset: position, len, raw, sha256 });
             position += len;
+            Ok(())
+        },
+    )?;
+    for (source, frame, offset, sha256) in places {
+        let content = &mut manifest.files[sources[source].file].content;
+        if let Content::File { at, sha256: own, .. } = content {
+            *at = Location { pack: 0, frame, offset };
+            *own = sha256;
         }
     }
     let end = frame::compress(|out| out.write_all(&[0; END]))?;
@@ -108,7 +116,7 @@ fn header_size(entry: &FileEntry) -> u64 {
 /// split, so that no frame is ever larger.
 fn plan_frames(manifest: &Manifest, sources: &[Source]) -> Vec<Vec<Piece>> {
     let total: u64 = sources.iter().map(|source| manifest.files[source.file].size()).sum();
-    let wanted = total / (2 * rayon::current_num_threads() as u64).max(1);
+    let wanted = total / (2 * pipeline::threads().get() as u64);
     let limit = wanted.clamp(MIN_FRAME, MAX_FRAME);
     let mut frames: Vec<Vec<Piece>> = Vec::new();
     let mut open = Vec::new();
@@ -138,6 +146,7 @@ fn plan_frames(manifest: &Manifest, sources: &[Source]) -> Vec<Vec<Piece>> {
 
 struct Packed {
     bytes: Vec<u8>,
+    sha256: Digest,
     raw: u64,
     /// Where each piece's content starts, uncompressed.
     offsets: Vec<u64>,
@@ -180,7 +189,10 @@ fn pack_frame(manifest: &Manifest, sources: &[Source], pieces: &[Piece]) -> Resu
     });
     match (bytes, failure) {
         (_, Some(failure)) => Err(failure),
-        (bytes, None) => Ok(Packed { bytes: bytes.context("cannot compress")?, raw, offsets, hashes }),
+        (bytes, None) => {
+            let bytes = bytes.context("cannot compress")?;
+            Ok(Packed { sha256: Digest::of(&bytes), bytes, raw, offsets, hashes })
+        }
     }
 }
 

@@ -1,0 +1,363 @@
+//! Unpacks what a manifest says onto the disk: frames are fetched over several connections, and decoded and written on all cores as
+//! they come.
+//!
+//! Only plain path components, only inside folders that are new and our own, never more bytes than the manifest says. What fails
+//! is named, removed again, and nothing else suffers.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::num::NonZeroUsize;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use fs_err as fs;
+use rayon::prelude::*;
+
+use super::index::FrameInfo;
+use super::reader::Pack;
+use super::{frame, pipeline};
+use crate::machine::disk::{self, Kind, Meta};
+use crate::machine::paths;
+use crate::moment::Moment;
+use crate::problem::GivenUp;
+use crate::state::manifest::{Content, FileEntry, Manifest};
+
+/// What came of unpacking.
+#[derive(Debug, Default)]
+pub struct Unpacked {
+    pub files: usize,
+    pub bytes: u64,
+    /// Files that could not be restored, by index, with the reason.
+    pub failed: BTreeMap<usize, String>,
+    /// The disk has no room for all of it.
+    pub full: Option<String>,
+}
+
+/// What failed, while it is being found out.
+#[derive(Debug, Default)]
+struct Failures {
+    files: BTreeMap<usize, String>,
+    full: Option<String>,
+}
+
+impl Failures {
+    fn add(&mut self, file: usize, error: &anyhow::Error) {
+        let kinds = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+        let is_full = |kind| {
+            matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+        };
+        let text = GivenUp::in_chain(error).map_or_else(|| format!("{error:#}"), |cause| cause.reason.clone());
+        if kinds.into_iter().any(is_full) {
+            self.full.get_or_insert_with(|| text.clone());
+        }
+        self.files.entry(file).or_insert(text);
+    }
+}
+
+/// Part of a file in one frame.
+struct Chunk {
+    file: usize,
+    /// Where it starts in the uncompressed frame.
+    from: u64,
+    len: u64,
+    /// Where it goes in the file.
+    to: u64,
+    /// It is all of the file.
+    whole: bool,
+}
+
+/// What is fetched at once: a frame, and what is wanted of it.
+struct Wanted<'a> {
+    pack: Option<&'a Pack<'a>>,
+    frame: usize,
+    chunks: Vec<Chunk>,
+}
+
+/// Where the files go, and what they are to be like.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    manifest: &'a Manifest,
+    places: &'a [Option<PathBuf>],
+    shift: Duration,
+}
+
+/// Requests that are under way at once: one is slower than most links.
+const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(8).unwrap();
+/// Compressed bytes that are fetched ahead of the decoders.
+const WINDOW: u64 = 96 << 20;
+/// Uncompressed bytes that are written at once.
+const BUFFER: usize = 1 << 18;
+
+/// Unpacks the files of the manifest below `dirs`, one for each root. `packs[0]` is the pack that carried it, `packs[n]` its
+/// parents; missing ones are `None`. Files that `skip` names are passed over. Times are set back by `shift`, access times to
+/// zero.
+pub(super) fn unpack(
+    manifest: &Manifest,
+    packs: &[Option<Pack<'_>>],
+    dirs: &[PathBuf],
+    shift: Duration,
+    skip: &dyn Fn(usize) -> bool,
+) -> Unpacked {
+    let mut failures = Failures::default();
+    let mut places: Vec<Option<PathBuf>> = vec![None; manifest.files.len()];
+    let mut folders = Folders::default();
+    let mut by_frame: BTreeMap<(usize, usize), Vec<Chunk>> = BTreeMap::new();
+    for (at, entry) in manifest.files.iter().enumerate().filter(|(at, _)| !skip(*at)) {
+        let prepared = place(&dirs[entry.root], entry, &mut folders).and_then(|path| {
+            chunks(at, entry, packs, &mut by_frame)?;
+            Ok(path)
+        });
+        match prepared {
+            Ok(path) => places[at] = Some(path),
+            Err(error) => failures.add(at, &error),
+        }
+    }
+    let whole: HashSet<usize> =
+        by_frame.values().flatten().filter(|chunk| chunk.whole).map(|chunk| chunk.file).collect();
+    let prepared: Vec<(usize, Result<()>)> = places
+        .par_iter()
+        .enumerate()
+        .filter_map(|(at, path)| Some((at, prepare(&manifest.files[at], whole.contains(&at), path.as_ref()?))))
+        .collect();
+    for (at, error) in prepared.into_iter().filter_map(|(at, result)| Some((at, result.err()?))) {
+        failures.add(at, &error);
+        places[at] = None;
+    }
+    let mut by_frame: Vec<((usize, usize), Vec<Chunk>)> = by_frame.into_iter().collect();
+    // Before any byte is fetched for them: thousands of files that claim the same bytes are no honest pack.
+    by_frame.retain_mut(|(_, chunks)| {
+        chunks.sort_by_key(|chunk| chunk.from);
+        let overlap = chunks.windows(2).any(|pair| pair[0].from + pair[0].len > pair[1].from);
+        if overlap {
+            let error = anyhow!("two files claim the same bytes");
+            for chunk in chunks.iter() {
+                failures.add(chunk.file, &error);
+            }
+        }
+        !overlap
+    });
+    let wanted = |((pack, frame), chunks): ((usize, usize), _)| Wanted { pack: packs[pack].as_ref(), frame, chunks };
+    let wanted: Vec<Wanted<'_>> = by_frame.into_iter().map(wanted).collect();
+    let target = Target { manifest, places: &places, shift };
+    let lost = Mutex::new(failures);
+    let threads = (CONNECTIONS, pipeline::threads());
+    pipeline::ahead(&wanted, Wanted::size, WINDOW, threads, Wanted::fetch, |wanted, bytes| {
+        let result = bytes.and_then(|bytes| wanted.unpack(&bytes, target));
+        if let (Err(error), Ok(mut lost)) = (result, lost.lock()) {
+            for chunk in &wanted.chunks {
+                lost.add(chunk.file, &error);
+            }
+        }
+    });
+    let failures = lost.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    finish(target, &whole, failures)
+}
+
+impl Wanted<'_> {
+    fn info(&self) -> Result<(&Pack<'_>, &FrameInfo)> {
+        let pack = self.pack.context("its pack is missing")?;
+        Ok((pack, pack.index.frames.get(self.frame).context("its frame is missing")?))
+    }
+
+    fn size(&self) -> u64 {
+        self.info().map_or(0, |(_, info)| info.len)
+    }
+
+    fn fetch(&self) -> Result<Vec<u8>> {
+        let (pack, info) = self.info()?;
+        pack.frame(info)
+    }
+
+    fn unpack(&self, bytes: &[u8], target: Target<'_>) -> Result<()> {
+        let (pack, info) = self.info()?;
+        pack.check(info, bytes)?;
+        let mut decoder = frame::decoder(bytes)?.take(info.raw);
+        let mut buffer = vec![0; BUFFER];
+        let mut position = 0;
+        // In the order of their places.
+        for chunk in &self.chunks {
+            let skip = chunk.from.checked_sub(position).context("it begins before the one before it ends")?;
+            copy(&mut decoder, skip, &mut io::sink(), &mut buffer)?;
+            let path = target.places[chunk.file].as_ref().context("it has no place")?;
+            let mut file = fs::OpenOptions::new().write(true).create_new(chunk.whole).open(path)?;
+            file.seek(SeekFrom::Start(chunk.to))?;
+            copy(&mut decoder, chunk.len, &mut file, &mut buffer)?;
+            if chunk.whole {
+                settle(file.file(), &target.manifest.files[chunk.file], target.shift)?;
+            }
+            position = chunk.from + chunk.len;
+        }
+        Ok(())
+    }
+}
+
+fn copy(from: &mut impl Read, len: u64, to: &mut impl Write, buffer: &mut [u8]) -> Result<()> {
+    let mut left = len;
+    while left > 0 {
+        let part = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        let read = from.read(&mut buffer[..part])?;
+        ensure!(read > 0, "the frame ends early");
+        to.write_all(&buffer[..read])?;
+        left -= read as u64;
+    }
+    Ok(())
+}
+
+/// Modes and times of files that have none yet, then links, then folder times; failed files are removed.
+fn finish(target: Target<'_>, settled: &HashSet<usize>, mut failures: Failures) -> Unpacked {
+    let Target { manifest, places, shift } = target;
+    let entries: Vec<(usize, &FileEntry, &PathBuf)> = manifest
+        .files
+        .iter()
+        .zip(places)
+        .enumerate()
+        .filter_map(|(at, (entry, path))| Some((at, entry, path.as_ref()?)))
+        .collect();
+    let errors: Vec<(usize, io::Error)> = entries
+        .par_iter()
+        .filter(|(at, entry, _)| matches!(entry.content, Content::File { .. }) && !failures.files.contains_key(at))
+        .filter(|(at, _, _)| !settled.contains(at))
+        .filter_map(|(at, entry, path)| {
+            let settled =
+                fs::OpenOptions::new().write(true).open(path).and_then(|file| settle(file.file(), entry, shift));
+            settled.err().map(|error| (*at, error))
+        })
+        .collect();
+    for (at, error) in errors {
+        failures.add(at, &error.into());
+    }
+    for (at, entry, path) in &entries {
+        let is_lost = failures.files.contains_key(at);
+        let result = match &entry.content {
+            Content::HardLink { to } => match places[*to].as_ref().filter(|_| !failures.files.contains_key(to)) {
+                Some(first) if !is_lost => remove_file(path).and_then(|()| fs::hard_link(first, path)),
+                _ => Err(io::Error::other("the file it is another name of is missing")),
+            },
+            Content::Symlink { to } if !is_lost => remove_file(path)
+                .and_then(|()| disk::symlink(paths::path(to), path))
+                .and_then(|()| disk::set_mtime(path, Kind::Symlink, entry.mtime.minus(shift))),
+            Content::Symlink { .. } | Content::File { .. } | Content::Folder { .. } => Ok(()),
+        };
+        if let Err(error) = result {
+            failures.add(*at, &error.into());
+        }
+    }
+    let is_lost = |at: &usize| failures.files.contains_key(at);
+    for (_, _, path) in
+        entries.iter().filter(|(at, entry, _)| is_lost(at) && matches!(entry.content, Content::File { .. }))
+    {
+        let _ = remove_file(path);
+    }
+    let mut folders: Vec<(&PathBuf, Moment)> = entries
+        .iter()
+        .filter(|(at, entry, _)| matches!(entry.content, Content::Folder { .. }) && !is_lost(at))
+        .map(|(_, entry, path)| (*path, entry.mtime.minus(shift)))
+        .collect();
+    folders.sort_by(|(a, _), (b, _)| b.cmp(a));
+    for (path, mtime) in folders {
+        // A folder's time in a target decides nothing for Cargo.
+        let _ = disk::set_mtime(path, Kind::Folder, mtime);
+    }
+    let restored = entries.iter().filter(|(at, _, _)| !is_lost(at));
+    let (files, bytes) = restored.fold((0, 0), |(files, bytes), (_, entry, _)| (files + 1, bytes + entry.size()));
+    Unpacked { files, bytes, failed: failures.files, full: failures.full }
+}
+
+fn settle(file: &File, entry: &FileEntry, shift: Duration) -> io::Result<()> {
+    if let Content::File { mode, .. } = entry.content {
+        disk::set_file_mode(file, mode)?;
+    }
+    let (accessed, modified) = (Moment::EPOCH.to_file_time(), entry.mtime.minus(shift).to_file_time());
+    filetime::set_file_handle_times(file, Some(accessed), Some(modified))
+}
+
+/// Which parts of which frames hold a file.
+fn chunks(
+    at: usize,
+    entry: &FileEntry,
+    packs: &[Option<Pack<'_>>],
+    by_frame: &mut BTreeMap<(usize, usize), Vec<Chunk>>,
+) -> Result<()> {
+    let Content::File { size, at: location, .. } = &entry.content else {
+        return Ok(());
+    };
+    if *size == 0 {
+        return Ok(());
+    }
+    let pack = packs.get(location.pack).and_then(Option::as_ref).context("the pack that holds it is missing")?;
+    let (mut frame, mut from, mut to) = (location.frame, location.offset, 0);
+    let mut found = Vec::new();
+    while to < *size {
+        let info = pack.index.frames.get(frame).with_context(|| format!("`{}` has no frame {frame}", pack.key))?;
+        let room = info.raw.checked_sub(from).filter(|room| *room > 0).context("it lies outside its frame")?;
+        let len = room.min(size - to);
+        found.push(((location.pack, frame), Chunk { file: at, from, len, to, whole: len == *size }));
+        (frame, from, to) = (frame + 1, 0, to + len);
+    }
+    for (place, chunk) in found {
+        by_frame.entry(place).or_default().push(chunk);
+    }
+    Ok(())
+}
+
+/// Takes away what may lie there, and makes files that are not written at once, new and empty.
+fn prepare(entry: &FileEntry, is_whole: bool, path: &Path) -> Result<()> {
+    if let Content::File { .. } = entry.content {
+        remove_file(path)?;
+        if !is_whole {
+            fs::OpenOptions::new().write(true).create_new(true).open(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Folders that are known to be real ones below their root.
+#[derive(Default)]
+struct Folders(BTreeSet<PathBuf>);
+
+impl Folders {
+    fn make(&mut self, root: &Path, dir: &Path) -> Result<()> {
+        if self.0.contains(dir) {
+            return Ok(());
+        }
+        if dir == root {
+            fs::create_dir_all(root)?;
+        } else {
+            self.make(root, dir.parent().context("a folder without a parent")?)?;
+            match Meta::of(dir) {
+                Ok(meta) if meta.kind == Kind::Folder => {}
+                Ok(_) => bail!("`{}` is in the way", dir.display()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir(dir)?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.0.insert(dir.to_path_buf());
+        Ok(())
+    }
+}
+
+/// Where an entry goes, with the folders above it made.
+fn place(root: &Path, entry: &FileEntry, folders: &mut Folders) -> Result<PathBuf> {
+    let relative = paths::path(&entry.path);
+    // On Unix a backslash is a character like any other, but nobody needs one that looks like a way out.
+    let odd = |part: &str| part.contains('\\') && (cfg!(windows) || part.split('\\').any(|word| word == ".."));
+    let plain = !entry.path.is_empty()
+        && !entry.path.contains('\0')
+        && relative.components().all(|part| matches!(part, Component::Normal(_)))
+        && !entry.path.split('/').any(|part| part.is_empty() || part == "." || part == ".." || odd(part));
+    ensure!(plain, "the path `{}` leads out of its folder", entry.path.escape_debug());
+    let path = root.join(&relative);
+    folders
+        .make(root, if let Content::Folder { .. } = entry.content { &path } else { path.parent().unwrap_or(root) })?;
+    Ok(path)
+}
+
+fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
