@@ -359,7 +359,7 @@ fn release_fault(release: &Value, declared: &str, tags: &[&str]) -> Result<(), S
                 let is_size =
                     |name: &str, most: u64| binary[name].as_u64().is_some_and(|size| size > 0 && size <= most);
                 let named = is_hash("sha256") && is_hash("program_sha256");
-                let small = is_size("size", 6 << 20) && is_size("program_size", 16 << 20);
+                let small = is_size("size", 6 << 20) && is_size("program_size", 12 << 20);
                 if binary["url"] != url.as_str() || !named || !small {
                     return Err(format!("{target}: {binary}"));
                 }
