@@ -2,7 +2,7 @@
 //!
 //! Only steps without a condition are compared: of two that exclude each other, one runs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::cargo_call::CargoCall;
 use super::checkout::Checkout;
@@ -73,8 +73,12 @@ fn target_dirs(checkout: &Checkout, job: &WorkflowJob, calls: &[Build<'_>]) -> O
             && told.iter().all(|(_, target_dir)| *target_dir != call.target_dir)
     };
     let call = calls.iter().find(unknown)?;
-    let folders: BTreeSet<String> = told.iter().map(|(_, target_dir)| format!("`{target_dir}`")).collect();
-    let folders: Vec<String> = folders.into_iter().collect();
+    let mut folders: Vec<String> = Vec::new();
+    for folder in told.iter().map(|(_, target_dir)| format!("`{target_dir}`")) {
+        if !folders.contains(&folder) {
+            folders.push(folder);
+        }
+    }
     let what =
         format!("`{}` compiles into `{}`; the action restores {}", call.call.said, call.target_dir, folders.join(", "));
     Some(call.finding(Rule::TargetDirDiffers, what))

@@ -41,8 +41,9 @@ impl Root {
         write(&root.join("dev/null"), "");
         write(&root.join("work/Cargo.toml"), "[package]\nname = \"sample\"\nversion = \"0.1.0\"\nedition = \"2024\"\n");
         write(&root.join("work/src/lib.rs"), "pub fn one() {}\n");
-        let ours = "      - uses: rekindle-rs/rekindle@v1\n      - run: cargo test\n";
-        let workflow = format!("on: push\njobs:\n  test:\n    runs-on: ubuntu-latest\n    steps:\n{ours}");
+        let steps =
+            "      - uses: Swatinem/rust-cache@v2\n      - uses: rekindle-rs/rekindle@v1\n      - run: cargo test\n";
+        let workflow = format!("on: push\njobs:\n  test:\n    runs-on: ubuntu-latest\n    steps:\n{steps}");
         write(&root.join("work/.github/workflows/ci.yml"), &workflow);
         Self(dir)
     }
@@ -72,7 +73,7 @@ fn a_system_of_busybox_alone_costs_one_warning_a_step() {
     assert_eq!(root.run("rekindle --version"), (Some(0), version));
     let (code, said) = root.run("rekindle doctor");
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("[action-before-checkout]"), "{said}");
+    assert!(said.contains("[second-cache]"), "{said}");
     for (command, warning) in [
         ("rekindle restore --store dir:/store", "nothing was restored: `cargo` cannot be run"),
         ("rekindle save", "nothing was saved"),

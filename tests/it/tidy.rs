@@ -475,11 +475,15 @@ fn a_tag_before_its_binaries_is_refused() {
     short["targets"][TARGETS[0]]["sha256"] = json!("0123");
     let mut large = release("1.2.3");
     large["targets"][TARGETS[0]]["size"] = json!(7_000_000);
+    let mut fat = release("1.2.3");
+    fat["targets"][TARGETS[0]]["program_size"] = json!(13_000_000);
     let mut elsewhere = release("1.2.3");
     elsewhere["targets"][TARGETS[1]]["url"] = release("1.2.2")["targets"][TARGETS[1]]["url"].clone();
     let mut fewer = release("1.2.3");
     fewer["targets"].as_object_mut().unwrap().remove(TARGETS[2]);
-    for wrong in [short, large, elsewhere, fewer, json!({ "version": null }), json!({ "version": 1, "targets": {} })] {
+    for wrong in
+        [short, large, fat, elsewhere, fewer, json!({ "version": null }), json!({ "version": 1, "targets": {} })]
+    {
         assert!(refused(&wrong, "1.2.3", &[]), "{wrong}");
     }
 }
