@@ -82,6 +82,7 @@ trap 'kill "$compiling" 2>/dev/null || true' EXIT
 need_program python3 python3
 need_program pgrep procps
 need_program curl curl
+need_program busybox busybox-static
 need_program node nodejs
 need_program npm npm
 

@@ -8,17 +8,15 @@ use anyhow::Result;
 
 use super::config::{self, ConfigFile};
 use super::tools;
-use crate::machine::ask;
+use crate::machine::{ask, children};
 use crate::problem::JobFault;
 
 /// `rustc -vV` as run in `dir`, so that toolchain files and `RUSTUP_TOOLCHAIN` have their say.
 pub fn rustc_version(dir: &Path) -> Result<String> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
     let hint = "install the toolchain before this step, or fix `rust-toolchain.toml`";
-    let output =
-        ask::command(&rustc).arg("-vV").current_dir(dir).output().map_err(|error| {
-            JobFault::new(format!("`{} -vV` cannot be run: {error}", rustc.to_string_lossy()), hint)
-        })?;
+    let output = children::output(ask::command(&rustc).arg("-vV").current_dir(dir))
+        .map_err(|error| JobFault::new(format!("`{} -vV` cannot be run: {error}", rustc.to_string_lossy()), hint))?;
     if !output.status.success() {
         let reason = String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or_default().to_owned();
         return Err(JobFault::new(format!("`rustc -vV` failed in `{}`: {reason}", dir.display()), hint).into());
@@ -55,7 +53,7 @@ pub fn c_compiler() -> String {
 /// `rustc -vV` of every toolchain that rustup has installed; none where there is no rustup.
 pub fn installed() -> Vec<String> {
     let run = |program: &str, arguments: &[&str]| {
-        let output = ask::command(program).args(arguments).output().ok()?;
+        let output = children::output(ask::command(program).args(arguments)).ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     };
     let listed = run("rustup", &["toolchain", "list"]).unwrap_or_default();

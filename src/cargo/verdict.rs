@@ -9,6 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::diagnostic::DiagnosticLevel;
 use cargo_metadata::{Artifact, Message};
 
+use crate::machine::{ask, children};
+
 /// How the message about a unit begins.
 const ARTIFACT: &str = r#"{"reason":"compiler-artifact""#;
 
@@ -40,12 +42,8 @@ pub fn run(dir: &Path, arguments: &[String], env: &BTreeMap<String, String>) -> 
     let mut words: Vec<OsString> = arguments[..split].iter().map(OsString::from).collect();
     words.extend(["--message-format=json", "-v", "--color=never"].map(OsString::from));
     words.extend(arguments[split..].iter().map(OsString::from));
-    let output = crate::machine::ask::command("cargo")
-        .args(&words)
-        .current_dir(dir)
-        .envs(env)
-        .output()
-        .context("cannot run `cargo`")?;
+    let output = children::output(ask::command("cargo").args(&words).current_dir(dir).envs(env));
+    let output = output.context("cannot run `cargo`")?;
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     // Tests print there too, and not always UTF-8.
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();

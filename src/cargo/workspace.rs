@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use anyhow::Result;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, TargetKind};
@@ -17,6 +18,7 @@ use super::tables;
 use crate::digest::Digest;
 use crate::github::runner;
 use crate::machine::ask;
+use crate::machine::children;
 use crate::machine::disk;
 use crate::machine::paths;
 use crate::problem::{JobFault, WrongInput};
@@ -155,7 +157,14 @@ fn metadata(manifest: &Path) -> Result<Metadata, cargo_metadata::Error> {
     for name in ask::withheld() {
         command.env_remove(name);
     }
-    command.exec()
+    let output = children::output(command.cargo_command().stdin(Stdio::null()))?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Err(cargo_metadata::Error::CargoMetadata { stderr });
+    }
+    // A wrapper may have spoken before it.
+    let text = String::from_utf8_lossy(&output.stdout);
+    MetadataCommand::parse(text.lines().find(|line| line.starts_with('{')).ok_or(cargo_metadata::Error::NoJson)?)
 }
 
 fn one_line(error: &cargo_metadata::Error) -> String {

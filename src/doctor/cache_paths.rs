@@ -4,6 +4,14 @@ use super::checkout::Checkout;
 use super::job::join;
 use super::packages::file_in;
 
+/// `actions/cache`, its halves, and those of others that take the same inputs: the half, or nothing for the whole.
+pub(super) fn plain_cache(action: &str) -> Option<&str> {
+    const OWNERS: [&str; 6] = ["actions", "buildjet", "runs-on", "ubicloud", "useblacksmith", "warpbuilds"];
+    let (owner, name) = action.split_once('/')?;
+    let half = name.strip_prefix("cache")?;
+    (OWNERS.contains(&owner) && matches!(half, "" | "/restore" | "/save")).then(|| half.trim_start_matches('/'))
+}
+
 /// Whether a path of another cache is one that Rekindle restores.
 pub(super) fn is_cargos(checkout: &Checkout, path: &str) -> bool {
     if path.starts_with('!') {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::cache_paths::is_cargos;
+use super::cache_paths::{is_cargos, plain_cache};
 use super::checkout::{Checkout, Workflow};
 use super::job::{Step, StepKind, WorkflowJob};
 use super::tree::Node;
@@ -43,11 +43,10 @@ fn second_cache(checkout: &Checkout, job: &WorkflowJob, step: &Step) -> Option<F
         "leafwing-studios/cargo-cache" => {
             "`Leafwing-Studios/cargo-cache` keeps `target` and the Cargo home too".to_owned()
         }
-        "actions/cache" | "actions/cache/restore" | "actions/cache/save"
-            if step.with("lookup-only") != Some("true") =>
-        {
+        action if plain_cache(action).is_some() && step.with("lookup-only") != Some("true") => {
             let paths = step.with("path")?.lines().map(str::trim).filter(|path| is_cargos(checkout, path));
-            let paths: Vec<String> = paths.map(|path| format!("`{path}`")).collect();
+            let mut paths: Vec<String> = paths.map(|path| format!("`{path}`")).collect();
+            paths.dedup();
             if paths.is_empty() {
                 return None;
             }
@@ -223,6 +222,8 @@ mod tests {
             "{uses: actions/cache@v5, with: {path: target, key: x}}",
             "{uses: actions/cache/restore@v5, with: {path: \"~/.cargo/registry\\n~/.npm\", key: x}}",
             "uses: actions-rust-lang/setup-rust-toolchain@v1",
+            "{uses: buildjet/cache@v4, with: {path: target, key: x}}",
+            "{uses: WarpBuilds/cache/restore@v1, with: {path: target, key: x}}",
         ] {
             assert_eq!(job(&[CHECKOUT, other, OURS, TEST]), ["second-cache:7"], "{other}");
             assert!(!job(&[CHECKOUT, other, TEST]).contains(&"second-cache:7".to_owned()), "{other}");
@@ -230,6 +231,8 @@ mod tests {
         for fine in [
             "{uses: actions/cache@v5, with: {path: ~/.cargo/bin, key: x}}",
             "{uses: actions/cache@v5, with: {path: node_modules, key: x}}",
+            "{uses: buildjet/cache-delete@v1, with: {path: target}}",
+            "{uses: somebody/cache@v1, with: {path: target, key: x}}",
             "{uses: actions-rust-lang/setup-rust-toolchain@v1, with: {cache: false}}",
         ] {
             assert!(job(&[CHECKOUT, fine, OURS, TEST]).is_empty(), "{fine}");

@@ -5,7 +5,7 @@
 //! of the old step (an entry of that name, its outputs) is not looked for, nor is a step of a composite action, whose inputs are
 //! known by their values only.
 
-use super::cache_paths::{is_cargos, is_target};
+use super::cache_paths::{is_cargos, is_target, plain_cache};
 use super::checkout::Checkout;
 use super::job::{Step, StepKind, WorkflowJob};
 use super::tree::Node;
@@ -28,15 +28,14 @@ fn other_cache(checkout: &Checkout, job: &WorkflowJob, step: &Step) -> Option<Fi
             written.rust_cache(job, with);
             ("Swatinem/rust-cache", "rekindle-rs/rekindle@v1")
         }
-        "actions/cache" if written.plain_cache(checkout, step, with) => ("actions/cache", "rekindle-rs/rekindle@v1"),
-        "actions/cache/restore" if written.plain_cache(checkout, step, with) => {
-            ("actions/cache/restore", "rekindle-rs/rekindle/dist/restore@v1")
-        }
-        "actions/cache/save" if written.plain_cache(checkout, step, with) => {
-            written.inputs.clear();
-            ("actions/cache/save", "rekindle-rs/rekindle/dist/save@v1")
-        }
-        _ => return None,
+        action => match plain_cache(action).filter(|_| written.plain_cache(checkout, step, with))? {
+            "restore" => (action, "rekindle-rs/rekindle/dist/restore@v1"),
+            "save" => {
+                written.inputs.clear();
+                (action, "rekindle-rs/rekindle/dist/save@v1")
+            }
+            _ => (action, "rekindle-rs/rekindle@v1"),
+        },
     };
     let what = format!("job `{}` keeps `target` by `{name}`", job.id);
     let instead = written.lines(step, action);
@@ -209,7 +208,7 @@ impl Written {
     fn lines(&self, step: &Step, action: &str) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some((paths, rest)) = &self.others {
-            let own = step.action().starts_with("actions/cache");
+            let own = plain_cache(step.action()).is_some();
             let reference =
                 if own { format!("{}@{}", step.action(), step.reference()) } else { "actions/cache@v6".to_owned() };
             let with: Vec<(&str, &str)> = std::iter::once(("path", paths.as_str()))
@@ -335,6 +334,8 @@ mod tests {
         let cache =
             |half: &str| format!("      - uses: actions/cache/{half}@v5\n        with: {{path: target, key: x}}\n");
         let [restore, save] = ["restore", "save"].map(|half| instead("", &cache(half)));
+        let faster = cache("restore").replace("actions/", "buildjet/");
+        assert_eq!(instead("", &faster), restore);
         assert!(restore.starts_with("      - uses: rekindle-rs/rekindle/dist/restore@v1\n        # key"), "{restore}");
         assert!(save.starts_with("      - uses: rekindle-rs/rekindle/dist/save@v1\n        # key"), "{save}");
         let folders =

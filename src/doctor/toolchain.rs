@@ -86,11 +86,14 @@ fn is_channel(word: &str) -> bool {
 
 fn named_channel(job: &WorkflowJob, step: &Step, named: &str, line: usize, how: &str) -> Option<Finding> {
     let values = job.values(named);
-    // A matrix of several toolchains is there to follow them.
-    let [channel] = values.as_slice() else { return None };
-    let rule = rule(channel)?;
-    let what = format!("job `{}` compiles with `{channel}`: {how}", job.id);
-    Some(Finding::new(rule, &step.file, line, what))
+    if let [channel] = values.as_slice() {
+        let what = format!("job `{}` compiles with `{channel}`: {how}", job.id);
+        return Some(Finding::new(rule(channel)?, &step.file, line, what));
+    }
+    // A matrix of several toolchains is there to follow the stable one, which seldom moves.
+    let channel = values.iter().find(|channel| rule(channel) == Some(Rule::FloatingNightly))?;
+    let what = format!("job `{}` compiles with `{channel}` in a leg of its matrix: {how}", job.id);
+    Some(Finding::new(Rule::FloatingNightly, &step.file, line, what))
 }
 
 fn by_call(job: &WorkflowJob, step: &Step) -> Option<Finding> {
@@ -155,7 +158,8 @@ mod tests {
         };
         let in_matrix = |values: &str| ids(&[(".github/workflows/ci.yml", &text(values)), ("rust-toolchain.toml", "")]);
         assert!(in_matrix("[stable, '1.80']").is_empty());
-        assert!(in_matrix("[stable, nightly]").is_empty());
+        assert!(in_matrix("[stable, beta, nightly-2026-01-31]").is_empty());
+        assert_eq!(in_matrix("[stable, nightly]"), ["floating-nightly:7"]);
         assert_eq!(in_matrix("[nightly]"), ["floating-nightly:7"]);
     }
 

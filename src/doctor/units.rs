@@ -73,7 +73,12 @@ fn target_dirs(checkout: &Checkout, job: &WorkflowJob, calls: &[Build<'_>]) -> O
             && told.iter().all(|(_, target_dir)| *target_dir != call.target_dir)
     };
     let call = calls.iter().find(unknown)?;
-    let folders: Vec<String> = told.iter().map(|(_, target_dir)| format!("`{target_dir}`")).collect();
+    let mut folders: Vec<String> = Vec::new();
+    for folder in told.iter().map(|(_, target_dir)| format!("`{target_dir}`")) {
+        if !folders.contains(&folder) {
+            folders.push(folder);
+        }
+    }
     let what =
         format!("`{}` compiles into `{}`; the action restores {}", call.call.said, call.target_dir, folders.join(", "));
     Some(call.finding(Rule::TargetDirDiffers, what))
@@ -223,7 +228,7 @@ fn uses_what_was_built(job: &WorkflowJob) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{CHECKOUT, OURS, TEST, job};
+    use super::super::sample::{CHECKOUT, OURS, TEST, findings, job, workflow};
 
     #[test]
     fn target_folders_of_one_job_are_compared() {
@@ -234,6 +239,9 @@ mod tests {
         assert!(job(&[CHECKOUT, both, TEST, other]).is_empty());
         assert!(job(&[CHECKOUT, OURS, TEST, "run: cargo clippy --target-dir target/"]).is_empty());
         assert_eq!(job(&[CHECKOUT, OURS, "run: cargo test --target-dir x"]), ["target-dir-differs:8"]);
+        let twice = workflow(&[CHECKOUT, OURS, TEST, OURS, "run: cargo clippy --target-dir x"]);
+        let found = findings(&[(".github/workflows/ci.yml", &twice)]);
+        assert!(found.iter().any(|finding| finding.what.ends_with("; the action restores `target`")), "{found:?}");
         let hidden = "{uses: a/rekindle@v1, with: {workspaces: \"${{ matrix.folders }}\"}}";
         assert!(job(&[CHECKOUT, hidden, TEST, other]).is_empty());
     }

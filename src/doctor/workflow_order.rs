@@ -2,7 +2,7 @@
 
 use super::cargo_call::CargoCall;
 use super::checkout::Checkout;
-use super::job::{Step, StepKind, WorkflowJob};
+use super::job::{Step, StepKind, WorkflowJob, join};
 use super::python::uses_pyo3;
 use super::shell::ShellCommand;
 use crate::doctor::finding::Finding;
@@ -201,12 +201,10 @@ fn cleaning(checkout: &Checkout, step: &Step) -> Vec<Finding> {
     let mut found = Vec::new();
     for command in step.commands() {
         let said = format!("`{}` deletes what was restored", command.said());
-        let is_target = |word: &String| matches!(word.trim_start_matches("./").trim_end_matches(['/', '*']), "target");
-        let folder = step.folder(command).unwrap_or_default();
+        let folder = step.folder(command);
         let removes = command.program() == "rm"
             && command.words.iter().any(|word| short(word, &['r', 'R']) || word == "--recursive")
-            && command.words.iter().any(is_target)
-            && checkout.packages.contains_key(&folder);
+            && command.words.iter().any(|word| is_target(checkout, folder.as_deref(), word));
         // With an option it only takes a part: one package, the documentation, another folder.
         let cleans = CargoCall::of(command).is_some_and(|call| call.subcommand == "clean") && command.words.len() == 2;
         if removes || cleans {
@@ -216,6 +214,18 @@ fn cleaning(checkout: &Checkout, step: &Step) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// Whether a path names the target folder of a package, seen from this folder.
+fn is_target(checkout: &Checkout, folder: Option<&str>, path: &str) -> bool {
+    let top = ["$GITHUB_WORKSPACE/", "${GITHUB_WORKSPACE}/", "${{ github.workspace }}/", "${{github.workspace}}/"];
+    let from_top = top.iter().find_map(|top| path.strip_prefix(top)).map(|path| (".", path));
+    let from_here = folder.map(|folder| (folder, path.trim_start_matches("$PWD/").trim_start_matches("${PWD}/")));
+    let Some(path) = from_top.or(from_here).and_then(|(folder, path)| join(folder, path.trim_end_matches('*'))) else {
+        return false;
+    };
+    let above = path.strip_suffix("target").map(|above| above.strip_suffix('/').unwrap_or(above));
+    above.is_some_and(|above| checkout.packages.contains_key(if above.is_empty() { "." } else { above }))
 }
 
 fn twice(job: &WorkflowJob, first: usize, second: usize) -> Option<Finding> {
@@ -281,6 +291,9 @@ mod tests {
         for (command, id) in [
             ("cargo clean", "clean-after-action:8"),
             ("rm -rf ./target/", "clean-after-action:8"),
+            ("rm -rf \"$GITHUB_WORKSPACE/target\"", "clean-after-action:8"),
+            ("cd java && rm -r '${{ github.workspace }}/target/'*", "clean-after-action:8"),
+            ("rm -rf \"${PWD}/target\"", "clean-after-action:8"),
             ("git clean -ffdx", "git-clean-after-action:8"),
         ] {
             let step = format!("run: {command}");
@@ -297,6 +310,7 @@ mod tests {
             "cargo clean -p sample",
             "cargo clean --doc",
             "cd java && rm -rf target",
+            "rm -rf \"$GITHUB_WORKSPACE/java/target\" \"$HOME/target\" /target my-target",
         ] {
             assert!(job(&[CHECKOUT, OURS, &format!("run: {fine}"), TEST]).is_empty(), "{fine}");
         }

@@ -134,8 +134,7 @@ mod tests {
 
     #[test]
     fn a_toolchain_has_the_number_that_cargo_gives_it() {
-        let rustc = crate::machine::ask::command("rustc").arg("-vV").output().unwrap();
-        let rustc = String::from_utf8(rustc.stdout).unwrap();
+        let rustc = crate::machine::ask::answers("rustc", std::iter::once("-vV".to_owned()));
         assert_ne!(toolchain_hash(&rustc), toolchain_hash("rustc 1.0.0"));
         assert!(toolchain_name("rustc 1.95.0 (abc 2026-04-14)\nbinary: rustc\n").starts_with("1.95.0 (abc"));
     }

@@ -11,6 +11,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail};
 
 use super::{Repository, command};
+use crate::machine::children;
 use crate::moment::Moment;
 
 /// How many paths fit on one command line of the second walk.
@@ -68,15 +69,11 @@ impl Repository {
             TimeOf::Author => "--format=%x01%at",
             TimeOf::Commit => "--format=%x01%ct",
         };
-        let mut child = command(&self.top)
-            .args(["log", "--raw", "-z", "--no-renames", "--no-abbrev", format])
-            .args(options)
-            .arg("--")
-            .args(paths)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("cannot run `git log`")?;
+        let mut command = command(&self.top);
+        command.args(["log", "--raw", "-z", "--no-renames", "--no-abbrev", format]).args(options).arg("--").args(paths);
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut running = children::start(&mut command).context("cannot run `git log`")?;
+        let child = &mut running.child;
         let stdout = child.stdout.take().context("`git log` has no output")?;
         let mut time = Moment::EPOCH;
         let mut status = None;

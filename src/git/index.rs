@@ -174,7 +174,7 @@ mod tests {
     fn said(dir: &Path, arguments: &[&str]) -> Option<String> {
         let mut command = crate::machine::ask::command("git");
         command.args(["-c", "user.name=t", "-c", "user.email=t@localhost"]).args(arguments).current_dir(dir);
-        let output = command.env("GIT_OPTIONAL_LOCKS", "0").output().unwrap();
+        let output = crate::machine::children::output(command.env("GIT_OPTIONAL_LOCKS", "0")).unwrap();
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     }
 

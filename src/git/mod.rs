@@ -21,6 +21,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::digest::{BlobAlgorithm, ContentId};
 use crate::machine::ask;
+use crate::machine::children::{self, Running};
 use crate::machine::paths;
 
 pub use history::{CommitTimes, TimeOf};
@@ -62,18 +63,16 @@ pub struct Tracked {
 impl Repository {
     /// The repository that holds `dir`, if one does and git is there to say so.
     pub fn discover(dir: &Path) -> Option<Self> {
-        let output = command(dir)
-            .args([
-                "rev-parse",
-                "--show-toplevel",
-                "--absolute-git-dir",
-                "--is-shallow-repository",
-                "--show-object-format",
-                "--git-common-dir",
-            ])
-            .output()
-            .ok()
-            .filter(|output| output.status.success())?;
+        let output = children::output(command(dir).args([
+            "rev-parse",
+            "--show-toplevel",
+            "--absolute-git-dir",
+            "--is-shallow-repository",
+            "--show-object-format",
+            "--git-common-dir",
+        ]))
+        .ok()
+        .filter(|output| output.status.success())?;
         let text = String::from_utf8(output.stdout).ok()?;
         let [top, git_dir, shallow, format, common_dir] = text.lines().collect::<Vec<_>>().try_into().ok()?;
         let head = run(dir, ["rev-parse", "--verify", "--quiet", "HEAD"]).ok();
@@ -92,7 +91,7 @@ impl Repository {
         if !dir.is_dir() {
             return "it is no folder".to_owned();
         }
-        match command(dir).args(["rev-parse", "--show-toplevel"]).output() {
+        match children::output(command(dir).args(["rev-parse", "--show-toplevel"])) {
             Err(error) => format!("git cannot be run ({error})"),
             Ok(output) => {
                 let said = String::from_utf8_lossy(&output.stderr);
@@ -189,14 +188,14 @@ impl Repository {
     pub fn refresh_index(&self) -> Result<Refresh> {
         let mut command = command(&self.top);
         command.args(["update-index", "-q", "--refresh"]).stdout(Stdio::null()).stderr(Stdio::null());
-        Ok(Refresh(command.spawn().context("cannot run `git update-index`")?))
+        Ok(Refresh(children::start(&mut command).context("cannot run `git update-index`")?))
     }
 
     /// Whether git ignores a path as a whole.
     pub fn ignores(&self, path: &Path) -> bool {
         let mut command = command(&self.top);
         command.args(["check-ignore", "--quiet", "--no-index", "--"]).arg(path);
-        command.status().is_ok_and(|status| status.success())
+        children::status(&mut command).is_ok_and(|status| status.success())
     }
 
     fn run_below(&self, arguments: &[&str], folders: &[PathBuf]) -> Result<Vec<u8>> {
@@ -225,17 +224,25 @@ impl Repository {
         if !attributes {
             return Ok(Filtered::None);
         }
-        let mut child = command(&self.top)
-            .args(["check-attr", "-z", "--stdin", "text", "crlf", "eol", "filter", "ident", "working-tree-encoding"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot run `git check-attr`")?;
-        let mut stdin = child.stdin.take().context("`git check-attr` has no input")?;
+        let mut command = command(&self.top);
+        command.args([
+            "check-attr",
+            "-z",
+            "--stdin",
+            "text",
+            "crlf",
+            "eol",
+            "filter",
+            "ident",
+            "working-tree-encoding",
+        ]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut running = children::start(&mut command).context("cannot run `git check-attr`")?;
+        let mut stdin = running.child.stdin.take().context("`git check-attr` has no input")?;
         let input = names.join("\0");
         let writer =
             std::thread::spawn(move || stdin.write_all(input.as_bytes()).and_then(|()| stdin.write_all(b"\0")));
-        let output = child.wait_with_output().context("cannot read `git check-attr`")?;
+        let output = running.output().context("cannot read `git check-attr`")?;
         if !output.status.success() || !matches!(writer.join(), Ok(Ok(()))) {
             return Ok(Filtered::All);
         }
@@ -248,12 +255,12 @@ impl Repository {
 
 /// A running refresh of the index.
 #[derive(Debug)]
-pub struct Refresh(std::process::Child);
+pub struct Refresh(Running);
 
 impl Refresh {
     pub fn finish(mut self) -> Result<()> {
         // Exit code 1 only says that some files really differ.
-        let status = self.0.wait().context("cannot wait for `git update-index`")?;
+        let status = self.0.child.wait().context("cannot wait for `git update-index`")?;
         if status.code().is_some_and(|code| code <= 1) {
             Ok(())
         } else {
@@ -303,7 +310,7 @@ fn run<const N: usize>(dir: &Path, arguments: [&str; N]) -> Result<Vec<u8>> {
 }
 
 fn finish(mut command: Command) -> Result<Vec<u8>> {
-    let output = command.output().context("cannot run `git`")?;
+    let output = children::output(&mut command).context("cannot run `git`")?;
     if output.status.success() {
         return Ok(output.stdout);
     }

@@ -10,6 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use crate::machine::children;
+
 /// How much a program may say.
 const LONGEST: u64 = 1 << 20;
 
@@ -40,8 +42,8 @@ fn is_withheld(name: &str) -> bool {
 
 /// What a program prints, as far as it does so in time; none if it cannot be run.
 pub fn said(mut command: Command, limit: Duration) -> Option<String> {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).env("LC_ALL", "C").spawn().ok()?;
-    let mut out = child.stdout.take()?;
+    let mut running = children::start(command.stdout(Stdio::piped()).stderr(Stdio::null()).env("LC_ALL", "C")).ok()?;
+    let mut out = running.child.stdout.take()?;
     let (sender, receiver) = mpsc::channel();
     // Not waited for: a grandchild can hold the pipe open for ever.
     std::thread::spawn(move || {
@@ -50,7 +52,7 @@ pub fn said(mut command: Command, limit: Duration) -> Option<String> {
         let _ = sender.send(bytes);
     });
     let answer = receiver.recv_timeout(limit).ok();
-    end(&mut child, answer.is_some());
+    end(&mut running.child, answer.is_some());
     Some(String::from_utf8_lossy(&answer?).into_owned())
 }
 
@@ -69,7 +71,7 @@ fn end(child: &mut Child, answered: bool) {
 
 /// The first line that a program says, on whichever stream; nothing if it cannot be run.
 pub fn first_line(program: &str, arguments: &[&str]) -> String {
-    let output = command(program).args(arguments).output();
+    let output = children::output(command(program).args(arguments));
     // musl's `ldd --version` speaks on the other stream.
     let text = output
         .map(|output| if output.stdout.is_empty() { output.stderr } else { output.stdout })
@@ -80,7 +82,7 @@ pub fn first_line(program: &str, arguments: &[&str]) -> String {
 
 /// All that a program says that may not be there, and that fails when only some of its arguments are known to it.
 pub fn answers(program: &str, arguments: impl Iterator<Item = String>) -> String {
-    let output = command(program).args(arguments).env("LC_ALL", "C").stderr(Stdio::null()).output();
+    let output = children::output(command(program).args(arguments).env("LC_ALL", "C"));
     output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
 }
 

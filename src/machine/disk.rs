@@ -109,6 +109,11 @@ mod platform {
         std::fs::DirBuilder::new().mode(0o700).create(dir)
     }
 
+    /// Makes a temporary file readable and writable to whom the umask lets at it, as any new file is.
+    pub fn leave_to_umask(file: &mut tempfile::Builder) {
+        file.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+
     /// Makes a symlink whose text is this.
     pub fn symlink(text: impl AsRef<Path>, path: &Path) -> std::io::Result<()> {
         fs_err::os::unix::fs::symlink(text.as_ref(), path)
@@ -162,6 +167,8 @@ mod platform {
     /// There are no locks that a killed process gives back here.
     pub fn lock(_file: &std::fs::File) {}
 
+    pub fn leave_to_umask(_file: &mut tempfile::Builder) {}
+
     pub(super) fn holds(_file: &std::fs::File) -> Option<bool> {
         None
     }
@@ -178,7 +185,7 @@ mod platform {
     }
 }
 
-pub use platform::{lock, set_file_mode, set_mode, symlink};
+pub use platform::{leave_to_umask, lock, set_file_mode, set_mode, symlink};
 
 /// Whether a process that is alive holds the lock of this file. Where nobody can tell, one that is younger than `abandoned` is
 /// taken to be held.
@@ -346,8 +353,9 @@ pub fn digest(path: &Path) -> io::Result<Digest> {
 /// What this program writes holds the names and ways of a build, and what a build puts into its target folder is anybody's
 /// guess: files have the mode that temporary files have (0600), folders made for them 0700. Who reads a stored pack besides is
 /// decided elsewhere: by whoever may read the cache of a repository (every workflow run that the service lets at it, those of
-/// pull requests from forks included), by a bucket's policy, by the mode of a store folder that was there before, and by
-/// everybody who can run as this user. On Windows the folder above decides.
+/// pull requests from forks included), by a bucket's policy, by the mode of a store folder that was there before together with
+/// the umask (which alone decides the mode of a pack in it), and by everybody who can run as this user. On Windows the folder
+/// above decides.
 pub fn make_private(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());

@@ -1,7 +1,7 @@
 //! An interruption: a job that is cancelled, or Ctrl-C.
 //!
 //! It is answered on a thread of its own, so that it counts at once, whatever everything else waits for. Nothing is undone but
-//! files that would lie around: all else has to bear a kill at any point anyway. Where a system knows no signals, it ends the
+//! files that would lie around, and what was started ends, too: all else has to bear a kill at any point anyway. Where a system knows no signals, it ends the
 //! process itself.
 
 use std::collections::BTreeSet;
@@ -39,15 +39,19 @@ mod platform {
     use signal_hook::iterator::Signals;
     use signal_hook::low_level::signal_name;
 
+    use crate::machine::children;
+
     /// Calls `end` with the name and the number of the first signal that asks this process to end.
     pub fn watch(end: impl FnOnce(&str, i32) + Send + 'static) {
         // Where it cannot be watched for, a signal ends the process by itself.
         let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
+        children::watch();
         std::thread::spawn(move || {
             let Some(signal) = signals.forever().next() else { return };
             for path in super::files().iter() {
                 let _ = fs_err::remove_file(path);
             }
+            children::end_all();
             end(signal_name(signal).unwrap_or("a signal"), signal);
         });
     }

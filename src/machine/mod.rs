@@ -2,6 +2,7 @@
 //! differs from system to system.
 
 pub mod ask;
+pub mod children;
 pub mod disk;
 pub mod environment;
 pub mod host;

@@ -11,7 +11,6 @@ use tokio::runtime::{Handle, Runtime};
 const CONNECT: Duration = Duration::from_secs(10);
 /// A connection on which nothing arrives for this long is dead.
 const SILENCE: Duration = Duration::from_secs(30);
-const REDIRECTS: usize = 3;
 
 /// A client, and the time by which its work has to be over.
 #[derive(Debug)]
@@ -55,19 +54,12 @@ impl Net {
     pub fn new(budget: Duration) -> Result<Self> {
         let patience = Patience::from_environment();
         choose_tls();
-        let same_host = Policy::custom(|attempt| {
-            let first = attempt.previous().first().and_then(|url| url.host_str().map(str::to_owned));
-            if attempt.previous().len() > REDIRECTS || first.as_deref() != attempt.url().host_str() {
-                attempt.stop()
-            } else {
-                attempt.follow()
-            }
-        });
         let client = reqwest::Client::builder()
             .user_agent(concat!("rekindle/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(patience.of(CONNECT))
             .read_timeout(patience.of(SILENCE))
-            .redirect(same_host)
+            // A call carries a token, and a signed url is one: neither goes where somebody else says.
+            .redirect(Policy::none())
             .build()
             .context("no HTTP client can be made")?;
         Ok(Self { client, deadline: Instant::now() + patience.of(budget), patience })

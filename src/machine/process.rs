@@ -119,6 +119,7 @@ mod platform {
     }
 
     /// Runs the program to its end and passes on how it ended. The console tells both of an interruption.
+    #[expect(clippy::disallowed_methods, reason = "what this program becomes ends by itself")]
     pub fn become_program(command: &mut Command) -> io::Result<ExitCode> {
         let code = command.status()?.code().unwrap_or(1);
         Ok(u8::try_from(code & 0xff).map_or(ExitCode::FAILURE, ExitCode::from))

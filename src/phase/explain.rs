@@ -13,6 +13,7 @@ use crate::job::beginning::Beginning;
 use crate::job::facts::Facts;
 use crate::job::handover::State;
 use crate::job::inputs::Inputs;
+use crate::machine::children;
 use crate::problem::WrongInput;
 
 /// Since the `restore` that wrote this state.
@@ -34,7 +35,7 @@ pub fn command(inputs: &Inputs, words: &[String]) -> Result<(Inspection, ExitSta
     let beginning = Beginning::now(&facts, &survey(&facts)?);
     #[expect(clippy::disallowed_methods, reason = "what somebody runs through us has what it has without us")]
     let mut command = Command::new(program);
-    let status = command.args(arguments).status();
+    let status = children::status(command.args(arguments));
     let status = status.map_err(|error| {
         WrongInput::new(
             format!("`{program}` cannot be run: {error}"),

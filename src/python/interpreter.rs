@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::machine::ask::command;
+use crate::machine::children;
 
 /// An interpreter answers in some ten milliseconds; one behind a version manager in some hundred.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
@@ -118,13 +119,11 @@ fn parse(python: &Path, answer: &[u8]) -> Result<InterpreterFacts> {
 
 fn ask(python: &Path, patience: Duration) -> Result<Vec<u8>> {
     let deadline = Instant::now() + patience;
-    let mut child = command(python)
-        .args(["-I", "-S", "-c", SCRIPT])
-        // A build's own target is none of the interpreter's facts.
-        .env_remove("_PYTHON_SYSCONFIGDATA_NAME")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
+    let mut command = command(python);
+    // A build's own target is none of the interpreter's facts.
+    command.args(["-I", "-S", "-c", SCRIPT]).env_remove("_PYTHON_SYSCONFIGDATA_NAME");
+    let mut running = children::start(command.stdout(Stdio::piped()).stderr(Stdio::null()))?;
+    let child = &mut running.child;
     let (send, receive) = mpsc::channel();
     if let Some(output) = child.stdout.take() {
         thread::spawn(move || {

@@ -1,6 +1,8 @@
 //! A store in a local folder: one file per pack, complete or absent.
 //!
-//! Newest is by file time, which `put` keeps growing even when the clock does not.
+//! Newest is by file time, which `put` keeps growing even when the clock does not. Users who share the folder share the packs as
+//! far as the umask lets them. A save that was killed leaves a draft, which a later one takes away; how that can be wrong: a save
+//! that writes nothing for longer than a day loses its draft, and stores nothing.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
@@ -10,11 +12,16 @@ use anyhow::{Context, Result};
 use fs_err as fs;
 
 use super::{Access, Entry, PackFile, Put, Store};
-use crate::machine::disk::{self, Kind, Meta};
+use crate::machine::disk::{self, Found, Kind, Meta};
 use crate::machine::interrupt::Unfinished;
 use crate::moment::Moment;
 
 const SUFFIX: &str = ".tar.zst";
+const DRAFT: &str = ".incoming-";
+/// Characters that make a draft's name its own.
+const RANDOM: usize = 6;
+/// Nobody writes on a draft this old any more.
+const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Clone, Debug)]
 pub struct DirStore {
@@ -30,15 +37,10 @@ impl DirStore {
         self.dir.join(format!("{key}{SUFFIX}"))
     }
 
-    fn entries(&self) -> Result<Vec<(Moment, Entry)>> {
-        let files = disk::walk(&self.dir, &|_| false).context("cannot list the store")?;
-        let entry = |found: &disk::Found| {
-            let key = found.path.file_name()?.to_str()?.strip_suffix(SUFFIX)?.to_owned();
-            (found.meta.kind == Kind::File).then_some((found.meta.mtime, Entry { key }))
-        };
-        let mut entries: Vec<(Moment, Entry)> = files.iter().filter_map(entry).collect();
-        entries.sort_by(|(a_time, a), (b_time, b)| b_time.cmp(a_time).then_with(|| b.key.cmp(&a.key)));
-        Ok(entries)
+    fn files(&self) -> Result<Vec<Found>> {
+        let mut files = disk::walk(&self.dir, &|_| false).context("cannot list the store")?;
+        files.retain(|found| found.meta.kind == Kind::File);
+        Ok(files)
     }
 }
 
@@ -48,7 +50,7 @@ impl Store for DirStore {
     }
 
     fn find(&self, prefix: &str) -> Result<Vec<Entry>> {
-        let entries = self.entries()?.into_iter().map(|(_, entry)| entry);
+        let entries = entries(&self.files()?).into_iter().map(|(_, entry)| entry);
         Ok(entries.filter(|entry| entry.key.starts_with(prefix)).collect())
     }
 
@@ -66,13 +68,15 @@ impl Store for DirStore {
 
     fn put(&self, key: &str, pack: &PackFile) -> Result<Put> {
         disk::make_private(&self.dir).with_context(|| format!("cannot make the store `{}`", self.dir.display()))?;
-        let newest = self.entries()?.first().map(|(time, _)| *time).unwrap_or_default();
-        let staged = tempfile::Builder::new()
-            .prefix(".incoming-")
-            .tempfile_in(&self.dir)
-            .context("cannot write to the store")?;
+        let files = self.files()?;
+        let newest = entries(&files).first().map(|(time, _)| *time).unwrap_or_default();
+        let mut draft = tempfile::Builder::new();
+        draft.prefix(DRAFT).rand_bytes(RANDOM);
+        disk::leave_to_umask(&mut draft);
+        let mut staged = draft.tempfile_in(&self.dir).context("cannot write to the store")?;
         let _unfinished = Unfinished::new(staged.path());
-        fs::copy(&pack.path, staged.path())?;
+        sweep(&files, Meta::of(staged.path())?.mtime);
+        io::copy(&mut fs::File::open(&pack.path)?, &mut staged).context("cannot write to the store")?;
         let written = Meta::of(staged.path())?.mtime;
         if written <= newest {
             filetime::set_file_mtime(staged.path(), newest.plus(Duration::from_micros(1)).to_file_time())?;
@@ -89,16 +93,70 @@ impl Store for DirStore {
     }
 }
 
+fn entries(files: &[Found]) -> Vec<(Moment, Entry)> {
+    let entry = |found: &Found| {
+        let key = found.path.file_name()?.to_str()?.strip_suffix(SUFFIX)?.to_owned();
+        Some((found.meta.mtime, Entry { key }))
+    };
+    let mut entries: Vec<(Moment, Entry)> = files.iter().filter_map(entry).collect();
+    entries.sort_by(|(a_time, a), (b_time, b)| b_time.cmp(a_time).then_with(|| b.key.cmp(&a.key)));
+    entries
+}
+
+/// Takes away what saves left that were killed. `now` is the time of the folder's own file system.
+fn sweep(files: &[Found], now: Moment) {
+    for Found { path, meta } in files {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let own = name.strip_prefix(DRAFT).unwrap_or_default();
+        let is_draft = own.len() == RANDOM && own.chars().all(|character| character.is_ascii_alphanumeric());
+        if is_draft && now.since(meta.mtime) > ABANDONED {
+            // It may be another user's, or gone already.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn pack(path: PathBuf) -> PackFile {
+        fs::write(&path, "bytes").unwrap();
+        PackFile { path, index_at: 0, bytes: 0 }
+    }
+
+    #[test]
+    fn drafts_that_nobody_writes_on_any_more_are_taken_away_and_nothing_else_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = DirStore::new(dir.path().join("store"));
+        fs::create_dir(&store.dir).unwrap();
+        let now = Moment::from(filetime::FileTime::now());
+        let hours = |hours: u64| now.minus(Duration::from_secs(hours * 60 * 60)).to_file_time();
+        let put = |name: &str, age| {
+            fs::write(store.dir.join(name), "draft").unwrap();
+            filetime::set_file_mtime(store.dir.join(name), hours(age)).unwrap();
+        };
+        put(".incoming-aB3dE9", 25);
+        let stay = [".incoming-aB3dE8", ".incoming-aB3dE", ".incoming-notes.txt", "incoming-aB3dE9", "a.0.tar.zst"];
+        put(stay[0], 23);
+        stay[1..].iter().for_each(|name| put(name, 1000));
+        // It cannot be removed as a file.
+        fs::create_dir(store.dir.join(".incoming-aB3dE7")).unwrap();
+        filetime::set_file_mtime(store.dir.join(".incoming-aB3dE7"), hours(1000)).unwrap();
+        assert_eq!(store.put("a.1", &pack(dir.path().join("pack"))).unwrap(), Put::Stored);
+        let left = disk::walk(&store.dir, &|_| false).unwrap();
+        let left: Vec<&str> = left.iter().map(|found| found.path.file_name().unwrap().to_str().unwrap()).collect();
+        let mut expected = [&stay[..], &[".incoming-aB3dE7", "a.1.tar.zst"]].concat();
+        expected.sort_unstable();
+        assert_eq!(left, expected);
+    }
 
     #[test]
     fn the_newest_entry_comes_first_and_a_second_put_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let store = DirStore::new(dir.path().join("store"));
         let file = dir.path().join("pack");
-        let pack = PackFile { path: file.clone(), index_at: 0, bytes: 0 };
+        let pack = pack(file.clone());
         assert_eq!(store.find("a.").unwrap(), []);
         for key in ["a.1", "a.2", "b.1"] {
             fs::write(&file, key).unwrap();

@@ -70,6 +70,11 @@ if [ -z "${REKINDLE_REHEARSAL_QUICK:-}" ]; then
   step "the tests of the tagged commit"
   # With what the tests of this checkout have compiled of others.
   CARGO_TARGET_DIR=$root/target cargo test --quiet --locked --test it tidy::
+
+  step "the program where there is nothing else"
+  gunzip --stdout "$assets/rekindle-$target.gz" > "$work/rekindle"
+  chmod +x "$work/rekindle"
+  REKINDLE_ROOT_PROGRAM=$work/rekindle CARGO_TARGET_DIR=$root/target cargo test --quiet --locked --test it small_root::
 fi
 
 step "the release service"

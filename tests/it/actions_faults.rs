@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use crate::support::bad_service::{self, Manner};
 use crate::support::cache_service::{Fault, Route};
 use crate::support::runner::{Runner, Step};
 use crate::support::write;
@@ -51,6 +52,7 @@ fn a_lookup_that_fails_is_a_cold_start_with_one_warning() {
         ("denied", json(403, "permission_denied", "cache read denied: policy"), "cache read denied: policy"),
         ("expired token", json(401, "unauthenticated", "no"), "was not accepted"),
         ("nonsense", json(400, "invalid_argument", "bad version"), "bad version"),
+        ("nobody there", json(404, "not_found", "no such route"), "does not understand this request: it answered 404"),
     ];
     for (row, fault, cause) in rows {
         runner.service.fault(Route::Lookup, fault, usize::MAX);
@@ -73,6 +75,8 @@ fn a_download_that_fails_is_a_cold_start_with_one_warning() {
         ("reset", Fault::Reset, "reset"),
         ("silence", Fault::Stall(Duration::from_secs(3600)), "time"),
         ("half an answer, then silence", Fault::StallBody, "time"),
+        ("half an answer, then drops", Fault::DripBody, "time"),
+        ("elsewhere", Fault::Redirect("/other".to_owned()), "the cache storage sends the request elsewhere (307)"),
         ("wrong bytes", Fault::WrongBytes, ""),
     ];
     for (row, fault, cause) in rows {
@@ -83,6 +87,27 @@ fn a_download_that_fails_is_a_cold_start_with_one_warning() {
         assert_eq!(runner.world.build().compiled, all, "{row}");
         runner.service.clear_faults();
     }
+}
+
+#[test]
+fn a_call_that_carries_the_token_is_sent_nowhere_else() {
+    let (mut runner, all) = runner();
+    let other = bad_service::listen(Manner::Garbage);
+    let elsewhere =
+        |runner: &Runner, route| runner.service.fault(route, Fault::Redirect(other.url.clone()), usize::MAX);
+    let cause = "the cache service sends the call elsewhere (307)";
+    elsewhere(&runner, Route::Lookup);
+    runner.next_machine();
+    warned(&runner.restore(), Instant::now(), cause, "lookup");
+    runner.service.clear_faults();
+    write(&runner.world.origin().join("lib/src/text.txt"), "two");
+    runner.world.commit("edit");
+    runner.next_machine();
+    assert!(runner.restore().warnings().is_empty());
+    assert_ne!(runner.world.build().compiled, all);
+    elsewhere(&runner, Route::Create);
+    warned(&runner.save(), Instant::now(), cause, "create");
+    assert_eq!(other.taken(), 0);
 }
 
 #[test]

@@ -89,6 +89,8 @@ mod shim;
 #[cfg(target_os = "linux")]
 mod signals;
 mod silence;
+#[cfg(target_os = "linux")]
+mod small_root;
 mod stamping;
 #[cfg(target_os = "linux")]
 mod surroundings;

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::bad_service::{self, Manner};
-use crate::support::runner::{Runner, ballast, files_below};
+use crate::support::runner::{Runner, ballast, files_below, project};
 use crate::support::{World, scrub, words, write};
 
 /// Two seconds are promised; the rest is for a machine that has other things to do.
@@ -211,4 +211,42 @@ fn the_hook_passes_a_signal_on_and_a_cancelled_job_is_told_of_once() {
     child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!(said, stopped("INT", "restored"));
+}
+
+/// Whether a process does anything still; one that nobody has waited for does not.
+fn lives(id: &str) -> bool {
+    let state = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    state.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+#[test]
+fn what_was_started_along_the_way_ends_with_the_step() {
+    let world = World::in_memory("", |_| project(&[]));
+    world.wipe_and_clone();
+    let real = std::env::var("PATH").unwrap();
+    for (program, manner) in [("git", ""), ("cargo", ""), ("rustc", "trap '' TERM INT\n")] {
+        for signal in SIGNALS {
+            let dir = world.dir.join(format!("{program}-{}", signal.0));
+            let ids = dir.join("ids");
+            let script = format!(
+                "#!/bin/sh\n{manner}sleep 3600 &\necho \"$$\n$!\" > '{0}.new'\nmv '{0}.new' '{0}'\nwait\nsleep 3600\n",
+                ids.display()
+            );
+            write(&dir.join("bin").join(program), &script);
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            fs::set_permissions(dir.join("bin").join(program), mode).unwrap();
+            let path = format!("{}:{real}", dir.join("bin").display());
+            let store = format!("dir:{}", world.store().display());
+            let words = phase(&world, "restore");
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let mut child = spawn(&world, &words, &[("REKINDLE_STORE", &store), ("PATH", &path)]);
+            assert!(reaches(&mut child, || ids.exists()), "`{program}` was not started");
+            assert_eq!(end(child, signal).unwrap(), stopped(signal.0, "restored"), "{program}");
+            let ids = fs::read_to_string(ids).unwrap();
+            assert_eq!(ids.lines().count(), 2);
+            for id in ids.lines() {
+                assert!(!lives(id), "`{program}` goes on after SIG{}", signal.0);
+            }
+        }
+    }
 }

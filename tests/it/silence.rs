@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::bad_service::{self, Manner};
 use crate::support::cache_service::{Fault, Route};
-use crate::support::runner::{Runner, Step};
+use crate::support::runner::{Runner, Step, ballast};
 use crate::support::write;
 
 /// What is waited in vain, and what the rest of a step may take beside other tests.
@@ -52,6 +52,23 @@ fn a_service_whose_bytes_never_come_costs_no_more() {
     let restore = runner.restore();
     could_not_be_asked(&restore, began.elapsed(), "blob");
     assert!(restore.log.contains("the store could not be asked for"), "{}", restore.log);
+}
+
+/// The first request of an entry brings the index; what drips is a piece of the rest.
+#[test]
+fn a_download_that_only_drips_is_given_up() {
+    let mut runner = Runner::with(&[("app/build.rs", &ballast(12))]);
+    runner.job();
+    runner.next_machine();
+    runner.service.fault(Route::GetBlob, Fault::Stall(Duration::ZERO), 1);
+    runner.service.fault(Route::GetBlob, Fault::DripBody, usize::MAX);
+    let began = Instant::now();
+    let restore = runner.restore();
+    let took = began.elapsed();
+    assert_eq!((restore.code, restore.warnings().len()), (Some(0), 1), "{}", restore.log);
+    assert!(restore.log.contains("no answer in time"), "{}", restore.log);
+    // Two tries of twenty seconds; by size alone each might take two minutes.
+    assert!((Duration::from_secs(20)..Duration::from_secs(40 + 40)).contains(&took), "{took:?}");
 }
 
 #[test]

@@ -263,6 +263,28 @@ fn a_umask_that_leaves_the_others_nothing_changes_nothing() {
 }
 
 #[test]
+fn a_second_user_of_a_shared_folder_reads_the_packs_that_the_umask_lets_at() {
+    let reads = |umask: &str| {
+        let world = world();
+        fs::create_dir(world.store()).unwrap();
+        fs::set_permissions(world.store(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        world.wipe_and_clone();
+        let command = format!("umask {umask}; exec \"$0\" \"$@\"");
+        let none = BTreeMap::new();
+        step(&world, &["sh", "-c", &command], "restore", &none);
+        world.build();
+        assert!(step(&world, &["sh", "-c", &command], "save", &none).contains("target: saved"));
+        let packs = fs::read_dir(world.store()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut second = Command::new("setpriv");
+        second.args(["--reuid=65534", "--regid=65534", "--clear-groups", "cat"]).args(packs);
+        let read = second.current_dir(world.store()).stdin(Stdio::null()).output().unwrap();
+        read.status.success() && !read.stdout.is_empty()
+    };
+    assert!(reads("022"));
+    assert!(!reads("077"));
+}
+
+#[test]
 fn a_umask_that_leaves_oneself_nothing_costs_the_cache_only() {
     let mut world = world();
     first_run(&world);

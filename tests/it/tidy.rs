@@ -359,7 +359,7 @@ fn release_fault(release: &Value, declared: &str, tags: &[&str]) -> Result<(), S
                 let is_size =
                     |name: &str, most: u64| binary[name].as_u64().is_some_and(|size| size > 0 && size <= most);
                 let named = is_hash("sha256") && is_hash("program_sha256");
-                let small = is_size("size", 6 << 20) && is_size("program_size", 16 << 20);
+                let small = is_size("size", 6 << 20) && is_size("program_size", 12 << 20);
                 if binary["url"] != url.as_str() || !named || !small {
                     return Err(format!("{target}: {binary}"));
                 }
@@ -475,11 +475,15 @@ fn a_tag_before_its_binaries_is_refused() {
     short["targets"][TARGETS[0]]["sha256"] = json!("0123");
     let mut large = release("1.2.3");
     large["targets"][TARGETS[0]]["size"] = json!(7_000_000);
+    let mut fat = release("1.2.3");
+    fat["targets"][TARGETS[0]]["program_size"] = json!(13_000_000);
     let mut elsewhere = release("1.2.3");
     elsewhere["targets"][TARGETS[1]]["url"] = release("1.2.2")["targets"][TARGETS[1]]["url"].clone();
     let mut fewer = release("1.2.3");
     fewer["targets"].as_object_mut().unwrap().remove(TARGETS[2]);
-    for wrong in [short, large, elsewhere, fewer, json!({ "version": null }), json!({ "version": 1, "targets": {} })] {
+    for wrong in
+        [short, large, fat, elsewhere, fewer, json!({ "version": null }), json!({ "version": 1, "targets": {} })]
+    {
         assert!(refused(&wrong, "1.2.3", &[]), "{wrong}");
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Screened {
     left_alone: BTreeSet<String>,
     /// Files that cannot be read, and so not stored.
     pub(super) unreadable: BTreeSet<String>,
+    /// Files that were there a moment ago: a cargo is still at work.
+    gone: BTreeSet<String>,
     files: BTreeSet<(usize, String)>,
 }
 
@@ -43,7 +45,8 @@ impl Screened {
 
     /// Files that were left out and that no unit is missed for, for people.
     pub(super) fn files_by_name(&self, secrets: &Secrets) -> Vec<String> {
-        self.left_alone.difference(&self.unreadable).map(|path| paths::shown(&secrets.redact(path))).collect()
+        let own = self.left_alone.iter().filter(|path| !self.unreadable.contains(*path) && !self.gone.contains(*path));
+        own.map(|path| paths::shown(&secrets.redact(path))).collect()
     }
 }
 
@@ -71,11 +74,12 @@ fn given_on(survey: &Survey, unit: &DiskUnit) -> Vec<(String, String)> {
     output.lines().filter_map(pair).collect()
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Clean,
     Holds,
     Unreadable,
+    Gone,
 }
 
 pub(super) fn screen(job: &Job<'_>, ages: &[Option<u32>], edges: &[Vec<Option<usize>>], secrets: &Secrets) -> Screened {
@@ -109,6 +113,10 @@ pub(super) fn screen(job: &Job<'_>, ages: &[Option<u32>], edges: &[Vec<Option<us
     screened.secret.clone_from(&screened.units);
     for (&(root, file, unit), _) in with(Verdict::Unreadable) {
         screened.unreadable.insert(file.path.clone());
+        leave_out(job, root, file, unit, &mut screened);
+    }
+    for (&(root, file, unit), _) in with(Verdict::Gone) {
+        screened.gone.insert(file.path.clone());
         leave_out(job, root, file, unit, &mut screened);
     }
     add_dependents(&mut screened.units, edges);
@@ -227,6 +235,7 @@ fn verdict(survey: &Survey, file: &DiskFile, secrets: &Secrets) -> Verdict {
     match holds {
         Ok(false) => Verdict::Clean,
         Ok(true) => Verdict::Holds,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Verdict::Gone,
         Err(_) => Verdict::Unreadable,
     }
 }
@@ -247,5 +256,31 @@ fn holds_secret(path: &Path, secrets: &Secrets) -> io::Result<bool> {
         }
         kept = overlap.min(end);
         buffer.copy_within(end - kept..end, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn what_a_cargo_takes_away_meanwhile_is_gone_and_not_unreadable() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["stays", "goes", "below/goes"] {
+            fs::create_dir_all(dir.path().join("below")).unwrap();
+            fs::write(dir.path().join(name), name).unwrap();
+        }
+        crate::machine::disk::symlink("nowhere", &dir.path().join("link")).unwrap();
+        let survey = crate::cargo::survey::survey_all(&[dir.path().to_path_buf()]).unwrap().remove(0);
+        fs::remove_file(dir.path().join("goes")).unwrap();
+        fs::remove_dir_all(dir.path().join("below")).unwrap();
+        let token = [("MY_TOKEN".to_owned(), "long-enough-secret".to_owned())];
+        for secrets in [Secrets::new(std::iter::empty()), Secrets::new(token.into_iter())] {
+            let of =
+                |path: &str| verdict(&survey, survey.files.iter().find(|file| file.path == path).unwrap(), &secrets);
+            assert_eq!(["stays", "link"].map(of), [Verdict::Clean; 2]);
+            assert_eq!(["goes", "below", "below/goes"].map(of), [Verdict::Gone; 3]);
+        }
     }
 }

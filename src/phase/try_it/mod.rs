@@ -7,7 +7,6 @@ mod progress;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -18,6 +17,7 @@ use crate::cargo::workspace::Workspace;
 use crate::github::runner;
 use crate::job::outcome::{TryOutcome, TryRun};
 use crate::machine::ask;
+use crate::machine::children;
 use crate::machine::disk::{self, Kind};
 use crate::phase::try_it::progress::Progress;
 use crate::problem::WrongInput;
@@ -165,7 +165,7 @@ impl Trial {
         }
         program.arg(command).arg("--state").arg(self.base.join("state.json"));
         program.env("GITHUB_ENV", &exported).env("REKINDLE_STORE", format!("dir:{}", self.store().display()));
-        let output = program.current_dir(self.workspace()).envs(&self.env).stdin(Stdio::null()).output()?;
+        let output = children::output(program.current_dir(self.workspace()).envs(&self.env))?;
         let said = String::from_utf8_lossy(&output.stderr);
         if output.status.code() == Some(2) {
             let mut lines = said.lines().map(|line| line.trim_start_matches("error: ").trim_start_matches("hint: "));
@@ -294,7 +294,7 @@ fn head(dir: &Path) -> Result<String> {
 }
 
 fn git(dir: &Path, arguments: &[&str]) -> Result<()> {
-    let output = ask::command("git").args(arguments).current_dir(dir).output().context("cannot run `git`")?;
+    let output = children::output(ask::command("git").args(arguments).current_dir(dir)).context("cannot run `git`")?;
     ensure!(
         output.status.success(),
         "`git {}` failed: {}",

@@ -3,16 +3,22 @@
 //! No bearer token ever goes here. Servers that know no ranges are read from start to end into a file.
 
 use std::io::Write;
+use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, RANGE};
 use reqwest::{Response, StatusCode};
+use tokio::time::{Instant, timeout_at};
 
 use super::fault::Fault;
 use super::signed::SignedUrl;
 use crate::machine::net::Net;
 
 const API_VERSION: &str = "2022-11-02";
+
+/// A body of which less than this comes in this time will never be there.
+const LEAST: usize = 64 << 10;
+const STALL: Duration = Duration::from_secs(20);
 
 /// What an answer says about the whole entry.
 #[derive(Debug)]
@@ -53,10 +59,12 @@ pub(super) async fn fetch(
         return Err(Fault::Changed);
     }
     let wanted = usize::try_from(end.min(size) - from).unwrap_or(usize::MAX);
-    while let Some(chunk) = answer.chunk().await.map_err(Fault::of_network)? {
+    receive(net, &mut answer, |chunk| {
         let room = wanted.saturating_sub(into.len());
         into.extend_from_slice(&chunk[..chunk.len().min(room)]);
-    }
+        Ok(())
+    })
+    .await?;
     if into.len() < wanted {
         return Err(Fault::Transient("the answer was cut short".to_owned()));
     }
@@ -74,14 +82,34 @@ pub(super) async fn fetch_whole(net: &Net, url: &SignedUrl, file: &mut std::fs::
     }
     let promised = text(&answer, CONTENT_LENGTH.as_str()).and_then(|text| text.parse::<u64>().ok());
     let mut size = 0;
-    while let Some(chunk) = answer.chunk().await.map_err(Fault::of_network)? {
-        file.write_all(&chunk).map_err(local)?;
+    receive(net, &mut answer, |chunk| {
         size += chunk.len() as u64;
-    }
+        file.write_all(chunk).map_err(local)
+    })
+    .await?;
     if promised.is_some_and(|promised| promised != size) {
         return Err(Fault::Transient("the answer was cut short".to_owned()));
     }
     Ok(size)
+}
+
+/// Takes a body as it comes. One that only drips is as good as silent.
+async fn receive(
+    net: &Net,
+    answer: &mut Response,
+    mut take: impl FnMut(&[u8]) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let patience = net.patience.of(STALL);
+    let (mut until, mut come) = (Instant::now() + patience, 0);
+    loop {
+        let chunk = timeout_at(until, answer.chunk()).await.map_err(|_| Fault::Silent)?;
+        let Some(chunk) = chunk.map_err(Fault::of_network)? else { return Ok(()) };
+        take(&chunk)?;
+        come += chunk.len();
+        if come >= LEAST {
+            (until, come) = (Instant::now() + patience, 0);
+        }
+    }
 }
 
 /// The whole entry in one request.

@@ -93,10 +93,16 @@ impl Fault {
             (401, _) | (_, "unauthenticated") => Self::Unauthenticated,
             (403, _) | (_, "permission_denied") => Self::Denied(denial(&text, status)),
             (404, _) | (_, "not_found") => Self::NotFound,
+            (300..=399, _) => Self::Denied(format!("the cache service sends the call elsewhere ({status})")),
             (500..=599, _) => Self::Transient(format!("the cache service answered {status}")),
             _ if parsed.is_err() => Self::Transient(format!("the cache service answered {status}, and not in JSON")),
             _ => Self::Invalid(brief(&text, status)),
         }
+    }
+
+    /// Of a call that names no upload.
+    pub(super) fn without_upload(self) -> Self {
+        if self == Self::NotFound { Self::Invalid("it answered 404".to_owned()) } else { self }
     }
 
     /// An answer of the place where the bytes are.
@@ -105,6 +111,7 @@ impl Fault {
             401 | 403 => Self::Expired,
             404 => Self::Gone,
             412 | 416 => Self::Changed,
+            300..=399 => Self::Refused(format!("the cache storage sends the request elsewhere ({status})")),
             408 | 429 | 500..=599 => Self::Transient(format!("the cache storage answered {status}")),
             _ => Self::Refused(format!("the cache storage answered {status}")),
         }
@@ -150,6 +157,7 @@ mod tests {
         assert_eq!(of(401, ""), Fault::Unauthenticated);
         assert!(matches!(of(400, r#"{"code":"invalid_argument","msg":"bad key"}"#), Fault::Invalid(_)));
         assert_eq!(of(404, r#"{"code":"not_found"}"#), Fault::NotFound);
+        assert!(matches!(of(308, ""), Fault::Denied(text) if text.contains("elsewhere (308)")));
         assert!(matches!(of(502, "<html>"), Fault::Transient(_)));
         assert!(matches!(of(418, "<html>"), Fault::Transient(_)));
         assert!(matches!(Fault::of_refusal("cache write denied: token has no writable scopes"), Fault::Denied(_)));

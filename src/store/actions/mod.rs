@@ -274,7 +274,7 @@ impl Inner {
     }
 
     async fn fetch_whole(&self, url: &SignedUrl, file: &mut File) -> Result<u64, Fault> {
-        // Nobody knows the size: as long as bytes keep coming, only the budget ends it.
+        // Nobody knows the size: as long as enough bytes keep coming, only the budget ends it.
         let mut attempts = retry::FETCH.begin(&self.net, &self.limits, u64::MAX / 2);
         loop {
             match attempts.within(blob::fetch_whole(&self.net, url, file)).await {

@@ -82,6 +82,10 @@ fn version() -> String {
 
 /// The newest entry whose key starts with `key`, in the nearest scope that has one.
 pub(super) async fn lookup(net: &Net, service: &Service, key: &str) -> Result<Option<Match>, Fault> {
+    look_up(net, service, key).await.map_err(Fault::without_upload)
+}
+
+async fn look_up(net: &Net, service: &Service, key: &str) -> Result<Option<Match>, Fault> {
     let found = match service.api {
         Api::V2 => {
             let body = json!({ "key": key, "restore_keys": [key], "version": version() });
@@ -108,6 +112,10 @@ pub(super) async fn lookup(net: &Net, service: &Service, key: &str) -> Result<Op
 
 /// Reserves the name.
 pub(super) async fn create(net: &Net, service: &Service, key: &str, size: u64) -> Result<Reservation, Fault> {
+    reserve(net, service, key, size).await.map_err(Fault::without_upload)
+}
+
+async fn reserve(net: &Net, service: &Service, key: &str, size: u64) -> Result<Reservation, Fault> {
     match service.api {
         Api::V2 => {
             let body = json!({ "key": key, "version": version() });

@@ -29,12 +29,16 @@ pub(crate) enum Fault {
     Stall(Duration),
     /// Headers and half of the body, then silence.
     StallBody,
+    /// Headers and half of the body, then a byte each second.
+    DripBody,
     /// Headers with the full length and half of the body, then an orderly end of the connection.
     ShortBody,
     /// An HTML page, as a proxy in between sends it; nothing is done.
     NotJson(u16),
     /// Flips a bit in the middle of the body.
     WrongBytes,
+    /// Sends the caller to another address, with the same method; nothing is done.
+    Redirect(String),
     /// 200 with `"ok": false`; nothing is done.
     OkFalse { message: Option<String> },
 }
@@ -82,6 +86,12 @@ impl Outcome {
             }
             Some(Fault::Stall(time)) => Self::Late(time, work()),
             Some(Fault::StallBody) => Self::Half(work(), AfterHalf::Silence),
+            Some(Fault::DripBody) => Self::Half(work(), AfterHalf::Drip),
+            Some(Fault::Redirect(to)) => {
+                let mut answer = reply(StatusCode::TEMPORARY_REDIRECT, "text/plain", "");
+                set(&mut answer, "location", &to);
+                Self::Answer(answer)
+            }
             Some(Fault::ShortBody) => Self::Half(work(), AfterHalf::Close),
             Some(Fault::NotJson(status)) => {
                 Self::Answer(reply(code(status), "text/html", "<html><body><h1>Unicorn!</h1></body></html>"))
@@ -153,6 +163,7 @@ fn flipped(bytes: Bytes) -> Bytes {
 
 pub(super) enum AfterHalf {
     Silence,
+    Drip,
     Close,
 }
 
@@ -171,11 +182,15 @@ impl HttpBody for HalfBody {
         if let Some(half) = self.half.take() {
             return Poll::Ready(Some(Ok(Frame::data(half))));
         }
-        if matches!(self.then, AfterHalf::Silence) {
-            return Poll::Pending;
-        }
         // The server flushes while the body has nothing more to give, and forgets what is unsent when the body fails.
-        let pause = self.pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(Duration::from_millis(20))));
-        pause.as_mut().poll(cx).map(|()| None)
+        let pause = match self.then {
+            AfterHalf::Silence => return Poll::Pending,
+            AfterHalf::Drip => Duration::from_secs(1),
+            AfterHalf::Close => Duration::from_millis(20),
+        };
+        std::task::ready!(self.pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(pause))).as_mut().poll(cx));
+        self.pause = None;
+        let drop = matches!(self.then, AfterHalf::Drip).then(|| Ok(Frame::data(Bytes::from_static(b" "))));
+        Poll::Ready(drop)
     }
 }
