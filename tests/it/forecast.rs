@@ -104,6 +104,32 @@ fn a_bump_is_foreseen_by_package_and_version() {
 }
 
 #[test]
+fn a_variable_of_the_whole_job_is_foreseen_and_one_of_a_single_step_is_not_invented() {
+    let mut world = prepared();
+    world.env.insert("A_FLAG".into(), "on".into());
+    let (log, report) = run(&world);
+    assert!(log.contains("the variable `A_FLAG` changed: (unset) → `on`"), "{log}");
+    came_true(&report);
+    // The step that builds has a value of its own in every run, and the one that restores has none in any.
+    world.env.remove("A_FLAG");
+    world.wipe_and_clone();
+    world.restore();
+    let in_step = |world: &World| {
+        let env =
+            [world.env.clone(), [("C_FLAG".to_owned(), "step".to_owned())].into()].into_iter().flatten().collect();
+        let verdict = rekindle::cargo::verdict::run(&world.workspace(), &world.command, &env).unwrap();
+        assert!(verdict.success, "{}", verdict.stderr);
+        verdict.compiled.len()
+    };
+    assert_ne!(in_step(&world), 0);
+    world.save();
+    world.wipe_and_clone();
+    let log = world.restore();
+    assert!(log.contains("forecast: none of "), "{log}");
+    assert_eq!(in_step(&world), 0);
+}
+
+#[test]
 fn what_an_edit_affects_is_listed_and_nothing_is_changed() {
     let world = prepared();
     world.wipe_and_clone();
