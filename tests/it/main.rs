@@ -46,6 +46,7 @@ mod explain;
 mod faults;
 #[cfg(target_os = "linux")]
 mod forecast;
+#[cfg(target_os = "linux")]
 mod frontends;
 #[cfg(unix)]
 mod fuzz;
@@ -96,6 +97,8 @@ mod surroundings;
 mod target_files;
 mod tidy;
 mod unhashed;
+#[cfg(target_os = "linux")]
+mod unpacked;
 mod vendored;
 #[cfg(unix)]
 mod whereabouts;
