@@ -3,8 +3,8 @@
 //!
 //! The copy gets a target folder that stays, named after the project. Every file of an sdist has the same time whatever is in
 //! it, so the copy's own times mean nothing. What the sources were that the folder was built from last stands in a file beside
-//! the profiles, and the time of that file is the time of those sources: equal sources get it again, and others get a new one,
-//! file by file. How it can be wrong: a copy that no line of the table names keeps its own folder and is compiled.
+//! the profiles, and the time of that file is the time of those sources: equal sources get it again, and where any file differs,
+//! all of them get a new one. How it can be wrong: a copy that no line of the table names keeps its own folder and is compiled.
 
 use std::path::{Path, PathBuf};
 
@@ -177,7 +177,7 @@ fn packages(found: &[Found]) -> Vec<String> {
     manifests.filter_map(name).collect()
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -47,7 +47,7 @@ wipe() {
 }
 
 restore() {
-  "$rekindle" restore --isolation alias --python python3 --store "dir:$work/store" > "$work/restore.log"
+  "$rekindle" restore --isolation alias --python python3 --store "dir:$work/store" > "$work/restore.log" 2> "$work/restore.err"
   # Outside of a workflow it prints what a runner would have been told.
   PATH=$(sed -n "s/^export PATH=\(.*\):\"\\\$PATH\"\$/\1/p" "$work/restore.log"):$PATH
 }
@@ -69,7 +69,7 @@ for command in "$tools/pyproject-build" "$tools/uv build --python $tools/python"
   restore
   compiled=$(build "${words[@]}")
   [ -n "$compiled" ] || fail "the cold run compiled nothing"
-  "$rekindle" save > "$work/save.log"
+  "$rekindle" save > "$work/save.log" 2>&1
   printf '%s: cold %s crates' "${words[0]##*/}" "$(wc -w <<< "$compiled")"
 
   PATH=$path
@@ -82,6 +82,6 @@ for command in "$tools/pyproject-build" "$tools/uv build --python $tools/python"
   compiled=$(build "${words[@]}")
   printf ', edited: %s\n' "$compiled"
   [ "$compiled" = 'rpds ' ] || fail "after an edit it compiled $compiled"
-  "$rekindle" save > "$work/save.log"
+  "$rekindle" save > "$work/save.log" 2>&1
   PATH=$path
 done

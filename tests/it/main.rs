@@ -45,6 +45,8 @@ mod evidence;
 mod explain;
 mod faults;
 #[cfg(target_os = "linux")]
+mod followed;
+#[cfg(target_os = "linux")]
 mod forecast;
 #[cfg(target_os = "linux")]
 mod frontends;

@@ -131,9 +131,9 @@ fn a_build_script_of_the_copy_runs_for_each_copy() {
     let mut seen = BTreeSet::new();
     for round in 0..2 {
         let (compiled, said) = wheels.build(Frontend::Build);
-        let (script, compiler) = said.split_once(' ').unwrap();
-        assert_eq!(script, compiler);
-        assert!(script.contains("/build-via-sdist-") && seen.insert(script.to_owned()), "{said}");
+        let (by_script, by_env) = said.split_once(' ').unwrap();
+        assert_eq!(by_script, by_env);
+        assert!(by_script.contains("/build-via-sdist-") && seen.insert(by_script.to_owned()), "{said}");
         assert!(round == 0 || compiled == names(&["present"]), "{compiled:?}");
         wheels.wipe();
     }
