@@ -24,7 +24,8 @@ pub(super) fn examine(checkout: &Checkout, into: &mut Vec<Finding>) {
         into.extend(maturin_and_cargo(checkout, job));
         for (step, command) in job.commands().filter(|(step, command)| of_project(checkout, step, command)) {
             let target_dir = step.variable(command, "CARGO_TARGET_DIR").is_some() || job.writes("CARGO_TARGET_DIR");
-            if from_sdist(command) && !target_dir {
+            let keeps_copies = ours.iter().any(|&at| job.steps[at].with("isolation") == Some("alias"));
+            if from_sdist(command) && !target_dir && !keeps_copies {
                 let what = format!("`{}` builds the wheel from a copy of the sources", command.said());
                 into.push(Finding::new(Rule::WheelFromSdist, &step.file, command.line, what));
             } else if drifts && !switched_off(step, command) && (isolates(command) || syncs_anew(job, step, command)) {
@@ -297,6 +298,8 @@ mod tests {
     fn a_wheel_from_an_sdist_is_found() {
         assert_eq!(python_job(&[CHECKOUT, OURS, "run: python -m build"]), ["wheel-from-sdist:8"]);
         assert_eq!(python_job(&[CHECKOUT, OURS, "run: uv build"]), ["wheel-from-sdist:8"]);
+        let alias = "{uses: rekindle-rs/rekindle@v1, with: {isolation: alias}}";
+        assert!(python_job(&[CHECKOUT, alias, "run: uv build"]).is_empty());
         assert!(python_job(&[CHECKOUT, OURS, "run: python -m build --sdist"]).is_empty());
     }
 

@@ -361,7 +361,8 @@ impl Rule {
                 summary: "A wheel that is built by way of the sdist",
                 why: "The wheel is then compiled in a temporary copy of the sources, where the restored target \
                       folder is not.",
-                fix: "Build the wheel by itself (`--wheel`), and the sdist in a command of its own (`--sdist`).",
+                fix: "Build the wheel by itself (`--wheel`), and the sdist in a command of its own (`--sdist`); or \
+                      set `isolation: alias`, which gives the copy a target folder that stays.",
             },
             Self::MaturinAndCargo => Text {
                 id: "maturin-and-cargo",
