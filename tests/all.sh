@@ -211,6 +211,7 @@ if [ "${REKINDLE_FULL:-}" = 1 ]; then
   step "real projects"
   bash tests/e2e/real_projects.sh
   bash tests/e2e/cryptography.sh
+  bash tests/e2e/sdist.sh
   step "published histories"
   bash tests/e2e/histories.sh
 fi

@@ -13,7 +13,8 @@ use crate::doctor::rule::Rule;
 pub(super) fn examine(checkout: &Checkout, into: &mut Vec<Finding>) {
     // A sample that a test builds is no project.
     for root in checkout.roots.iter().filter(|root| !is_sample(root)) {
-        into.extend(no_lockfile(checkout, root));
+        let found = no_lockfile(checkout, root);
+        into.extend(found.map(|found| if checkout.is_named_by_a_job(root) { found } else { found.as_hint() }));
         into.extend(full_debuginfo(checkout, root));
     }
     incremental_in_variables(checkout, into);

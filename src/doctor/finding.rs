@@ -1,6 +1,6 @@
 //! What an examination comes to: what was found, and what hides some of it. Pure.
 
-use crate::doctor::rule::Rule;
+use crate::doctor::rule::{Level, Rule};
 
 /// One thing that was found, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -10,6 +10,8 @@ pub struct Finding {
     /// From 1.
     pub line: usize,
     pub rule: Rule,
+    /// The rule's, unless what was found matters less.
+    pub level: Level,
     /// What is there, with its own names and values.
     pub what: String,
     /// What to write instead, line by line as it is to stand in the file, where that can be said.
@@ -18,7 +20,20 @@ pub struct Finding {
 
 impl Finding {
     pub fn new(rule: Rule, file: &str, line: usize, what: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), line: line.max(1), rule, what: what.into(), instead: Vec::new() }
+        Self {
+            file: file.to_owned(),
+            line: line.max(1),
+            rule,
+            level: rule.text().level,
+            what: what.into(),
+            instead: Vec::new(),
+        }
+    }
+
+    /// Of something that no job is known to build.
+    #[must_use]
+    pub fn as_hint(self) -> Self {
+        Self { level: Level::Hint, ..self }
     }
 
     #[must_use]

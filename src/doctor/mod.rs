@@ -14,13 +14,16 @@ pub mod finding;
 mod ignores;
 mod job;
 mod migrate;
+mod no_cache;
 mod packages;
 mod python;
 pub mod rule;
+mod sessions;
 mod settings;
 mod shell;
 mod structure;
 mod tables;
+mod text;
 mod toolchain;
 mod tree;
 mod units;
@@ -38,8 +41,9 @@ use checkout::Checkout;
 /// One subject's rules.
 type Rules = fn(&Checkout, &mut Vec<Finding>);
 
-const SUBJECTS: [Rules; 9] = [
+const SUBJECTS: [Rules; 11] = [
     caches::examine,
+    no_cache::examine,
     migrate::examine,
     workflow_order::examine,
     workspaces::examine,
@@ -47,6 +51,7 @@ const SUBJECTS: [Rules; 9] = [
     units::examine,
     toolchain::examine,
     python::examine,
+    sessions::examine,
     structure::examine,
 ];
 

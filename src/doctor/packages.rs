@@ -10,7 +10,8 @@ use std::path::Path;
 use glob::{MatchOptions, Pattern};
 
 use super::checkout::{Checkout, Package};
-use super::job::join;
+use super::job::{Step, join};
+use super::shell::ShellCommand;
 use super::tree::Node;
 use crate::cargo::lockfile::Locked;
 
@@ -104,6 +105,29 @@ fn add_above(checkout: &mut Checkout, root: &Path, dir: &str) {
 }
 
 impl Checkout {
+    /// Whether a job says anything of a folder, or of one that it lies in or that lies in it. Where a `pyproject.toml` in a folder
+    /// of examples is all that there is, nobody may ever build it.
+    pub(super) fn is_named_by_a_job(&self, dir: &str) -> bool {
+        let below =
+            |inner: &str, outer: &str| outer == "." || inner == outer || inner.starts_with(&format!("{outer}/"));
+        let names = |step: &Step, command: &ShellCommand| {
+            let folder = step.folder(command);
+            let is_inside =
+                folder.as_ref().is_some_and(|folder| folder != "." && (below(dir, folder) || below(folder, dir)));
+            is_inside || command.words.iter().any(|word| word.contains(dir))
+        };
+        let is_listed = |step: &Step| {
+            ["workspaces", "working-directory", "args", "path"]
+                .iter()
+                .any(|input| step.with(input).is_some_and(|text| text.contains(dir)))
+        };
+        dir == "."
+            || self.workspace(dir).as_deref() == Some(".")
+            || self.jobs().any(|(_, job)| {
+                job.steps.iter().any(is_listed) || job.commands().any(|(step, command)| names(step, command))
+            })
+    }
+
     /// The workspace that a folder belongs to, as Cargo looks for it: upwards, until a manifest with `[workspace]` that does not
     /// exclude it.
     pub(super) fn workspace(&self, dir: &str) -> Option<String> {

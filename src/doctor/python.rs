@@ -3,11 +3,13 @@
 //! Measured facts decide what is reported: the isolation of uv and `build` has a random path, pip's has none; maturin from 1.14.1
 //! hides the path from `PyO3` 0.29 and later where the stable ABI is used.
 
+use std::collections::BTreeSet;
+
 use super::cargo_call::CargoCall;
 use super::checkout::{Checkout, Package, has_extension};
 use super::job::{Step, StepKind, WorkflowJob, join};
 use super::packages::dependencies;
-use super::shell::{ShellCommand, commands};
+use super::shell::ShellCommand;
 use super::tree::Node;
 use crate::doctor::finding::Finding;
 use crate::doctor::rule::Rule;
@@ -16,26 +18,38 @@ pub(super) fn examine(checkout: &Checkout, into: &mut Vec<Finding>) {
     if !uses_pyo3(checkout) {
         return;
     }
-    let drifts = !hides_the_path(checkout) && !avoids_isolation(checkout);
-    let gives_a_path = |step: &Step| matches!(step.with("isolation"), Some("alias" | "base"));
-    let is_given = |job: &WorkflowJob, ours: &[usize]| ours.iter().any(|&at| gives_a_path(&job.steps[at]));
+    let drifts = drifts(checkout);
     for (_, job, ours) in checkout.warm_jobs() {
-        let drifts = drifts && !is_given(job, &ours);
+        let drifts = drifts && !is_given_a_path(job, &ours);
         into.extend(maturin_and_cargo(checkout, job));
         for (step, command) in job.commands().filter(|(step, command)| of_project(checkout, step, command)) {
             let target_dir = step.variable(command, "CARGO_TARGET_DIR").is_some() || job.writes("CARGO_TARGET_DIR");
-            if from_sdist(command) && !target_dir {
+            let keeps_copies = ours.iter().any(|&at| job.steps[at].with("isolation") == Some("alias"));
+            if from_sdist(command) && !target_dir && !keeps_copies {
                 let what = format!("`{}` builds the wheel from a copy of the sources", command.said());
                 into.push(Finding::new(Rule::WheelFromSdist, &step.file, command.line, what));
-            } else if isolates(command) && drifts && !switched_off(step, command) {
-                let what = format!("`{}` builds in an environment with a random path", command.said());
+            } else if drifts && !switched_off(step, command) && (isolates(command) || syncs_anew(job, step, command)) {
+                // What `uv run` runs is not what builds.
+                let run = if command.syncs && command.program() != "uv" { "uv run " } else { "" };
+                let what = format!("`{run}{}` builds in an environment with a random path", command.said());
                 into.push(Finding::new(Rule::BuildIsolation, &step.file, command.line, what));
             }
         }
     }
-    if drifts && !checkout.warm_jobs().any(|(_, job, ours)| is_given(job, &ours)) {
-        in_session_files(checkout, into);
-    }
+}
+
+/// Whether a job that builds in isolation compiles `PyO3` again.
+fn drifts(checkout: &Checkout) -> bool {
+    !hides_the_path(checkout) && !avoids_isolation(checkout)
+}
+
+fn is_given_a_path(job: &WorkflowJob, ours: &[usize]) -> bool {
+    ours.iter().any(|&at| matches!(job.steps[at].with("isolation"), Some("alias" | "base")))
+}
+
+/// The same of what any job calls.
+pub(super) fn drifts_everywhere(checkout: &Checkout) -> bool {
+    uses_pyo3(checkout) && drifts(checkout) && !checkout.warm_jobs().any(|(_, job, ours)| is_given_a_path(job, &ours))
 }
 
 /// What packages say about their dependency on `PyO3`.
@@ -95,7 +109,7 @@ fn switched_off(step: &Step, command: &ShellCommand) -> bool {
 }
 
 /// Whether words name the project itself or a folder of it.
-fn is_local(word: &str) -> bool {
+pub(super) fn is_local(word: &str) -> bool {
     let path = word.split('[').next().unwrap_or(word);
     path == "." || path == ".." || path.starts_with("./") && !has_extension(path, "whl") && !has_extension(path, "txt")
 }
@@ -119,57 +133,28 @@ fn is_build(command: &ShellCommand) -> bool {
     module || command.program() == "pyproject-build" || command.begins(&["uv", "build"])
 }
 
+/// Whether `uv run` installs the project before it runs anything: it does unless it is told not to. After a `uv sync` of the whole
+/// project there is nothing left to install.
+fn syncs_anew(job: &WorkflowJob, step: &Step, command: &ShellCommand) -> bool {
+    let is_off = ["UV_NO_SYNC", "UV_NO_PROJECT"].iter().any(|name| step.variable(command, name).is_some());
+    let first = job.commands().find(|(_, other)| other.syncs || isolates(other)).map(|(_, other)| other.line);
+    command.syncs && !is_off && !job.writes("UV_NO_SYNC") && first == Some(command.line)
+}
+
 fn from_sdist(command: &ShellCommand) -> bool {
     let one = ["-w", "--wheel", "-s", "--sdist", "--help"];
     is_build(command) && !command.words.iter().any(|word| one.contains(&word.as_str()))
 }
 
-fn isolates(command: &ShellCommand) -> bool {
-    let installs = command.begins(&["uv", "pip", "install"]) && command.words.iter().any(|word| is_local(word));
+pub(super) fn isolates(command: &ShellCommand) -> bool {
+    let is_install = command.begins(&["uv", "pip", "install"]) || command.begins(&["uv", "tool", "install"]);
+    let installs = is_install && command.words.iter().any(|word| is_local(word));
     let syncs = command.begins(&["uv", "sync"])
         && !command.has("--no-install-project")
         && !command.has("--no-install-workspace");
     let stays = command.words.iter().any(|word| word.starts_with("--no-build-isolation") || word == "--no-isolation");
     let builds = is_build(command) && !command.has("-n") && !command.has("--sdist") && !command.has("-s");
     (installs || syncs || builds) && !stays
-}
-
-/// Sessions of nox that make their environments with uv, and commands of tox.
-fn in_session_files(checkout: &Checkout, into: &mut Vec<Finding>) {
-    let called = |program: &str| {
-        checkout.warm_jobs().any(|(_, job, _)| {
-            job.commands().any(|(_, command)| {
-                command.program() == program
-                    || command.words.windows(2).any(|pair| pair[0] == "-m" && pair[1] == program)
-                    || matches!(command.program(), "uvx" | "pipx") && command.has(program)
-            })
-        })
-    };
-    for (file, text) in &checkout.texts {
-        let mut found = |line: usize, said: &str| {
-            let what = format!("`{said}` builds in an environment with a random path");
-            into.push(Finding::new(Rule::BuildIsolation, file, line, what));
-        };
-        if file.ends_with("noxfile.py") && called("nox") && text.contains("venv_backend") && text.contains("\"uv") {
-            for (index, line) in text.lines().enumerate() {
-                let local = ["\".\"", "'.'", "\".[", "'.["].iter().any(|word| line.contains(word));
-                if line.contains("session.install(") && local && !line.contains("--no-build-isolation") {
-                    found(index + 1, line.trim());
-                }
-            }
-        }
-        if !has_extension(file, "py") && !has_extension(file, "rs") && called("tox") {
-            for (index, line) in text.lines().enumerate() {
-                let line = line
-                    .split_once('=')
-                    .filter(|(key, _)| key.trim().starts_with("commands"))
-                    .map_or(line, |(_, rest)| rest);
-                if commands(line, 1).iter().any(isolates) {
-                    found(index + 1, line.trim());
-                }
-            }
-        }
-    }
 }
 
 /// The profile that a step has maturin build with.
@@ -207,6 +192,18 @@ fn compiles_pyo3(checkout: &Checkout, step: &Step, command: &ShellCommand, call:
     workspace.is_some() && checkout.packages.iter().any(own)
 }
 
+/// Features that only maturin selects and that are `PyO3`'s `extension-module`, or select it.
+fn maturin_features(checkout: &Checkout) -> BTreeSet<String> {
+    let selects = |name: &str| {
+        name.contains("extension-module")
+            || checkout.packages.values().any(|package| {
+                package.node.at("features").at(name).texts().iter().any(|one| one.contains("extension-module"))
+            })
+    };
+    let named = checkout.pyprojects.iter().flat_map(|(_, node)| node.path(&["tool", "maturin", "features"]).texts());
+    named.filter(|name| selects(name)).map(str::to_owned).collect()
+}
+
 fn maturin_and_cargo(checkout: &Checkout, job: &WorkflowJob) -> Option<Finding> {
     let target_dir = |step: &Step| step.env.get("CARGO_TARGET_DIR").map(|setting| setting.value.clone());
     let (maturin, (line, profile, said)) = job.steps.iter().find_map(|step| Some((step, maturin_profile(step)?)))?;
@@ -214,16 +211,21 @@ fn maturin_and_cargo(checkout: &Checkout, job: &WorkflowJob) -> Option<Finding> 
     if aligned("PYO3_CONFIG_FILE") || aligned("PYO3_ENVIRONMENT_SIGNATURE") {
         return None;
     }
+    let own_features = maturin_features(checkout);
     let (_, _, call) = job.cargo().find(|(step, command, call)| {
         let elsewhere = call.target_dir.is_some()
             || target_dir(step) != target_dir(maturin)
             || command.env.iter().any(|(name, _)| name == "CARGO_TARGET_DIR");
         // A package that is named may be one without PyO3.
         let chosen = call.selection.iter().any(|one| one != "--workspace");
+        // With a feature of its own PyO3 is there once for each, and a switch compiles the last crate only.
+        let has_own = !own_features.is_empty()
+            && !call.features.iter().any(|name| name == "--all-features" || own_features.contains(name));
         call.compiles()
             && call.profile == profile
             && !elsewhere
             && !chosen
+            && !has_own
             && compiles_pyo3(checkout, step, command, call)
     })?;
     let what = format!(
@@ -280,28 +282,24 @@ mod tests {
     }
 
     #[test]
-    fn sessions_of_nox_and_tox_are_read() {
-        let found = |file: &str, text: &str, run: &str| {
-            ids(&[
-                (".github/workflows/ci.yml", &workflow(&[CHECKOUT, OURS, &format!("run: {run}")])),
-                ("Cargo.toml", "[package]\nname = \"a\"\n[dependencies]\npyo3 = \"0.28\"\n[profile.dev]\ndebug = 0\n"),
-                (file, text),
-            ])
-        };
-        let nox =
-            "import nox\nnox.options.default_venv_backend = \"uv\"\ndef t(session):\n    session.install(\".\")\n";
-        assert_eq!(found("noxfile.py", nox, "nox -s t"), ["build-isolation:4"]);
-        assert!(found("noxfile.py", nox, "pytest").is_empty());
-        assert!(found("noxfile.py", &nox.replace("\"uv\"", "\"virtualenv\""), "nox").is_empty());
-        let tox = "[testenv]\ncommands_pre = uv pip install -e .\ncommands =\n    pytest\n";
-        assert_eq!(found("tox.ini", tox, "tox"), ["build-isolation:2"]);
-        assert!(found("tox.ini", &tox.replace("uv pip", "pip"), "tox").is_empty());
+    fn uv_run_installs_the_project_unless_it_is_told_not_to() {
+        let found = |steps: &[&str]| python_job(&[&[CHECKOUT, OURS], steps].concat());
+        assert_eq!(found(&["run: uv run pytest"]), ["build-isolation:8"]);
+        assert_eq!(found(&["run: uv tool install ."]), ["build-isolation:8"]);
+        assert!(found(&["run: uv run --no-sync pytest"]).is_empty());
+        assert!(found(&["env: {UV_NO_SYNC: 1}\n        run: uv run pytest"]).is_empty());
+        assert_eq!(found(&["run: uv sync", "run: uv run pytest"]), ["build-isolation:8"]);
+        let late =
+            ["run: uv sync --no-install-project", "run: maturin develop", "run: uv run pytest", "run: uv run mypy"];
+        assert_eq!(found(&late), ["build-isolation:10"]);
     }
 
     #[test]
     fn a_wheel_from_an_sdist_is_found() {
         assert_eq!(python_job(&[CHECKOUT, OURS, "run: python -m build"]), ["wheel-from-sdist:8"]);
         assert_eq!(python_job(&[CHECKOUT, OURS, "run: uv build"]), ["wheel-from-sdist:8"]);
+        let alias = "{uses: rekindle-rs/rekindle@v1, with: {isolation: alias}}";
+        assert!(python_job(&[CHECKOUT, alias, "run: uv build"]).is_empty());
         assert!(python_job(&[CHECKOUT, OURS, "run: python -m build --sdist"]).is_empty());
     }
 

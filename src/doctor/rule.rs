@@ -4,31 +4,14 @@
 
 use std::str::FromStr;
 
-use serde::Serialize;
 use thiserror::Error;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// It costs time or soundness wherever it is found.
-    Warning,
-    /// It often does; the project may have its reasons.
-    Hint,
-}
-
-/// What is the same for all findings of a rule.
-#[derive(Clone, Copy, Debug)]
-pub struct Text {
-    pub id: &'static str,
-    pub level: Level,
-    pub summary: &'static str,
-    pub why: &'static str,
-    pub fix: &'static str,
-}
+pub use super::text::{Level, Text};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
     OtherCache,
+    NoCache,
     SecondCache,
     CompilerCache,
     NeverSaved,
@@ -79,8 +62,9 @@ impl FromStr for Rule {
 }
 
 impl Rule {
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::OtherCache,
+        Self::NoCache,
         Self::SecondCache,
         Self::CompilerCache,
         Self::NeverSaved,
@@ -130,6 +114,13 @@ impl Rule {
                 summary: "Another cache of `target` in a job that does not use Rekindle",
                 why: "It brings no times of sources back, so crates of your own are compiled in every run.",
                 fix: "To use Rekindle, write what is shown in its place; docs/migrate.md explains each input.",
+            },
+            Self::NoCache => Text {
+                id: "no-cache",
+                level: Level::Hint,
+                summary: "A job that compiles on a machine that is wiped, and that no cache brings anything to",
+                why: "Every crate that it depends on is fetched and compiled in every run.",
+                fix: "Put `- uses: rekindle-rs/rekindle@v1` behind the checkout and the toolchain.",
             },
             Self::SecondCache => Text {
                 id: "second-cache",
@@ -370,7 +361,8 @@ impl Rule {
                 summary: "A wheel that is built by way of the sdist",
                 why: "The wheel is then compiled in a temporary copy of the sources, where the restored target \
                       folder is not.",
-                fix: "Build the wheel by itself (`--wheel`), and the sdist in a command of its own (`--sdist`).",
+                fix: "Build the wheel by itself (`--wheel`), and the sdist in a command of its own (`--sdist`); or \
+                      set `isolation: alias`, which gives the copy a target folder that stays.",
             },
             Self::MaturinAndCargo => Text {
                 id: "maturin-and-cargo",

@@ -12,6 +12,8 @@ pub(super) struct ShellCommand {
     pub(super) env: Vec<(String, String)>,
     /// The folder as far as the script tells, relative to where it started.
     pub(super) dir: Option<String>,
+    /// Run by `uv run`, which brings the project's environment up to date first.
+    pub(super) syncs: bool,
 }
 
 impl ShellCommand {
@@ -135,14 +137,43 @@ fn simple(words: Vec<String>, line: usize) -> ShellCommand {
         words.next();
     }
     command.words = words.collect();
-    if command.begins(&["uv", "run"]) || command.begins(&["poetry", "run"]) {
-        let rest: Vec<String> =
-            command.words.iter().skip(2).skip_while(|word| word.starts_with('-')).cloned().collect();
-        if matches!(rest.first().map(String::as_str), Some("maturin" | "cargo" | "nox" | "tox" | "pytest" | "pip")) {
-            command.words = rest;
-        }
-    }
+    let own: Vec<&String> = command.words.iter().take_while(|word| *word != "--").collect();
+    command.syncs = command.begins(&["uv", "run"])
+        && !own.iter().any(|word| ["--no-sync", "--no-project", "--script", "--isolated"].contains(&word.as_str()));
+    see_through(&mut command);
     command
+}
+
+/// What a runner of programs runs, where that is a program that some rule knows.
+fn see_through(command: &mut ShellCommand) {
+    const RUNNERS: [&[&str]; 7] = [
+        &["uv", "run"],
+        &["poetry", "run"],
+        &["pdm", "run"],
+        &["hatch", "run"],
+        &["uv", "tool", "run"],
+        &["uvx"],
+        &["pipx", "run"],
+    ];
+    let known = |word: &String| ["maturin", "cargo", "nox", "tox", "pytest", "pip"].contains(&word.as_str());
+    let is_python = |word: &str| word == "python" || word == "python3";
+    let Some(runner) = RUNNERS.iter().find(|runner| command.begins(runner)) else {
+        let module = command.words.get(2).filter(|_| is_python(command.program()) && command.has("-m"));
+        if module.is_some_and(|word| ["maturin", "nox", "tox"].contains(&word.as_str())) && command.words[1] == "-m" {
+            command.words.drain(..2);
+        }
+        return;
+    };
+    let rest = command.words.iter().skip(runner.len()).skip_while(|word| word.starts_with('-'));
+    let mut rest: Vec<String> = rest.cloned().collect();
+    if let (&["hatch", ..], Some(first)) = (runner, rest.first_mut()) {
+        // `hatch run lint:cargo clippy`: an environment, and what runs in it.
+        let (_, inner) = first.split_once(':').unwrap_or(("", first));
+        *first = inner.to_owned();
+    }
+    if rest.first().is_some_and(known) {
+        command.words = rest;
+    }
 }
 
 fn is_option_of_sudo(word: &str) -> bool {
@@ -185,5 +216,18 @@ mod tests {
     fn a_here_document_is_no_script() {
         assert_eq!(said("cat > x <<'EOF'\ncargo clean\nEOF\ncargo build\n"), ["cat > x <<EOF", "cargo build"]);
         assert_eq!(said("uv run --frozen maturin develop"), ["maturin develop"]);
+    }
+
+    #[test]
+    fn what_runs_programs_is_seen_through() {
+        let said = |script: &str| said(script).join("; ");
+        for runner in ["hatch run ", "hatch run dev:", "uvx ", "pipx run ", "python -m ", "uv tool run ", "pdm run "] {
+            assert_eq!(said(&format!("{runner}maturin develop --release")), "maturin develop --release");
+        }
+        assert_eq!(said("hatch run lint:check"), "hatch run lint:check");
+        assert_eq!(said("python -m build"), "python -m build");
+        let syncs = |script: &str| commands(script, 1)[0].syncs;
+        assert!(syncs("uv run pytest") && syncs("uv run python x.py"));
+        assert!(!syncs("uv run --no-sync pytest") && !syncs("uv sync") && syncs("uv run pytest -- --no-sync"));
     }
 }

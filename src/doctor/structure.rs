@@ -12,7 +12,10 @@ pub(super) fn examine(checkout: &Checkout, into: &mut Vec<Finding>) {
         checkout.packages.values().filter(|package| !is_sample(&package.file) && package.node.at("package").exists());
     for package in own {
         into.extend(many_test_crates(checkout, package));
-        into.extend(build_script(checkout, package));
+        let dir = folder(package).trim_end_matches('/');
+        let dir = if dir.is_empty() { "." } else { dir };
+        let found = build_script(checkout, package);
+        into.extend(found.map(|found| if checkout.is_named_by_a_job(dir) { found } else { found.as_hint() }));
     }
 }
 

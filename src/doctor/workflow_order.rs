@@ -82,7 +82,7 @@ fn may_compile(step: &Step) -> bool {
             || tools.contains(&command.program())
             || command.program().starts_with("python")
     };
-    step.action().contains("maturin") || step.commands().iter().any(compiles)
+    step.action().ends_with("/maturin-action") || step.commands().iter().any(compiles)
 }
 
 /// The first step after the action that sets something up, if nothing is compiled before it and something is after it.

@@ -160,7 +160,7 @@ mod tests {
         let mut taken = 0_u64;
         let work = |item: &usize| {
             begun.fetch_add(1, Ordering::SeqCst);
-            if item % 7 == 0 {
+            if item.is_multiple_of(7) {
                 thread::yield_now();
             }
             item * 2

@@ -48,9 +48,9 @@ struct JsonFinding<'a> {
 
 pub fn json(examination: &Examination) -> Result<String> {
     let Examination { findings, ignores, hidden, workflows: _, packages: _ } = examination;
-    let findings = findings.iter().map(|Finding { file, line, rule, what, instead }| {
-        let Text { id, level, summary: _, why, fix } = rule.text();
-        JsonFinding { rule: id, level, file, line: *line, what, why, fix, instead: instead.join("\n") }
+    let findings = findings.iter().map(|Finding { file, line, rule, level, what, instead }| {
+        let Text { id, level: _, summary: _, why, fix } = rule.text();
+        JsonFinding { rule: id, level: *level, file, line: *line, what, why, fix, instead: instead.join("\n") }
     });
     let findings = findings.collect();
     let ignores = ignores.iter().map(|Ignore { file, line, rule, reason, hidden }| {
@@ -78,9 +78,9 @@ pub fn text(examination: &Examination) -> Vec<String> {
     let mut told = BTreeSet::new();
     for group in findings.chunk_by(|a, b| a.file == b.file) {
         lines.push(one_line(&group[0].file));
-        for Finding { file: _, line, rule, what, instead } in group {
-            let Text { id, level, summary: _, why, fix } = rule.text();
-            let head = format!("{line:>6}  {:<7}  ", name(level));
+        for Finding { file: _, line, rule, level, what, instead } in group {
+            let Text { id, level: _, summary: _, why, fix } = rule.text();
+            let head = format!("{line:>6}  {:<7}  ", name(*level));
             lines.extend(wrapped(&head, &format!("{} [{id}]", one_line(what))));
             if told.insert(*rule) {
                 let under = " ".repeat(head.len());
@@ -95,7 +95,7 @@ pub fn text(examination: &Examination) -> Vec<String> {
         }
         lines.push(String::new());
     }
-    let hints = findings.iter().filter(|finding| finding.rule.text().level == Level::Hint).count();
+    let hints = findings.iter().filter(|finding| finding.level == Level::Hint).count();
     let found = match (findings.len() - hints, hints) {
         (0, 0) => "nothing found".to_owned(),
         (0, hints) => count(hints, "hint"),
@@ -150,8 +150,8 @@ fn unbroken(text: &str) -> Vec<String> {
 
 /// Commands that a runner shows at the lines of the files. It understands them wherever they are printed.
 pub fn github(examination: &Examination) -> Vec<String> {
-    let one = |Finding { file, line, rule, what, instead }: &Finding| {
-        let Text { id, level, summary: _, why, fix } = rule.text();
+    let one = |Finding { file, line, rule, level, what, instead }: &Finding| {
+        let Text { id, level: _, summary: _, why, fix } = rule.text();
         let level = match level {
             Level::Warning => "warning",
             Level::Hint => "notice",

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::numbers;
+use crate::explain::advice::Advice;
 use crate::explain::forecast::{self, Affected, Forecast};
 use crate::explain::inspection::{Inspection, Rebuild};
 use crate::github::{Roll, RollSource};
@@ -207,7 +208,12 @@ pub fn save(outcome: &SaveOutcome) -> Vec<String> {
     }
     lines.extend(saved_line("target", target));
     lines.extend(saved_line("Cargo home", home));
-    lines.extend(advice.iter().map(|advice| format!("advice: {}; {}", advice.evidence, advice.fix)));
+    let (old, new): (Vec<&Advice>, Vec<&Advice>) = advice.iter().partition(|advice| advice.is_old());
+    lines.extend(new.iter().map(|advice| format!("advice: {}; {}", advice.evidence, advice.fix)));
+    if !old.is_empty() {
+        let ids = old.iter().map(|advice| advice.id).collect::<Vec<_>>().join(", ");
+        lines.push(format!("advice as in the runs before, in full in the summary: {ids}"));
+    }
     lines.push(format!("took {seconds:.1} s"));
     lines
 }

@@ -113,11 +113,21 @@ fn drift(save: &SaveOutcome) -> Vec<String> {
 }
 
 fn advice(save: &SaveOutcome) -> Vec<String> {
-    let items = save.advice.iter().map(|advice| {
-        let (evidence, fix) = (escape(&advice.evidence), escape(&advice.fix));
-        format!("{}. **{}.**", capital(&evidence), capital(&fix))
-    });
-    list("Advice", &items.collect::<Vec<_>>(), false)
+    let said = |is_old: bool| -> Vec<String> {
+        let wanted = save.advice.iter().filter(|advice| advice.is_old() == is_old);
+        let words = wanted.map(|advice| {
+            let (evidence, fix) = (escape(&advice.evidence), escape(&advice.fix));
+            format!("{}. **{}.**", capital(&evidence), capital(&fix))
+        });
+        words.collect()
+    };
+    let mut lines = list("Advice", &said(false), false);
+    let old = list("Advice, as in the runs before", &said(true), true);
+    if !lines.is_empty() && !old.is_empty() {
+        lines.push(String::new());
+    }
+    lines.extend(old);
+    lines
 }
 
 fn capital(text: &str) -> String {

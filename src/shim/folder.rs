@@ -1,4 +1,5 @@
-//! The folder that the `cargo` shim lives in: the program under that name, the aliases, and the lists of late inputs.
+//! The folder that the `cargo` shim lives in: the program under that name, the aliases, the lists of late
+//! inputs, and where unpacked sources are built.
 //!
 //! Its path is the same in every run wherever the workspace's is: on a runner it lies in the temporary folder, which the
 //! runner has beside its workspaces, keeps to itself, and empties before every job; elsewhere in the user's cache folder. It
@@ -72,6 +73,15 @@ impl ShimFolder {
 
     pub fn late(&self) -> PathBuf {
         self.0.join("late")
+    }
+
+    /// Says where unpacked sources are built.
+    pub fn unpacked(&self) -> PathBuf {
+        self.0.join("unpacked.json")
+    }
+
+    pub fn lock_of_unpacked(&self, project: &str) -> PathBuf {
+        self.0.join(format!("unpacked-{project}.lock"))
     }
 }
 

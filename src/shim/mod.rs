@@ -5,3 +5,4 @@ pub mod ephemeral;
 pub mod folder;
 pub mod late;
 pub mod requirements;
+pub mod unpacked;

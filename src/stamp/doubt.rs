@@ -82,6 +82,10 @@ impl Doubt {
     }
 }
 
+/// What advice knows a reason by.
+pub const EMBEDS_COMMIT: &str = "it embeds the commit, which changed";
+pub const GONE_UNMISSED: &str = " is gone, and Cargo does not miss it: the build script names no inputs";
+
 impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -99,7 +103,7 @@ impl fmt::Display for Doubt {
             }
             Self::VendoredChanged { path } => write!(f, "the vendored file `{path}` changed"),
             Self::FileGone { path } => {
-                write!(f, "`{path}` is gone, and Cargo does not miss it: the build script names no inputs")
+                write!(f, "`{path}`{GONE_UNMISSED}")
             }
             Self::PackageSplit { manifest } => write!(f, "`{manifest}` is new and takes its folder out of the package"),
             Self::ChangedBehindLink { path } => {
@@ -128,7 +132,7 @@ impl fmt::Display for Doubt {
                     "it takes in `{path}` from outside of its package, which changed, and Cargo does not look there"
                 )
             }
-            Self::HeadChanged { old, new } => write!(f, "it embeds the commit, which changed: {old} → {new}"),
+            Self::HeadChanged { old, new } => write!(f, "{EMBEDS_COMMIT}: {old} → {new}"),
             Self::BranchChanged { old, new } => write!(f, "it embeds the branch's name, which changed: {old} → {new}"),
         }
     }

@@ -58,7 +58,7 @@ install() {
 restore() { # isolation, store
   "$rekindle" restore --isolation "$1" --python "$job/venv/bin/python" --store "dir:$work/$2" > "$work/restore.log"
   # Outside of a workflow it prints what a runner would have been told.
-  PATH=$(sed -n "s/^export PATH=\"\(.*\):\\\$PATH\"\$/\1/p" "$work/restore.log"):$PATH
+  PATH=$(sed -n "s/^export PATH=\(.*\):\"\\\$PATH\"\$/\1/p" "$work/restore.log"):$PATH
 }
 
 run() { # version, isolation

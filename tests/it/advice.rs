@@ -9,6 +9,7 @@ use rekindle::explain::inspection::{InspectedUnit, Inspection};
 use rekindle::state::decision::SkipReason;
 use rekindle::state::key::Incremental;
 use rekindle::state::key_change::{Part, PartChange};
+use rekindle::state::manifest::RunRecord;
 
 /// What a job left, as far as a test fills it.
 #[derive(Default)]
@@ -20,6 +21,9 @@ struct Job {
     secret_units: Vec<String>,
     incremental: Incremental,
     untracked: BTreeSet<String>,
+    late: BTreeSet<String>,
+    has_shim: bool,
+    history: Vec<RunRecord>,
 }
 
 impl Job {
@@ -40,6 +44,9 @@ impl Job {
             secret_units: &self.secret_units,
             incremental: &self.incremental,
             untracked: &self.untracked,
+            late: &self.late,
+            has_shim: self.has_shim,
+            history: &self.history,
         })
     }
 
@@ -99,12 +106,12 @@ fn a_variable_that_is_another_one_each_time() {
 
 #[test]
 fn a_file_that_git_does_not_have() {
-    let mut job = Job::of(vec![unit("a", 5.0, Some(changed("a/made.rs")))]);
+    let mut job = Job::of(vec![InspectedUnit { kind: "run".into(), ..unit("a", 5.0, Some(changed("a/made.rs"))) }]);
     job.is_silent();
     job.untracked.insert("a/made.rs".into());
     job.says(
         "untracked-file",
-        "`a/made.rs` is not in git and changed, which compiled 1 unit in 5.0 s",
+        "`a/made.rs` is not in git, and a job wrote it into a package: that compiled 1 unit in 5.0 s",
         "outside of the package",
     );
 }
@@ -214,7 +221,7 @@ fn a_state_over_its_budget() {
     job.skipped = Some(SkipReason::NothingNew);
     job.is_silent();
     job.skipped = Some(SkipReason::OverBudget { bytes: 4_000_000_000, limit: 2_000_000_000 });
-    job.says("over-budget", "takes 4.00 GB and `max-size` allows 2.00 GB", "set `max-size` to 5.00 GB");
+    job.says("over-budget", "takes 4.00 GB and `max-size` allows 2.00 GB", "set `max-size` to 5000 MB");
 }
 
 #[test]

@@ -214,7 +214,23 @@ fn git_says_whether_the_lock_file_is_kept() {
 #[test]
 fn nothing_is_found_in_this_repository() {
     let found = stdout(&doctor(Path::new(env!("CARGO_MANIFEST_DIR")), &[]));
-    assert!(found.starts_with("nothing found (1 ignored) in "), "{found}");
+    assert!(found.starts_with("nothing found (2 ignored) in "), "{found}");
+}
+
+/// What a job builds in a folder is said in the workflows of the whole.
+#[test]
+fn a_folder_of_a_repository_is_examined_with_its_workflows() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let manifest = "[package]\nname = \"a\"\n[dependencies]\nb = \"1\"\n";
+    write(&root.join("python/Cargo.toml"), manifest);
+    write(&root.join("other/Cargo.toml"), manifest);
+    let job = "on: push\njobs: {a: {steps: [{run: cargo test, working-directory: python}, {run: cargo test, working-directory: other}]}}\n";
+    write(&root.join(".github/workflows/ci.yml"), job);
+    git(root, &["init", "--quiet"], None);
+    let found = stdout(&doctor(&root.join("python"), &[]));
+    assert!(found.starts_with("Cargo.toml\n     1  warning  `python/Cargo.lock` is not in git"), "{found}");
+    assert!(!found.contains("other/") && found.ends_with("1 warning in 1 workflow and 2 packages\n"), "{found}");
 }
 
 #[test]

@@ -45,7 +45,10 @@ mod evidence;
 mod explain;
 mod faults;
 #[cfg(target_os = "linux")]
+mod followed;
+#[cfg(target_os = "linux")]
 mod forecast;
+#[cfg(target_os = "linux")]
 mod frontends;
 #[cfg(unix)]
 mod fuzz;
@@ -98,6 +101,8 @@ mod surroundings;
 mod target_files;
 mod tidy;
 mod unhashed;
+#[cfg(target_os = "linux")]
+mod unpacked;
 mod vendored;
 #[cfg(unix)]
 mod whereabouts;

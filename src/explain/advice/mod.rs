@@ -5,17 +5,22 @@
 //! is said, and never more than a handful.
 
 mod rebuilt;
+mod scripts;
 mod stored;
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use crate::digest::Digest;
+use crate::explain::cause::Cause;
 use crate::explain::inspection::Weights;
 use crate::explain::inspection::{InspectedUnit, Inspection};
+use crate::stamp::doubt::GONE_UNMISSED;
 use crate::state::decision::SkipReason;
 use crate::state::key::Incremental;
 use crate::state::key_change::PartChange;
+use crate::state::manifest::RunRecord;
 
 /// Said at once; more is not read.
 const MOST: usize = 5;
@@ -35,6 +40,26 @@ pub struct Advice {
     /// What it would have saved this job.
     pub seconds: f64,
     pub bytes: u64,
+    /// In how many of the last runs the same was advised, without a break.
+    #[serde(skip_serializing_if = "is_new")]
+    pub said_before: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_new(said_before: &usize) -> bool {
+    *said_before == 0
+}
+
+impl Advice {
+    /// The same for as long as there is the same to write.
+    pub fn name(&self) -> String {
+        format!("{} {}", self.id, Digest::of(self.fix.as_bytes()).short())
+    }
+
+    /// Who was told twice has read it.
+    pub fn is_old(&self) -> bool {
+        self.said_before >= 2
+    }
 }
 
 /// What a job leaves to judge by.
@@ -49,14 +74,24 @@ pub struct Measured<'a> {
     pub incremental: &'a Incremental,
     /// Files among the causes that git does not have.
     pub untracked: &'a BTreeSet<String>,
+    /// Those of them that are what they were in the last job, and newer.
+    pub late: &'a BTreeSet<String>,
+    /// Whether Rekindle's `cargo` was in front of the real one.
+    pub has_shim: bool,
+    /// The runs before this one.
+    pub history: &'a [RunRecord],
 }
 
 /// The most profitable first.
 pub fn advise(measured: &Measured<'_>) -> Vec<Advice> {
     let mut advice: Vec<Advice> = [
         rebuilt::drifting_variables(measured),
+        rebuilt::turns(measured),
+        rebuilt::late_files(measured),
         rebuilt::untracked_files(measured),
-        rebuilt::unwatched_scripts(measured),
+        scripts::unwatched(measured),
+        scripts::watching_nothing(measured),
+        scripts::watching_git(measured),
         stored::variants(measured),
         rebuilt::moving_toolchain(measured),
         rebuilt::secrets(measured),
@@ -71,12 +106,25 @@ pub fn advise(measured: &Measured<'_>) -> Vec<Advice> {
     .collect();
     advice.sort_by(|a, b| gain(b).total_cmp(&gain(a)));
     advice.truncate(MOST);
+    for one in &mut advice {
+        let name = one.name();
+        one.said_before = measured.history.iter().rev().take_while(|run| run.advice.contains(&name)).count();
+    }
     advice
 }
 
 #[allow(clippy::cast_precision_loss, reason = "only ranks")]
 fn gain(advice: &Advice) -> f64 {
     advice.seconds + advice.bytes as f64 * SECONDS_PER_BYTE
+}
+
+/// The file that ran a build script which names none: one that changed, or one of an earlier job that is not there any more.
+pub fn file_behind(cause: &Cause) -> Option<&str> {
+    match cause {
+        Cause::SourceChanged { path } => Some(path),
+        Cause::Forced { reason } => reason.strip_suffix(GONE_UNMISSED).map(|path| path.trim_matches('`')),
+        _ => None,
+    }
 }
 
 /// A file of the unit's package.

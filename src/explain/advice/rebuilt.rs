@@ -1,12 +1,15 @@
-//! Advice about what was compiled again: variables, files, scripts and toolchains that are others in every run. Pure.
+//! Advice about what was compiled again: variables, files and toolchains that are others in every run. Pure.
 
 use std::collections::BTreeMap;
 
-use super::{Advice, Measured, SECONDS, inside};
+use super::{Advice, Measured, SECONDS, file_behind};
 use crate::explain::cause::Cause;
-use crate::explain::inspection::InspectedUnit;
 use crate::state::key_change::Part;
 use crate::words::{count, duration};
+
+/// What maturin sets and cargo alone does not.
+const PYO3: [&str; 4] =
+    ["PYO3_PYTHON", "PYO3_ENVIRONMENT_SIGNATURE", "PYO3_BUILD_EXTENSION_MODULE", "PYO3_CONFIG_FILE"];
 
 /// A variable that is another one in each run.
 pub(super) fn drifting_variables(measured: &Measured<'_>) -> Vec<Advice> {
@@ -42,7 +45,68 @@ pub(super) fn drifting_variables(measured: &Measured<'_>) -> Vec<Advice> {
             fix,
             seconds,
             bytes: 0,
+            said_before: 0,
         }
+    });
+    advice.collect()
+}
+
+/// What two tools or steps build in turns, each with variables of its own.
+pub(super) fn turns(measured: &Measured<'_>) -> Vec<Advice> {
+    let rebuilds = measured.inspection.rebuilds();
+    let advice = rebuilds.iter().filter(|rebuild| rebuild.seconds >= SECONDS).filter_map(|rebuild| {
+        let Cause::ChangedBack { names, values } = rebuild.cause else { return None };
+        let is_pyo3 = names.iter().any(|name| PYO3.contains(&name.as_str()));
+        // Which of several it was is not known, unless all are set by one tool.
+        if values.is_none() && names.len() > 1 && !is_pyo3 {
+            return None;
+        }
+        let fix = if is_pyo3 {
+            "give the cargo steps, or those of maturin, a target folder of their own, as with `CARGO_TARGET_DIR: target/cargo` \
+             in the step's `env:`"
+                .to_owned()
+        } else {
+            format!("give `{}` the same value in every step that builds (`env:` of the job)", names.join("`, `"))
+        };
+        Some(Advice {
+            id: "steps-take-turns",
+            evidence: format!(
+                "{}, which compiled {} in {}",
+                rebuild.cause,
+                count(rebuild.units.len() + rebuild.cascades, "unit"),
+                duration(rebuild.seconds)
+            ),
+            fix,
+            seconds: rebuild.seconds,
+            bytes: 0,
+            said_before: 0,
+        })
+    });
+    advice.collect()
+}
+
+/// A file outside of git that came after the restore, as it had been: for Cargo it changed.
+pub(super) fn late_files(measured: &Measured<'_>) -> Vec<Advice> {
+    let rebuilds = measured.inspection.rebuilds();
+    let advice = rebuilds.iter().filter(|rebuild| rebuild.seconds >= SECONDS).filter_map(|rebuild| {
+        let Cause::SourceChanged { path } = rebuild.cause else { return None };
+        let first = "put the step that makes it before the Rekindle step";
+        measured.late.contains(path).then(|| Advice {
+            id: "late-file",
+            evidence: format!(
+                "`{path}` was made after the restore and is what it was in the last job, but newer: that compiled {} in {}",
+                count(rebuild.units.len() + rebuild.cascades, "unit"),
+                duration(rebuild.seconds)
+            ),
+            fix: if measured.has_shim {
+                first.to_owned()
+            } else {
+                format!("{first}, which then gives it its time back, or set `isolation: alias` on that")
+            },
+            seconds: rebuild.seconds,
+            bytes: 0,
+            said_before: 0,
+        })
     });
     advice.collect()
 }
@@ -54,54 +118,26 @@ fn is_ephemeral(value: &str) -> bool {
         .any(|part| value.contains(part))
 }
 
-/// A file that the job wrote into a package, and that Cargo takes for a source.
+/// A file that the job wrote into a package whose build script takes every file for its own.
 pub(super) fn untracked_files(measured: &Measured<'_>) -> Vec<Advice> {
     let rebuilds = measured.inspection.rebuilds();
-    let of_untracked = rebuilds.iter().filter_map(|rebuild| match rebuild.cause {
-        Cause::SourceChanged { path } if measured.untracked.contains(path) => Some((path, rebuild)),
-        _ => None,
+    let of_untracked = rebuilds.iter().filter_map(|rebuild| {
+        let path = file_behind(rebuild.cause)?;
+        let is_own = rebuild.units.iter().any(|unit| unit.dir.is_some() && unit.kind == "run");
+        let is_litter = measured.untracked.contains(path) && !measured.late.contains(path);
+        (is_own && is_litter && rebuild.seconds >= SECONDS).then_some((path, rebuild))
     });
-    let advice = of_untracked.filter(|(_, rebuild)| rebuild.seconds >= SECONDS).map(|(path, rebuild)| Advice {
+    let advice = of_untracked.map(|(path, rebuild)| Advice {
         id: "untracked-file",
         evidence: format!(
-            "`{path}` is not in git and changed, which compiled {} in {}",
+            "`{path}` is not in git, and a job wrote it into a package: that compiled {} in {}",
             count(rebuild.units.len() + rebuild.cascades, "unit"),
             duration(rebuild.seconds)
         ),
-        fix: "let the job write it outside of the package (below `target/` or `$RUNNER_TEMP`), or leave it alone when its \
-              content is the same"
-            .to_owned(),
+        fix: "let the job write it outside of the package (below `target/` or `$RUNNER_TEMP`)".to_owned(),
         seconds: rebuild.seconds,
         bytes: 0,
-    });
-    advice.collect()
-}
-
-/// A build script that runs whenever anything in its package changes.
-pub(super) fn unwatched_scripts(measured: &Measured<'_>) -> Vec<Advice> {
-    let units = &measured.inspection.units;
-    let runs = units.iter().enumerate().filter(|(_, unit)| {
-        unit.watches_all && unit.dir.is_some() && matches!(unit.cause, Some(Cause::SourceChanged { .. }))
-    });
-    let advice = runs.filter_map(|(at, unit)| {
-        let followed: Vec<&InspectedUnit> = units.iter().filter(|unit| unit.root == Some(at)).collect();
-        let seconds = unit.seconds + followed.iter().map(|unit| unit.seconds).sum::<f64>();
-        let Some(Cause::SourceChanged { path }) = &unit.cause else { return None };
-        (seconds >= SECONDS).then(|| Advice {
-            id: "script-watches-all",
-            evidence: format!(
-                "the build script of `{}` names nothing that it reads, so `{path}` ran it, and {} followed: {}",
-                unit.package,
-                count(followed.len(), "unit"),
-                duration(seconds)
-            ),
-            fix: format!(
-                "print `cargo::rerun-if-changed=build.rs`, and a line for each file that it reads, in `{}`",
-                inside(unit, "build.rs")
-            ),
-            seconds,
-            bytes: 0,
-        })
+        said_before: 0,
     });
     advice.collect()
 }
@@ -133,6 +169,7 @@ pub(super) fn moving_toolchain(measured: &Measured<'_>) -> Vec<Advice> {
         ),
         seconds,
         bytes: 0,
+        said_before: 0,
     }]
 }
 
@@ -160,6 +197,7 @@ pub(super) fn secrets(measured: &Measured<'_>) -> Vec<Advice> {
             .to_owned(),
         seconds,
         bytes: 0,
+        said_before: 0,
     }]
 }
 
@@ -190,6 +228,7 @@ pub(super) fn heavy_roots(measured: &Measured<'_>) -> Vec<Advice> {
             // Some of it would have to be compiled anyway.
             seconds: others / 2.0,
             bytes: 0,
+            said_before: 0,
         })
     });
     advice.collect()

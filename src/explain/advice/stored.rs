@@ -53,6 +53,7 @@ pub(super) fn variants(measured: &Measured<'_>) -> Vec<Advice> {
             fix: fix.to_owned(),
             seconds,
             bytes: 0,
+            said_before: 0,
         })
     };
     let features = of(
@@ -106,6 +107,7 @@ pub(super) fn test_crates(measured: &Measured<'_>) -> Vec<Advice> {
                 ),
                 seconds: compiled / 2.0,
                 bytes,
+                said_before: 0,
             })
         });
     advice.collect()
@@ -134,6 +136,7 @@ pub(super) fn incremental(measured: &Measured<'_>) -> Vec<Advice> {
         fix,
         seconds: 0.0,
         bytes,
+        said_before: 0,
     }]
 }
 
@@ -156,7 +159,15 @@ pub(super) fn debuginfo(measured: &Measured<'_>) -> Vec<Advice> {
         seconds: 0.0,
         // Line tables stay.
         bytes: debuginfo / 2,
+        said_before: 0,
     }]
+}
+
+/// A size as the input takes it: a whole number and its unit.
+fn whole(bytes: u64) -> String {
+    let units = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
+    let (unit, factor) = units.into_iter().find(|(_, factor)| bytes >= factor * 10).unwrap_or(("kB", 1_000));
+    format!("{} {unit}", bytes.div_ceil(factor))
 }
 
 /// A state that may not be stored.
@@ -171,9 +182,10 @@ pub(super) fn budget(measured: &Measured<'_>) -> Vec<Advice> {
         ),
         fix: format!(
             "set `max-size` to {} or more, or store less (`keep-unused: 1`, less debug information)",
-            size(bytes + bytes / 4)
+            whole(bytes + bytes / 4)
         ),
         seconds: measured.inspection.seconds_spent(),
         bytes: 0,
+        said_before: 0,
     }]
 }

@@ -25,6 +25,7 @@ use crate::machine::disk::FileSystem;
 use crate::machine::paths::is_under;
 use crate::moment::Moment;
 use crate::shim::late::LateList;
+use crate::shim::unpacked::StableTargets;
 use crate::stamp::ledger::Ledger;
 use crate::stamp::reach::Reach;
 use crate::stamp::recorded::same_files;
@@ -124,7 +125,8 @@ pub(super) fn restore(
         workspaces: facts.workspaces.iter().map(|workspace| workspace.root.clone()).collect(),
         ..LateList::of(&restored.manifest, &state.stamped, state.shift, file_system.now)
     });
-    isolation::carry_out(state.inputs.isolation, &state.inputs.state, late, &mut outcome);
+    let unpacked = is_wanted.then(|| StableTargets::inside(&roots.first().path, file_system.now));
+    isolation::carry_out(state.inputs.isolation, &state.inputs.state, late, unpacked.as_ref(), &mut outcome);
     state.store(&state.inputs.state)?;
     Ok(outcome)
 }

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use fs_err as fs;
 
 use crate::job::facts::Facts;
 use crate::job::inputs::Isolation;
@@ -14,6 +15,7 @@ use crate::problem::{Warning, WrongInput};
 use crate::python::scripts;
 use crate::shim::folder::ShimFolder;
 use crate::shim::late::LateList;
+use crate::shim::unpacked::StableTargets;
 
 /// The switches of the two build backends for Rust.
 const BASE: [&str; 2] = ["MATURIN_PEP517_USE_BASE_PYTHON", "SETUPTOOLS_RUST_PEP517_USE_BASE_PYTHON"];
@@ -34,7 +36,13 @@ pub(super) fn check(wish: Isolation, facts: &Facts) -> Result<()> {
 }
 
 /// Prepares what later steps are to find, and leaves the list of late inputs for the shim.
-pub(super) fn carry_out(wish: Isolation, state: &Path, late: Option<LateList>, outcome: &mut RestoreOutcome) {
+pub(super) fn carry_out(
+    wish: Isolation,
+    state: &Path,
+    late: Option<LateList>,
+    unpacked: Option<&StableTargets>,
+    outcome: &mut RestoreOutcome,
+) {
     match wish {
         Isolation::Report => {}
         Isolation::Base => {
@@ -55,6 +63,13 @@ pub(super) fn carry_out(wish: Isolation, state: &Path, late: Option<LateList>, o
                 None => LateList::forget(&path),
                 Some(Ok(())) => {}
                 Some(Err(error)) => outcome.warnings.push(Warning::of("late inputs will count as new", &error)),
+            }
+            let path = folder.unpacked();
+            match unpacked.map(|targets| targets.store(&path)) {
+                // Without it they are compiled where they lie.
+                None => drop(fs::remove_file(&path)),
+                Some(Ok(())) => {}
+                Some(Err(error)) => outcome.warnings.push(Warning::of("sdists will be compiled anew", &error)),
             }
             outcome.isolation.path = Some(folder.bin());
         }

@@ -35,6 +35,7 @@ use crate::machine::environment;
 use crate::moment::Moment;
 use crate::pack;
 use crate::shim::late::LateList;
+use crate::shim::unpacked::StableTargets;
 use crate::stamp::doubt::Doubt;
 use crate::stamp::observed::Watch;
 use crate::stamp::recorded;
@@ -249,7 +250,9 @@ fn bring(
             workspaces: facts.workspaces.iter().map(|workspace| workspace.root.clone()).collect(),
             ..LateList::of(&restored.manifest, &stamped, arrival.shift, file_system.new_time(arrival.newest))
         });
-    isolation::carry_out(inputs.isolation, &inputs.state, late, outcome);
+    let unpacked = (inputs.mtime == Stamp::Recorded)
+        .then(|| StableTargets::inside(&first_root, file_system.new_time(arrival.newest)));
+    isolation::carry_out(inputs.isolation, &inputs.state, late, unpacked.as_ref(), outcome);
     let before = snapshot(facts, roots, &file_system).unwrap_or_else(|error| {
         outcome.warnings.fault("nobody will know why what was compiled", &error);
         Snapshot::default()

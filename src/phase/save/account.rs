@@ -6,14 +6,16 @@ use std::time::SystemTime;
 
 use super::job::Job;
 use crate::explain::advice::{self, Advice, Measured};
-use crate::explain::cause::Cause;
 use crate::explain::forecast::{self, Expected};
 use crate::explain::inspection::{InspectedUnit, Inspection};
 use crate::git::Repository;
 use crate::job::handover::HISTORY;
 use crate::job::outcome::{SaveOutcome, Saved};
+use crate::machine::disk::Meta;
+use crate::machine::paths;
 use crate::moment::Moment;
-use crate::state::manifest::RunRecord;
+use crate::stamp::sources::hash_file;
+use crate::state::manifest::{InputKind, RunRecord};
 
 /// The last runs, and this one as far as it is known before anything is packed.
 pub(super) fn history(job: &Job<'_>, inspection: &Inspection) -> Vec<RunRecord> {
@@ -26,6 +28,7 @@ pub(super) fn history(job: &Job<'_>, inspection: &Inspection) -> Vec<RunRecord> 
         seconds: inspection.seconds_spent(),
         saved: inspection.seconds_saved(),
         bytes: job.previous().map_or(0, |restored| restored.manifest.content_bytes()),
+        advice: Vec::new(),
     });
     let surplus = history.len().saturating_sub(HISTORY);
     history.drain(..surplus);
@@ -45,6 +48,9 @@ pub(super) fn advice(job: &Job<'_>, outcome: &SaveOutcome) -> Vec<Advice> {
         Saved::Skipped(reason) => Some(reason),
         _ => None,
     };
+    let root = &job.facts.workspaces.first().root;
+    let untracked = untracked(root, &outcome.inspection);
+    let history = job.previous().map(|restored| restored.manifest.history.as_slice()).unwrap_or_default();
     advice::advise(&Measured {
         inspection: &outcome.inspection,
         weights: &outcome.weights,
@@ -52,25 +58,41 @@ pub(super) fn advice(job: &Job<'_>, outcome: &SaveOutcome) -> Vec<Advice> {
         skipped,
         secret_units: &outcome.secret_units,
         incremental: &job.state.parts.hard.incremental,
-        untracked: &untracked(&job.facts.workspaces.first().root, &outcome.inspection),
+        late: &as_recorded(job, root, &untracked),
+        untracked: &untracked,
+        has_shim: job.state.outcome.isolation.path.is_some(),
+        history,
     })
 }
 
-/// Files among the causes that git does not have.
+/// Those that are what they were in the last job: nothing but their time is another.
+fn as_recorded(job: &Job<'_>, root: &Path, files: &BTreeSet<String>) -> BTreeSet<String> {
+    let inputs = job.previous().map(|restored| restored.manifest.inputs.as_slice()).unwrap_or_default();
+    let is_same = |file: &&String| {
+        let path = root.join(file);
+        let then = inputs.iter().find(|input| paths::path(&input.path) == path && input.kind == InputKind::File);
+        let algorithm = then.and_then(|input| input.id.algorithm());
+        let now = algorithm.and_then(|algorithm| hash_file(&path, &Meta::of(&path).ok()?, algorithm));
+        now.is_some_and(|now| then.is_some_and(|then| then.id == now))
+    };
+    files.iter().filter(is_same).cloned().collect()
+}
+
+/// Files among the causes that git does not have: of the workspace, or outside of it.
 fn untracked(root: &Path, inspection: &Inspection) -> BTreeSet<String> {
-    let is_file = |cause: &Cause| matches!(cause, Cause::SourceChanged { .. });
-    let files: BTreeSet<&String> = inspection
-        .compiled()
-        .filter(|unit| unit.cause.as_ref().is_some_and(is_file))
-        .flat_map(|unit| &unit.files)
-        .collect();
+    let behind = inspection.compiled().filter_map(|unit| Some((unit, advice::file_behind(unit.cause.as_ref()?)?)));
+    let files: BTreeSet<String> =
+        behind.flat_map(|(unit, file)| unit.files.iter().cloned().chain([file.to_owned()])).collect();
     if files.is_empty() {
         return BTreeSet::new();
     }
     let listing = Repository::discover(root).and_then(|repository| repository.list(&[root.to_path_buf()]).ok());
     let Some(listing) = listing else { return BTreeSet::new() };
     let tracked: BTreeSet<&Path> = listing.tracked.iter().map(|tracked| tracked.path.as_path()).collect();
-    // Paths outside the workspace are absolute.
-    let is_untracked = |path: &Path| path.starts_with(root) && path.is_file() && !tracked.contains(path);
-    files.into_iter().filter(|path| is_untracked(&root.join(path))).cloned().collect()
+    let is_untracked = |path: &Path| path.is_file() && !tracked.contains(path) && !is_of_git(path);
+    files.into_iter().filter(|path| is_untracked(&root.join(path))).collect()
+}
+
+fn is_of_git(path: &Path) -> bool {
+    path.iter().any(|part| part == ".git")
 }

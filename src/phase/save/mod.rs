@@ -33,6 +33,7 @@ use self::job::Job;
 use self::put::{Began, Landed};
 use crate::cargo::survey;
 use crate::digest::FieldHasher;
+use crate::explain::advice::Advice;
 use crate::explain::weigh;
 use crate::job::beginning::Beginning;
 use crate::job::facts::Facts;
@@ -144,8 +145,10 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
     manifest.settings = job.facts.settings();
     manifest.pruned = job.pruned(&live);
     let entries = kept_files::files(job, &live, &screened);
+    let advised: Vec<String> = account::advice(job, outcome).iter().map(Advice::name).collect();
     if let Some(run) = outcome.history.last_mut() {
         run.commit = manifest.heads.values().next().cloned();
+        run.advice = advised;
         run.bytes = entries.iter().map(|(file, _)| file.size()).sum();
     }
     manifest.history.clone_from(&outcome.history);

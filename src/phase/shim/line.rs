@@ -63,6 +63,11 @@ impl Line {
         manifest.into_iter().chain([current]).collect()
     }
 
+    /// Whether nothing that the call brings along decides about the target folder.
+    pub(super) fn says_no_target(&self) -> bool {
+        !self.is_unclear && self.target.is_none() && TARGETS.iter().all(|name| env::var_os(name).is_none())
+    }
+
     /// Whether everything that this builds goes into one of these target folders of these workspaces.
     pub(super) fn builds_into(&self, roots: &[PathBuf], workspaces: &[PathBuf]) -> bool {
         let current = current_dir();

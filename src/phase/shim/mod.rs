@@ -6,6 +6,7 @@
 mod late;
 mod line;
 mod real;
+mod unpacked;
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -60,6 +61,14 @@ pub fn prepare(arguments: Vec<OsString>, as_cargo: bool) -> Result<Call, NoCargo
     // It would tell cargo that it is the shim, and cargo tells its build scripts.
     if env::var_os("CARGO").is_some_and(|path| real::is_ours(Path::new(&path), program.as_deref())) {
         call.command.env_remove("CARGO");
+    }
+    // Calls that build nothing are told, too, where the others build.
+    match folder.as_ref().map(|folder| unpacked::target(folder, &line, patience())) {
+        None | Some(Ok(None)) => {}
+        Some(Ok(Some(target))) => {
+            call.command.env("CARGO_TARGET_DIR", target);
+        }
+        Some(Err(why)) => call.notes.push(format!("the unpacked sources are compiled in their own folder: {why:#}")),
     }
     if let Some(folder) = folder.filter(|_| line.may_build) {
         call.notes.extend(late::stamp(&folder.late(), &line));

@@ -209,6 +209,9 @@ pub struct RunRecord {
     /// The size of the whole state.
     #[serde(default)]
     pub bytes: u64,
+    /// What was advised, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advice: Vec<String>,
 }
 
 #[derive(Debug, Error, PartialEq, Eq)]
