@@ -212,6 +212,7 @@ if [ "${REKINDLE_FULL:-}" = 1 ]; then
   bash tests/e2e/real_projects.sh
   bash tests/e2e/cryptography.sh
   bash tests/e2e/sdist.sh
+  bash tests/e2e/environments.sh
   step "published histories"
   bash tests/e2e/histories.sh
 fi

@@ -313,7 +313,9 @@ impl<'a> Judge<'a> {
 fn drifted<'a>(known: &Known<'a>) -> BTreeMap<&'a str, String> {
     let differing = known.manifest.env.iter().filter_map(|(name, then)| {
         let now = known.environment.get(name).unwrap_or(&EnvRecord::Unset);
-        (then != now)
+        // Whether a secret is another one is not written down anywhere.
+        let is_known = ![then, now].contains(&&EnvRecord::Set);
+        (is_known && then != now)
             .then(|| (name.as_str(), format!("the variable `{name}` changed: {} → {}", value(then), value(now))))
     });
     differing.collect()

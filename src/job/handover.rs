@@ -20,7 +20,7 @@ use crate::stamp::observed::Watch;
 use crate::stamp::recorded::Changed;
 use crate::stamp::sight::Stamped;
 use crate::state::key::{FORMAT, KeyParts};
-use crate::state::manifest::{EnvRecord, Manifest, Parent};
+use crate::state::manifest::{Manifest, Parent};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct State {
@@ -41,9 +41,9 @@ pub struct State {
     /// The commits that were checked out when the job began.
     #[serde(default)]
     pub heads: Vec<String>,
-    /// Variables as the step saw them; of a secret only that there is one.
+    /// Variables of the step, each with a mark that tells its value from another; none of a secret.
     #[serde(default)]
-    pub environment: BTreeMap<String, EnvRecord>,
+    pub environment: BTreeMap<String, String>,
     /// Access times were set to zero and can be believed.
     pub access_times: bool,
     /// What it takes to tell which sources nobody read.

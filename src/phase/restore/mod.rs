@@ -171,7 +171,7 @@ fn state_of(
         shift: arrival.shift,
         stamped,
         heads,
-        environment: Secrets::of_environment().records(),
+        environment: Secrets::of_environment().marks(),
         access_times,
         watch: arrival.watch,
         passed_over: arrival.passed_over,

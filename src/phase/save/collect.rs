@@ -9,10 +9,12 @@ use super::{assembled, described, linked, macro_facts, made, run_facts, unseen};
 use crate::cargo::fingerprint::Local;
 use crate::cargo::units::{self, DiskUnit};
 use crate::machine::disk::FileSystem;
+use crate::machine::environment;
 use crate::machine::paths::{self, is_under};
 use crate::stamp::record;
 use crate::stamp::sources;
 use crate::state::manifest::{EnvRecord, FingerprintRecord, Manifest, UnitRecord};
+use crate::state::secrets::{Secrets, is_secret_name};
 use crate::unit::is_cargos;
 
 /// Everything but the files.
@@ -22,6 +24,7 @@ pub(super) fn manifest(
     ages: &[Option<u32>],
     edges: &[Vec<Option<usize>>],
     seen: Seen,
+    secrets: &Secrets,
     file_system: &FileSystem,
 ) -> Manifest {
     let Seen { mut sources, scope, named, made } = seen;
@@ -73,9 +76,7 @@ pub(super) fn manifest(
     described::add(job, live, &sources.repositories, &mut manifest);
     manifest.inputs = sources.inputs.into_values().collect();
     macro_facts::add_unread(job, live, &mut manifest);
-    let tracked: BTreeSet<&String> = manifest.units.iter().flat_map(|unit| &unit.env).collect();
-    let seen = |name: &String| job.state.environment.get(name).cloned().unwrap_or(EnvRecord::Unset);
-    manifest.env = tracked.into_iter().map(|name| (name.clone(), seen(name))).collect();
+    manifest.env = variables_of_the_job(job, live, secrets);
     manifest
 }
 
@@ -118,6 +119,34 @@ fn unit_record(
         linted: unit.is_linted(),
         macros: None,
     }
+}
+
+/// What the step that restored saw of the variables that units track, as far as that is known: the value is one that a unit was
+/// built with, or the one that this step has.
+fn variables_of_the_job(job: &Job<'_>, live: &[usize], secrets: &Secrets) -> BTreeMap<String, EnvRecord> {
+    let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for &at in live {
+        for (name, value) in job.unit(at).tracked_env().filter(|(name, _)| !is_cargos(name)) {
+            let known = values.entry(name).or_default();
+            known.extend(value);
+        }
+    }
+    let own = environment::variables();
+    let seen = |(name, mut values): (String, BTreeSet<String>)| {
+        let now = own.get(&name);
+        let is_hidden = is_secret_name(&name) || now.is_some_and(|value| secrets.hides(&name, value));
+        values.extend(now.cloned());
+        let record = match job.state.environment.get(&name) {
+            Some(mark) => {
+                let value = values.into_iter().find(|value| Secrets::mark(value) == *mark)?;
+                secrets.record(&name, Some(value))
+            }
+            None if is_hidden => return None,
+            None => EnvRecord::Unset,
+        };
+        Some((name, record))
+    };
+    values.into_iter().filter_map(seen).collect()
 }
 
 fn variables(unit: &DiskUnit) -> Vec<String> {

@@ -86,6 +86,18 @@ impl Secrets {
         variables.map(|(name, value)| (name.clone(), self.record(&name, Some(value)))).collect()
     }
 
+    /// Something that tells the value of each variable of this program's own environment from another one, where that may be
+    /// written down at all. It is no way back to the value.
+    pub fn marks(&self) -> BTreeMap<String, String> {
+        let variables = crate::machine::environment::variables().into_iter();
+        let shown = variables.filter(|(name, value)| !self.hides(name, value));
+        shown.map(|(name, value)| (name, Self::mark(&value))).collect()
+    }
+
+    pub fn mark(value: &str) -> String {
+        Digest::of(value.as_bytes()).short()[..TELLING].to_owned()
+    }
+
     /// Whether a variable's value may not be written down.
     pub fn hides(&self, name: &str, value: &str) -> bool {
         is_secret_name(name) || !names::inside(value).is_empty() || self.are_in(value.as_bytes())
