@@ -91,8 +91,9 @@ fn is_harmless(tokens: &[Token<'_>]) -> bool {
             Token::Mark('(' | '[' | '{') => depth += 1,
             Token::Mark(')' | ']' | '}') => depth = depth.saturating_sub(1),
             // Names of registers stand deeper.
+            Token::Text(text) if depth == 1 && text.replace("\\n", "").contains('\\') => return false,
             Token::Text(text) if depth == 1 => lines.extend(text.split(['\n', ';']).flat_map(|line| line.split("\\n"))),
-            // A template that a macro makes.
+            // A template that a macro makes, or that hides a line behind an escape.
             Token::Word(_) if depth == 1 && tokens.get(at + 1) == Some(&Token::Mark('!')) => return false,
             _ => {}
         }
@@ -254,6 +255,7 @@ mod tests {
             "asm!(\"mov {0}, {0}\", \"svc 0\", in(reg) x)",
             "asm!(\"nop\\n syscall\")",
             "asm!(\"nop; .byte 15, 5\")",
+            "asm!(\"mov {0}, {0}\\x0asyscall\", in(reg) x)",
             "asm!(concat!(\"sys\", \"call\"))",
             "asm!(\"nop\", template!(), options(nostack))",
             "global_asm!(\"nop\")",

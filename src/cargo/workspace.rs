@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use anyhow::Result;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, TargetKind};
@@ -157,7 +156,7 @@ fn metadata(manifest: &Path) -> Result<Metadata, cargo_metadata::Error> {
     for name in ask::withheld() {
         command.env_remove(name);
     }
-    let output = children::output(command.cargo_command().stdin(Stdio::null()))?;
+    let output = children::output(&mut command.cargo_command())?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         return Err(cargo_metadata::Error::CargoMetadata { stderr });

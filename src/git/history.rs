@@ -71,7 +71,7 @@ impl Repository {
         };
         let mut command = command(&self.top);
         command.args(["log", "--raw", "-z", "--no-renames", "--no-abbrev", format]).args(options).arg("--").args(paths);
-        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut running = children::start(&mut command).context("cannot run `git log`")?;
         let child = &mut running.child;
         let stdout = child.stdout.take().context("`git log` has no output")?;

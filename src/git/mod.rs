@@ -187,14 +187,18 @@ impl Repository {
     /// the caller does, and is done when the handle says so.
     pub fn refresh_index(&self) -> Result<Refresh> {
         let mut command = command(&self.top);
-        command.args(["update-index", "-q", "--refresh"]).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .args(["update-index", "-q", "--refresh"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         Ok(Refresh(children::start(&mut command).context("cannot run `git update-index`")?))
     }
 
     /// Whether git ignores a path as a whole.
     pub fn ignores(&self, path: &Path) -> bool {
         let mut command = command(&self.top);
-        command.args(["check-ignore", "--quiet", "--no-index", "--"]).arg(path);
+        command.args(["check-ignore", "--quiet", "--no-index", "--"]).arg(path).stdin(Stdio::null());
         children::status(&mut command).is_ok_and(|status| status.success())
     }
 

@@ -42,7 +42,8 @@ fn is_withheld(name: &str) -> bool {
 
 /// What a program prints, as far as it does so in time; none if it cannot be run.
 pub fn said(mut command: Command, limit: Duration) -> Option<String> {
-    let mut running = children::start(command.stdout(Stdio::piped()).stderr(Stdio::null()).env("LC_ALL", "C")).ok()?;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).env("LC_ALL", "C");
+    let mut running = children::start(&mut command).ok()?;
     let mut out = running.child.stdout.take()?;
     let (sender, receiver) = mpsc::channel();
     // Not waited for: a grandchild can hold the pipe open for ever.

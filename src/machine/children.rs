@@ -44,7 +44,7 @@ pub(super) fn end_all() {
     std::mem::forget(under_way);
 }
 
-/// Starts a program.
+/// Starts a program. One that is given this program's input must not wait for it: apart from everybody else, it would be stopped.
 pub fn start(command: &mut Command) -> io::Result<Running> {
     if WATCHED.load(Ordering::Relaxed) {
         platform::set_apart(command);
@@ -56,12 +56,12 @@ pub fn start(command: &mut Command) -> io::Result<Running> {
     Ok(Running { entry: Entry(child.id()), child })
 }
 
-/// Runs a program to its end, and keeps what it prints on either stream.
+/// Runs a program to its end, and keeps what it prints on either stream. It is asked nothing and can ask nobody.
 pub fn output(command: &mut Command) -> io::Result<Output> {
-    start(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?.output()
+    start(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))?.output()
 }
 
-/// Runs a program to its end.
+/// Runs a program to its end, on this program's own streams.
 pub fn status(command: &mut Command) -> io::Result<ExitStatus> {
     start(command)?.child.wait()
 }

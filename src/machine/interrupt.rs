@@ -1,8 +1,8 @@
 //! An interruption: a job that is cancelled, or Ctrl-C.
 //!
-//! It is answered on a thread of its own, so that it counts at once, whatever everything else waits for. Nothing is undone but
-//! files that would lie around, and what was started ends, too: all else has to bear a kill at any point anyway. Where a system knows no signals, it ends the
-//! process itself.
+//! It is answered on a thread of its own, so that it counts at once, whatever everything else waits for. Files that would lie around
+//! are removed, and what was started ends, too; nothing else is undone, as all else has to bear a kill at any point anyway. Where
+//! a system knows no signals, it ends the process itself.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

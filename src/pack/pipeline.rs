@@ -59,6 +59,27 @@ impl Turns {
         self.lock().stopped = true;
         self.moved.notify_all();
     }
+
+    /// Does `work` for one item after the other and sends what comes of it, until there are no more or nobody listens.
+    fn go_on<I, R>(&self, items: &[I], sizes: &[u64], work: &impl Fn(&I) -> R, to: &mpsc::Sender<(usize, R)>) {
+        let _guard = Guard(self);
+        while let Some(at) = self.take(sizes) {
+            if to.send((at, work(&items[at]))).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// Whoever panics lets nobody wait for what it had begun.
+struct Guard<'a>(&'a Turns);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.stop();
+        }
+    }
 }
 
 /// Does `work` for every item on that many threads, and gives what comes of it to `take`, in order. At most `ahead` items are
@@ -76,15 +97,10 @@ pub(super) fn in_order<I: Sync, R: Send>(
     thread::scope(|scope| {
         for _ in 0..threads.get().min(items.len()) {
             let (sender, turns, sizes, work) = (sender.clone(), &turns, &sizes, &work);
-            scope.spawn(move || {
-                while let Some(at) = turns.take(sizes) {
-                    if sender.send((at, work(&items[at]))).is_err() {
-                        break;
-                    }
-                }
-            });
+            scope.spawn(move || turns.go_on(items, sizes, work, &sender));
         }
         drop(sender);
+        let _guard = Guard(&turns);
         let mut waiting = BTreeMap::new();
         let mut next = 0;
         for (at, result) in receiver {
@@ -119,17 +135,12 @@ pub(super) fn ahead<I: Sync, F: Send>(
     thread::scope(|scope| {
         for _ in 0..fetchers.get().min(items.len()) {
             let (sender, turns, sizes, fetch) = (sender.clone(), &turns, &sizes, &fetch);
-            scope.spawn(move || {
-                while let Some(at) = turns.take(sizes) {
-                    if sender.send((at, fetch(&items[at]))).is_err() {
-                        break;
-                    }
-                }
-            });
+            scope.spawn(move || turns.go_on(items, sizes, fetch, &sender));
         }
         drop(sender);
         for _ in 0..users.get().min(items.len()) {
             scope.spawn(|| {
+                let _guard = Guard(&turns);
                 loop {
                     let came = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok((at, fetched)) = came else { break };
@@ -185,6 +196,31 @@ mod tests {
             in_order(&items, count(2), count(4), work, |at, _| if at == 3 { bail!("no room") } else { Ok(()) });
         assert_eq!(failed.unwrap_err().to_string(), "no room");
         assert!(begun.load(Ordering::SeqCst) <= 3 + 4 + 2);
+    }
+
+    /// Everybody else ends, and nobody waits for ever.
+    #[test]
+    fn a_panic_is_passed_on() {
+        let items: Vec<usize> = (0..100).collect();
+        let bad = |item: usize| assert_ne!(item, 5, "as it should");
+        let panics = |work: &(dyn Fn() + std::panic::RefUnwindSafe)| assert!(std::panic::catch_unwind(work).is_err());
+        panics(&|| {
+            let _ = in_order(&items, count(3), count(4), |item| bad(*item), |_, ()| Ok(()));
+        });
+        panics(&|| {
+            let _ = in_order(
+                &items,
+                count(3),
+                count(4),
+                |item| *item,
+                |_, item| {
+                    bad(item);
+                    Ok(())
+                },
+            );
+        });
+        panics(&|| ahead(&items, |_| 1, 2, (count(4), count(2)), |item| bad(*item), |_, ()| {}));
+        panics(&|| ahead(&items, |_| 1, 2, (count(4), count(2)), |item| *item, |_, item| bad(item)));
     }
 
     #[test]

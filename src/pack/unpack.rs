@@ -127,6 +127,7 @@ pub(super) fn unpack(
         places[at] = None;
     }
     let mut by_frame: Vec<((usize, usize), Vec<Chunk>)> = by_frame.into_iter().collect();
+    by_frame.iter_mut().for_each(|(_, chunks)| chunks.retain(|chunk| places[chunk.file].is_some()));
     // Before any byte is fetched for them: thousands of files that claim the same bytes are no honest pack.
     by_frame.retain_mut(|(_, chunks)| {
         chunks.sort_by_key(|chunk| chunk.from);

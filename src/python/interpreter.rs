@@ -122,7 +122,7 @@ fn ask(python: &Path, patience: Duration) -> Result<Vec<u8>> {
     let mut command = command(python);
     // A build's own target is none of the interpreter's facts.
     command.args(["-I", "-S", "-c", SCRIPT]).env_remove("_PYTHON_SYSCONFIGDATA_NAME");
-    let mut running = children::start(command.stdout(Stdio::piped()).stderr(Stdio::null()))?;
+    let mut running = children::start(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()))?;
     let child = &mut running.child;
     let (send, receive) = mpsc::channel();
     if let Some(output) = child.stdout.take() {

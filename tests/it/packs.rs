@@ -359,6 +359,26 @@ fn what_would_take_more_than_it_can_be_worth_is_refused_before_it_does() {
     }
 }
 
+/// Something in its place, and it alone is missing: those that lie beside it in the pack are there.
+#[test]
+fn a_file_that_cannot_be_made_costs_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let unpacked = unpack(dir.path(), |manifest| {
+        let half = |path: &str, more: u64| {
+            let mut half = FileEntry { path: path.into(), ..manifest.files[0].clone() };
+            if let Content::File { size, at, .. } = &mut half.content {
+                (*size, at.offset) = (2, at.offset + more);
+            }
+            half
+        };
+        let folder =
+            FileEntry { path: "x/z".into(), content: Content::Folder { mode: 0o755 }, ..manifest.files[0].clone() };
+        manifest.files = vec![half("x", 0), half("y", 2), folder];
+    });
+    assert_eq!(unpacked.failed.keys().copied().collect::<Vec<_>>(), [0], "{:?}", unpacked.failed);
+    assert_eq!(fs::read_to_string(dir.path().join("root/y")).unwrap(), "il");
+}
+
 /// Nothing is fetched or decoded for them.
 #[test]
 fn files_that_claim_the_same_bytes_all_fail() {

@@ -1,4 +1,4 @@
-//! What the programs that are started along the way are not given: the tokens of the job.
+//! What the programs that are started along the way are not given: the tokens of the job, and what somebody types.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -43,7 +43,7 @@ fn stand_ins(dir: &Path) -> String {
     let real = std::env::var("PATH").unwrap();
     for program in PROGRAMS {
         let script = format!(
-            "#!/bin/sh\n{{ echo '== {program}'; /usr/bin/env; }} >> '{0}/record'\nPATH='{real}'\nexport PATH\n\
+            "#!/bin/sh\n{{ echo '== {program}'; /usr/bin/env; /usr/bin/readlink /proc/$$/fd/0; }} >> '{0}/record'\nPATH='{real}'\nexport PATH\n\
              command -v {program} >/dev/null || {{ echo '{program} 1.0'; exit 0; }}\nexec {program} \"$@\"\n",
             dir.display()
         );
@@ -55,7 +55,7 @@ fn stand_ins(dir: &Path) -> String {
 }
 
 #[test]
-fn no_program_that_is_started_gets_a_token_of_the_job() {
+fn no_program_that_is_started_gets_a_token_of_the_job_or_waits_for_an_answer() {
     let mut world = World::scenario();
     let config = fs::read_to_string(world.origin().join("work/.cargo/config.toml")).unwrap();
     let archiver = "[target.x86_64-unknown-linux-gnu]\nar = \"named-by-the-checkout\"\n";
@@ -90,6 +90,8 @@ fn no_program_that_is_started_gets_a_token_of_the_job() {
         assert!(!record.contains(value), "{name} reached a program");
         assert!(!record.lines().any(|line| line.starts_with(&format!("{name}="))), "{name} reached a program");
     }
+    let typed = world.dir.join("typed");
+    assert!(!record.lines().any(|line| Path::new(line) == typed), "a program reads what is typed");
     let asked: BTreeSet<&str> = record.lines().filter_map(|line| line.strip_prefix("== ")).collect();
     for program in ["git", "cargo", "rustc", "cc", "python3", "named-by-the-checkout"] {
         assert!(asked.contains(program), "the test proves nothing of {program}: {asked:?}");

@@ -190,10 +190,12 @@ impl World {
         command.envs(&self.env).output().unwrap()
     }
 
-    /// The same with more variables, as a step of a workflow has them.
+    /// The same with more variables, as a step of a workflow has them, and with the file `typed` to read from.
     pub(crate) fn rekindle_step(&self, arguments: &[&str], more: &BTreeMap<String, String>) -> Output {
+        let typed = self.dir.join("typed");
+        write(&typed, "yes\n");
         let mut command = Command::new(env!("CARGO_BIN_EXE_rekindle"));
-        command.args(arguments).current_dir(self.workspace()).stdin(Stdio::null());
+        command.args(arguments).current_dir(self.workspace()).stdin(fs::File::open(typed).unwrap());
         scrub(&mut command);
         command.envs(&self.env).envs(more).output().unwrap()
     }
