@@ -127,9 +127,9 @@ pub(super) fn unpack(
         places[at] = None;
     }
     let mut by_frame: Vec<((usize, usize), Vec<Chunk>)> = by_frame.into_iter().collect();
-    by_frame.iter_mut().for_each(|(_, chunks)| chunks.retain(|chunk| places[chunk.file].is_some()));
     // Before any byte is fetched for them: thousands of files that claim the same bytes are no honest pack.
     by_frame.retain_mut(|(_, chunks)| {
+        chunks.retain(|chunk| places[chunk.file].is_some());
         chunks.sort_by_key(|chunk| chunk.from);
         let overlap = chunks.windows(2).any(|pair| pair[0].from + pair[0].len > pair[1].from);
         if overlap {
@@ -138,7 +138,7 @@ pub(super) fn unpack(
                 failures.add(chunk.file, &error);
             }
         }
-        !overlap
+        !overlap && !chunks.is_empty()
     });
     let wanted = |((pack, frame), chunks): ((usize, usize), _)| Wanted { pack: packs[pack].as_ref(), frame, chunks };
     let wanted: Vec<Wanted<'_>> = by_frame.into_iter().map(wanted).collect();
