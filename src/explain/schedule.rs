@@ -21,18 +21,19 @@ pub(super) fn by_the_clock(work: &[Work], cores: usize) -> f64 {
         work.needs.iter().for_each(|&needed| users[needed].push(at));
     }
     let mut missing: Vec<usize> = work.iter().map(|work| work.needs.len()).collect();
-    let mut ready: Vec<usize> = (0..work.len()).filter(|&at| missing[at] == 0).collect();
-    let mut running: BinaryHeap<(Reverse<u64>, usize)> = BinaryHeap::new();
     let micros = |at: usize| {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds of one compilation")]
         let micros = (work[at].seconds.clamp(0.0, 1e6) * 1e6) as u64;
         micros
     };
+    let urgency = |at: usize| (users[at].len(), micros(at), at);
+    let mut ready: BinaryHeap<(usize, u64, usize)> =
+        (0..work.len()).filter(|&at| missing[at] == 0).map(urgency).collect();
+    let mut running: BinaryHeap<(Reverse<u64>, usize)> = BinaryHeap::new();
     let mut now = 0;
     loop {
-        ready.sort_by_key(|&at| (users[at].len(), micros(at)));
         while running.len() < cores.max(1) {
-            let Some(at) = ready.pop() else { break };
+            let Some((.., at)) = ready.pop() else { break };
             running.push((Reverse(now + micros(at)), at));
         }
         let Some((Reverse(end), at)) = running.pop() else { break };
@@ -40,7 +41,7 @@ pub(super) fn by_the_clock(work: &[Work], cores: usize) -> f64 {
         for &user in &users[at] {
             missing[user] -= 1;
             if missing[user] == 0 {
-                ready.push(user);
+                ready.push(urgency(user));
             }
         }
     }

@@ -14,13 +14,13 @@ use serde::Serialize;
 
 use crate::digest::Digest;
 use crate::explain::cause::Cause;
-use crate::explain::inspection::Weights;
-use crate::explain::inspection::{InspectedUnit, Inspection};
+use crate::explain::inspection::{InspectedUnit, Inspection, Rebuild, Weights};
 use crate::stamp::doubt::GONE_UNMISSED;
 use crate::state::decision::SkipReason;
 use crate::state::key::Incremental;
 use crate::state::key_change::PartChange;
 use crate::state::manifest::RunRecord;
+use crate::words::{count, duration};
 
 /// Said at once; more is not read.
 const MOST: usize = 5;
@@ -51,6 +51,16 @@ fn is_new(said_before: &usize) -> bool {
 }
 
 impl Advice {
+    /// That saves time.
+    fn faster(id: &'static str, evidence: String, fix: impl Into<String>, seconds: f64) -> Self {
+        Self { id, evidence, fix: fix.into(), seconds, bytes: 0, said_before: 0 }
+    }
+
+    /// That saves space.
+    fn smaller(id: &'static str, evidence: String, fix: impl Into<String>, bytes: u64) -> Self {
+        Self { bytes, ..Self::faster(id, evidence, fix, 0.0) }
+    }
+
     /// The same for as long as there is the same to write.
     pub fn name(&self) -> String {
         format!("{} {}", self.id, Digest::of(self.fix.as_bytes()).short())
@@ -80,6 +90,23 @@ pub struct Measured<'a> {
     pub has_shim: bool,
     /// The runs before this one.
     pub history: &'a [RunRecord],
+}
+
+impl<'a> Measured<'a> {
+    /// Roots that cost more than nobody minds.
+    fn costly(&self) -> impl Iterator<Item = Rebuild<'a>> + use<'a> {
+        self.inspection.rebuilds().into_iter().filter(|rebuild| rebuild.seconds >= SECONDS)
+    }
+}
+
+/// `3 units in 4.0 s`.
+fn spent(units: usize, seconds: f64) -> String {
+    format!("{} in {}", count(units, "unit"), duration(seconds))
+}
+
+/// What a root cost with all that followed.
+fn spent_on(rebuild: &Rebuild<'_>) -> String {
+    spent(rebuild.units.len() + rebuild.cascades, rebuild.seconds)
 }
 
 /// The most profitable first.

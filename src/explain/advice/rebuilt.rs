@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Advice, Measured, SECONDS, file_behind};
+use super::{Advice, Measured, SECONDS, file_behind, spent, spent_on};
 use crate::explain::cause::Cause;
 use crate::state::key_change::Part;
 use crate::words::{count, duration};
@@ -35,26 +35,15 @@ pub(super) fn drifting_variables(measured: &Measured<'_>) -> Vec<Advice> {
                  step that needs it"
             ),
         };
-        Advice {
-            id: "variable-drifts",
-            evidence: format!(
-                "`{name}` went from {old} to {new}, which compiled {} in {}{place}",
-                count(units, "unit"),
-                duration(seconds)
-            ),
-            fix,
-            seconds,
-            bytes: 0,
-            said_before: 0,
-        }
+        let evidence = format!("`{name}` went from {old} to {new}, which compiled {}{place}", spent(units, seconds));
+        Advice::faster("variable-drifts", evidence, fix, seconds)
     });
     advice.collect()
 }
 
 /// What two tools or steps build in turns, each with variables of its own.
 pub(super) fn turns(measured: &Measured<'_>) -> Vec<Advice> {
-    let rebuilds = measured.inspection.rebuilds();
-    let advice = rebuilds.iter().filter(|rebuild| rebuild.seconds >= SECONDS).filter_map(|rebuild| {
+    let advice = measured.costly().filter_map(|rebuild| {
         let Cause::ChangedBack { names, values } = rebuild.cause else { return None };
         let is_pyo3 = names.iter().any(|name| PYO3.contains(&name.as_str()));
         // Which of several it was is not known, unless all are set by one tool.
@@ -68,45 +57,27 @@ pub(super) fn turns(measured: &Measured<'_>) -> Vec<Advice> {
         } else {
             format!("give `{}` the same value in every step that builds (`env:` of the job)", names.join("`, `"))
         };
-        Some(Advice {
-            id: "steps-take-turns",
-            evidence: format!(
-                "{}, which compiled {} in {}",
-                rebuild.cause,
-                count(rebuild.units.len() + rebuild.cascades, "unit"),
-                duration(rebuild.seconds)
-            ),
-            fix,
-            seconds: rebuild.seconds,
-            bytes: 0,
-            said_before: 0,
-        })
+        let evidence = format!("{}, which compiled {}", rebuild.cause, spent_on(&rebuild));
+        Some(Advice::faster("steps-take-turns", evidence, fix, rebuild.seconds))
     });
     advice.collect()
 }
 
 /// A file outside of git that came after the restore, as it had been: for Cargo it changed.
 pub(super) fn late_files(measured: &Measured<'_>) -> Vec<Advice> {
-    let rebuilds = measured.inspection.rebuilds();
-    let advice = rebuilds.iter().filter(|rebuild| rebuild.seconds >= SECONDS).filter_map(|rebuild| {
+    let first = "put the step that makes it before the Rekindle step";
+    let fix = if measured.has_shim {
+        first.to_owned()
+    } else {
+        format!("{first}, which then gives it its time back, or set `isolation: alias` on that")
+    };
+    let advice = measured.costly().filter_map(|rebuild| {
         let Cause::SourceChanged { path } = rebuild.cause else { return None };
-        let first = "put the step that makes it before the Rekindle step";
-        measured.late.contains(path).then(|| Advice {
-            id: "late-file",
-            evidence: format!(
-                "`{path}` was made after the restore and is what it was in the last job, but newer: that compiled {} in {}",
-                count(rebuild.units.len() + rebuild.cascades, "unit"),
-                duration(rebuild.seconds)
-            ),
-            fix: if measured.has_shim {
-                first.to_owned()
-            } else {
-                format!("{first}, which then gives it its time back, or set `isolation: alias` on that")
-            },
-            seconds: rebuild.seconds,
-            bytes: 0,
-            said_before: 0,
-        })
+        let evidence = format!(
+            "`{path}` was made after the restore and is what it was in the last job, but newer: that compiled {}",
+            spent_on(&rebuild)
+        );
+        measured.late.contains(path).then(|| Advice::faster("late-file", evidence, fix.clone(), rebuild.seconds))
     });
     advice.collect()
 }
@@ -120,24 +91,14 @@ fn is_ephemeral(value: &str) -> bool {
 
 /// A file that the job wrote into a package whose build script takes every file for its own.
 pub(super) fn untracked_files(measured: &Measured<'_>) -> Vec<Advice> {
-    let rebuilds = measured.inspection.rebuilds();
-    let of_untracked = rebuilds.iter().filter_map(|rebuild| {
+    let advice = measured.costly().filter_map(|rebuild| {
         let path = file_behind(rebuild.cause)?;
         let is_own = rebuild.units.iter().any(|unit| unit.dir.is_some() && unit.kind == "run");
         let is_litter = measured.untracked.contains(path) && !measured.late.contains(path);
-        (is_own && is_litter && rebuild.seconds >= SECONDS).then_some((path, rebuild))
-    });
-    let advice = of_untracked.map(|(path, rebuild)| Advice {
-        id: "untracked-file",
-        evidence: format!(
-            "`{path}` is not in git, and a job wrote it into a package: that compiled {} in {}",
-            count(rebuild.units.len() + rebuild.cascades, "unit"),
-            duration(rebuild.seconds)
-        ),
-        fix: "let the job write it outside of the package (below `target/` or `$RUNNER_TEMP`)".to_owned(),
-        seconds: rebuild.seconds,
-        bytes: 0,
-        said_before: 0,
+        let evidence =
+            format!("`{path}` is not in git, and a job wrote it into a package: that compiled {}", spent_on(&rebuild));
+        let fix = "let the job write it outside of the package (below `target/` or `$RUNNER_TEMP`)";
+        (is_own && is_litter).then(|| Advice::faster("untracked-file", evidence, fix, rebuild.seconds))
     });
     advice.collect()
 }
@@ -157,20 +118,13 @@ pub(super) fn moving_toolchain(measured: &Measured<'_>) -> Vec<Advice> {
         Some((_, "nightly")) => "nightly-YYYY-MM-DD",
         _ => version,
     };
-    vec![Advice {
-        id: "toolchain-moves",
-        evidence: format!(
-            "the toolchain went from {old} to {new}, and everything was compiled again in {}",
-            duration(seconds)
-        ),
-        fix: format!(
-            "if that was not meant, write `channel = \"{channel}\"` under `[toolchain]` in `rust-toolchain.toml`, and move it in \
-             a commit"
-        ),
-        seconds,
-        bytes: 0,
-        said_before: 0,
-    }]
+    let evidence =
+        format!("the toolchain went from {old} to {new}, and everything was compiled again in {}", duration(seconds));
+    let fix = format!(
+        "if that was not meant, write `channel = \"{channel}\"` under `[toolchain]` in `rust-toolchain.toml`, and move it in \
+         a commit"
+    );
+    vec![Advice::faster("toolchain-moves", evidence, fix, seconds)]
 }
 
 /// Units that no pack may hold.
@@ -180,25 +134,19 @@ pub(super) fn secrets(measured: &Measured<'_>) -> Vec<Advice> {
     if measured.secret_units.is_empty() || seconds < SECONDS {
         return Vec::new();
     }
-    vec![Advice {
-        id: "secret-in-build",
-        evidence: format!(
-            "{} a secret of the environment and cannot be stored, `{}` among them: {} in every job",
-            if measured.secret_units.len() == 1 {
-                "1 unit holds".to_owned()
-            } else {
-                format!("{} units hold", measured.secret_units.len())
-            },
-            measured.secret_units[0],
-            duration(seconds)
-        ),
-        fix: "read the secret at run time (`env::var`) instead of at build time (`env!`, a build script), or set it only in \
-              the step that needs it"
-            .to_owned(),
-        seconds,
-        bytes: 0,
-        said_before: 0,
-    }]
+    let evidence = format!(
+        "{} a secret of the environment and cannot be stored, `{}` among them: {} in every job",
+        if measured.secret_units.len() == 1 {
+            "1 unit holds".to_owned()
+        } else {
+            format!("{} units hold", measured.secret_units.len())
+        },
+        measured.secret_units[0],
+        duration(seconds)
+    );
+    let fix = "read the secret at run time (`env::var`) instead of at build time (`env!`, a build script), or set it only in \
+               the step that needs it";
+    vec![Advice::faster("secret-in-build", evidence, fix, seconds)]
 }
 
 /// A crate of the project on which most of it waits.
@@ -213,23 +161,18 @@ pub(super) fn heavy_roots(measured: &Measured<'_>) -> Vec<Advice> {
         let unit = rebuild.units.iter().find(|unit| unit.dir.is_some() && !unit.watches_all)?;
         let Cause::SourceChanged { path } = rebuild.cause else { return None };
         let others = rebuild.seconds - rebuild.units.iter().map(|unit| unit.seconds).sum::<f64>();
-        (others >= 10.0 * SECONDS).then(|| Advice {
-            id: "many-dependents",
-            evidence: format!(
-                "`{path}` changed, and {} that depend on `{}` took {}",
-                count(rebuild.cascades, "unit"),
-                unit.package,
-                duration(others)
-            ),
-            fix: format!(
-                "move what changes often out of `{}` into a crate that few others depend on",
-                unit.dir.as_deref().unwrap_or_default()
-            ),
-            // Some of it would have to be compiled anyway.
-            seconds: others / 2.0,
-            bytes: 0,
-            said_before: 0,
-        })
+        let evidence = format!(
+            "`{path}` changed, and {} that depend on `{}` took {}",
+            count(rebuild.cascades, "unit"),
+            unit.package,
+            duration(others)
+        );
+        let fix = format!(
+            "move what changes often out of `{}` into a crate that few others depend on",
+            unit.dir.as_deref().unwrap_or_default()
+        );
+        // Some of it would have to be compiled anyway.
+        (others >= 10.0 * SECONDS).then(|| Advice::faster("many-dependents", evidence, fix, others / 2.0))
     });
     advice.collect()
 }

@@ -1,6 +1,6 @@
 //! Advice about build scripts of the project: what they ask Cargo to watch. Pure.
 
-use super::{Advice, Measured, SECONDS, file_behind, inside};
+use super::{Advice, Measured, SECONDS, file_behind, inside, spent_on};
 use crate::explain::cause::Cause;
 use crate::explain::inspection::{InspectedUnit, Rebuild};
 use crate::stamp::doubt::EMBEDS_COMMIT;
@@ -16,76 +16,57 @@ pub(super) fn unwatched(measured: &Measured<'_>) -> Vec<Advice> {
         let followed: Vec<&InspectedUnit> = units.iter().filter(|unit| unit.root == Some(at)).collect();
         let seconds = unit.seconds + followed.iter().map(|unit| unit.seconds).sum::<f64>();
         let path = file_behind(unit.cause.as_ref()?)?;
-        (seconds >= SECONDS).then(|| Advice {
-            id: "script-watches-all",
-            evidence: format!(
-                "the build script of `{}` names nothing that it reads, so `{path}` ran it, and {} followed: {}",
-                unit.package,
-                count(followed.len(), "unit"),
-                duration(seconds)
-            ),
-            fix: format!(
-                "print `cargo::rerun-if-changed=build.rs`, and a line for each file that it reads, in `{}`",
-                inside(unit, "build.rs")
-            ),
-            seconds,
-            bytes: 0,
-            said_before: 0,
-        })
+        let evidence = format!(
+            "the build script of `{}` names nothing that it reads, so `{path}` ran it, and {} followed: {}",
+            unit.package,
+            count(followed.len(), "unit"),
+            duration(seconds)
+        );
+        let fix = format!(
+            "print `cargo::rerun-if-changed=build.rs`, and a line for each file that it reads, in `{}`",
+            inside(unit, "build.rs")
+        );
+        (seconds >= SECONDS).then(|| Advice::faster("script-watches-all", evidence, fix, seconds))
     });
     advice.collect()
 }
 
 /// A build script that watches what is not there, and is run in every build by that.
 pub(super) fn watching_nothing(measured: &Measured<'_>) -> Vec<Advice> {
-    let rebuilds = measured.inspection.rebuilds();
-    let advice = rebuilds.iter().filter(|rebuild| rebuild.seconds >= SECONDS).filter_map(|rebuild| {
+    let advice = measured.costly().filter_map(|rebuild| {
         let Cause::NeverThere { path } = rebuild.cause else { return None };
-        let unit = own(rebuild)?;
-        Some(Advice {
-            id: "script-watches-nothing",
-            evidence: format!(
-                "the build script of `{}` watches `{path}`, which is not there: each build compiles {} in {}",
-                unit.package,
-                count(rebuild.units.len() + rebuild.cascades, "unit"),
-                duration(rebuild.seconds)
-            ),
-            fix: format!("let `{}` print `rerun-if-changed` only of what is there", inside(unit, "build.rs")),
-            seconds: rebuild.seconds,
-            bytes: 0,
-            said_before: 0,
-        })
+        let unit = own(&rebuild)?;
+        let evidence = format!(
+            "the build script of `{}` watches `{path}`, which is not there: each build compiles {}",
+            unit.package,
+            spent_on(&rebuild)
+        );
+        let fix = format!("let `{}` print `rerun-if-changed` only of what is there", inside(unit, "build.rs"));
+        Some(Advice::faster("script-watches-nothing", evidence, fix, rebuild.seconds))
     });
     advice.collect()
 }
 
 /// A build script that watches git's own files: every commit runs it.
 pub(super) fn watching_git(measured: &Measured<'_>) -> Vec<Advice> {
-    let rebuilds = measured.inspection.rebuilds();
-    let advice = rebuilds.iter().filter(|rebuild| rebuild.seconds >= SECONDS).filter_map(|rebuild| {
+    let advice = measured.costly().filter_map(|rebuild| {
         let is_gits = match rebuild.cause {
             Cause::SourceChanged { path } => path.split(['/', '\\']).any(|part| part == ".git"),
             Cause::Forced { reason } => reason.starts_with(EMBEDS_COMMIT),
             _ => false,
         };
-        let unit = own(rebuild).filter(|_| is_gits)?;
-        Some(Advice {
-            id: "script-watches-git",
-            evidence: format!(
-                "the build script of `{}` holds the commit, so every commit compiles {} in {}",
-                unit.package,
-                count(rebuild.units.len() + rebuild.cascades, "unit"),
-                duration(rebuild.seconds)
-            ),
-            fix: format!(
-                "let `{}` take the commit from a variable that only the jobs of a release set (`rerun-if-env-changed`), and \
-                 watch nothing of git where that is not set",
-                inside(unit, "build.rs")
-            ),
-            seconds: rebuild.seconds,
-            bytes: 0,
-            said_before: 0,
-        })
+        let unit = own(&rebuild).filter(|_| is_gits)?;
+        let evidence = format!(
+            "the build script of `{}` holds the commit, so every commit compiles {}",
+            unit.package,
+            spent_on(&rebuild)
+        );
+        let fix = format!(
+            "let `{}` take the commit from a variable that only the jobs of a release set (`rerun-if-env-changed`), and \
+             watch nothing of git where that is not set",
+            inside(unit, "build.rs")
+        );
+        Some(Advice::faster("script-watches-git", evidence, fix, rebuild.seconds))
     });
     advice.collect()
 }

@@ -43,18 +43,12 @@ pub(super) fn variants(measured: &Measured<'_>) -> Vec<Advice> {
         found.sort_by(|a, b| b.1.total_cmp(&a.1));
         let (package, _, difference) = found.first()?;
         let packages: BTreeSet<&str> = found.iter().map(|(package, ..)| *package).collect();
-        (seconds >= SECONDS).then(|| Advice {
-            id,
-            evidence: format!(
-                "{} compiled more than once with other {what} (`{package}`: {difference}), which takes {}",
-                count_was(packages.len()),
-                duration(seconds)
-            ),
-            fix: fix.to_owned(),
-            seconds,
-            bytes: 0,
-            said_before: 0,
-        })
+        let evidence = format!(
+            "{} compiled more than once with other {what} (`{package}`: {difference}), which takes {}",
+            count_was(packages.len()),
+            duration(seconds)
+        );
+        (seconds >= SECONDS).then(|| Advice::faster(id, evidence, fix, seconds))
     };
     let features = of(
         "two-feature-sets",
@@ -94,21 +88,17 @@ pub(super) fn test_crates(measured: &Measured<'_>) -> Vec<Advice> {
             let largest = units.iter().map(|unit| unit.bytes).max().unwrap_or_default();
             let compiled: f64 = units.iter().filter(|unit| unit.cause.is_some()).map(|unit| unit.seconds).sum();
             let bytes = all - largest;
-            (bytes >= BYTES).then(|| Advice {
-                id: "many-test-crates",
-                evidence: format!(
-                    "`{package}` has {} integration tests, each a program of its own: {} of the state",
-                    units.len(),
-                    size(all)
-                ),
-                fix: format!(
-                    "make them modules of one, `{}`, with a `mod` line for each",
-                    inside(units[0], "tests/it/main.rs")
-                ),
-                seconds: compiled / 2.0,
-                bytes,
-                said_before: 0,
-            })
+            let evidence = format!(
+                "`{package}` has {} integration tests, each a program of its own: {} of the state",
+                units.len(),
+                size(all)
+            );
+            let fix = format!(
+                "make them modules of one, `{}`, with a `mod` line for each",
+                inside(units[0], "tests/it/main.rs")
+            );
+            let advice = Advice::smaller("many-test-crates", evidence, fix, bytes);
+            (bytes >= BYTES).then_some(Advice { seconds: compiled / 2.0, ..advice })
         });
     advice.collect()
 }
@@ -130,14 +120,8 @@ pub(super) fn incremental(measured: &Measured<'_>) -> Vec<Advice> {
             format!("set `CARGO_INCREMENTAL: 0` in the job's `env:` (now `{who}` decides)")
         }
     };
-    vec![Advice {
-        id: "incremental-state",
-        evidence: format!("incremental state takes {} of the target folder", size(bytes)),
-        fix,
-        seconds: 0.0,
-        bytes,
-        said_before: 0,
-    }]
+    let evidence = format!("incremental state takes {} of the target folder", size(bytes));
+    vec![Advice::smaller("incremental-state", evidence, fix, bytes)]
 }
 
 /// Debug information that nobody opens a debugger for.
@@ -146,21 +130,15 @@ pub(super) fn debuginfo(measured: &Measured<'_>) -> Vec<Advice> {
     if *debuginfo < BYTES || debuginfo * 3 < *executables {
         return Vec::new();
     }
-    vec![Advice {
-        id: "debug-information",
-        evidence: format!(
-            "debug information is {} of the {} of executables and shared libraries",
-            size(*debuginfo),
-            size(*executables)
-        ),
-        fix: "write `debug = \"line-tables-only\"` under `[profile.dev]` in `Cargo.toml` (backtraces keep their lines), or set \
-              `CARGO_PROFILE_DEV_DEBUG: line-tables-only` in the job's `env:`"
-            .to_owned(),
-        seconds: 0.0,
-        // Line tables stay.
-        bytes: debuginfo / 2,
-        said_before: 0,
-    }]
+    let evidence = format!(
+        "debug information is {} of the {} of executables and shared libraries",
+        size(*debuginfo),
+        size(*executables)
+    );
+    let fix = "write `debug = \"line-tables-only\"` under `[profile.dev]` in `Cargo.toml` (backtraces keep their lines), or set \
+               `CARGO_PROFILE_DEV_DEBUG: line-tables-only` in the job's `env:`";
+    // Line tables stay.
+    vec![Advice::smaller("debug-information", evidence, fix, debuginfo / 2)]
 }
 
 /// A size as the input takes it: a whole number and its unit.
@@ -173,19 +151,11 @@ fn whole(bytes: u64) -> String {
 /// A state that may not be stored.
 pub(super) fn budget(measured: &Measured<'_>) -> Vec<Advice> {
     let Some(SkipReason::OverBudget { bytes, limit }) = measured.skipped else { return Vec::new() };
-    vec![Advice {
-        id: "over-budget",
-        evidence: format!(
-            "the state takes {} and `max-size` allows {}, so nothing was stored",
-            size(*bytes),
-            size(*limit)
-        ),
-        fix: format!(
-            "set `max-size` to {} or more, or store less (`keep-unused: 1`, less debug information)",
-            whole(bytes + bytes / 4)
-        ),
-        seconds: measured.inspection.seconds_spent(),
-        bytes: 0,
-        said_before: 0,
-    }]
+    let (taken, allowed) = (size(*bytes), size(*limit));
+    let evidence = format!("the state takes {taken} and `max-size` allows {allowed}, so nothing was stored");
+    let fix = format!(
+        "set `max-size` to {} or more, or store less (`keep-unused: 1`, less debug information)",
+        whole(bytes + bytes / 4)
+    );
+    vec![Advice::faster("over-budget", evidence, fix, measured.inspection.seconds_spent())]
 }
