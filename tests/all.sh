@@ -184,7 +184,7 @@ else
 fi
 cargo deny --locked check --hide-inclusion-graph licenses bans sources
 typos
-git ls-files '*.sh' .ci/run | xargs shellcheck
+git ls-files '*.sh' .ci/run | xargs shellcheck --external-sources
 git ls-files '*.yml' '*.yaml' | xargs yamllint --strict
 git ls-files '.github/workflows/*' 'tests/e2e/workflows/*' | xargs check-jsonschema --quiet --builtin-schema vendor.github-workflows
 check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml dist/*/action.yml

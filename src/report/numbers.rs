@@ -42,9 +42,9 @@ pub(super) fn gain(restore: &RestoreOutcome, save: &SaveOutcome) -> Option<Strin
     Some(if gained >= LITTLE {
         format!("about {} saved", duration(gained))
     } else if gained <= -LITTLE {
-        format!("about {} more than building all of it", duration(-gained))
+        format!("about {} slower than building all of it", duration(-gained))
     } else {
-        "about as long as building all of it".to_owned()
+        "about as fast as building all of it".to_owned()
     })
 }
 
@@ -84,9 +84,9 @@ mod tests {
     #[test]
     fn a_job_that_gained_nothing_says_so() {
         let (restore, save) = job(6.0);
-        assert_eq!(gain(&restore, &save).unwrap(), "about 2.0 s more than building all of it");
+        assert_eq!(gain(&restore, &save).unwrap(), "about 2.0 s slower than building all of it");
         let (restore, save) = job(5.1);
-        assert_eq!(gain(&restore, &save).unwrap(), "about as long as building all of it");
+        assert_eq!(gain(&restore, &save).unwrap(), "about as fast as building all of it");
         assert!(gain(&restore, &SaveOutcome::default()).is_none());
     }
 }

@@ -12,23 +12,11 @@ uv=$tools/python/bin/uv
 work=$root/target/cryptography
 job=$work/job
 python=${REKINDLE_TEST_PYTHON:-python3}
-mkdir -p "$work"
 
 pip=$tools/python/bin/pip
-unset PYO3_PYTHON PYTHONPATH VIRTUAL_ENV CONDA_PREFIX RUSTFLAGS CARGO_TARGET_DIR CARGO_INCREMENTAL
-for name in ${!REKINDLE_@} ${!GITHUB_@} ${!ACTIONS_@}; do unset "$name"; done
-export RUNNER_TEMP=$job/runner UV_CACHE_DIR=$job/uv-cache CARGO_TERM_COLOR=never
-
-# Every crate that is compiled leaves its name.
-cat > "$work/rustc-log" <<SCRIPT
-#!/bin/sh
-for word; do test "\$last" = --crate-name && test "\$word" != ___ && echo "\$word" >> '$work/compiled'; last=\$word; done
-exec "\$@"
-SCRIPT
-chmod +x "$work/rustc-log"
-export RUSTC_WRAPPER=$work/rustc-log
-
-fail() { printf 'cryptography: %s\n' "$*" >&2; exit 1; }
+# shellcheck source=tests/e2e/machine.sh
+source tests/e2e/machine.sh
+export UV_CACHE_DIR=$job/uv-cache
 
 # A fresh machine with a fresh checkout; what is stored stays.
 wipe() { # version
@@ -38,9 +26,7 @@ wipe() { # version
   mv "$job/cryptography-$1" "$job/checkout"
   cd "$job/checkout"
   printf '/target\n__pycache__\n' > .gitignore
-  git init --quiet .
-  git add --all
-  git -c user.name=x -c user.email=x@localhost commit --quiet --message "$1"
+  commit "$1"
   "$uv" venv --quiet --python "$python" "$job/venv"
 }
 
@@ -57,8 +43,7 @@ install() {
 
 restore() { # isolation, store
   "$rekindle" restore --isolation "$1" --python "$job/venv/bin/python" --store "dir:$work/$2" > "$work/restore.log"
-  # Outside of a workflow it prints what a runner would have been told.
-  PATH=$(sed -n "s/^export PATH=\(.*\):\"\\\$PATH\"\$/\1/p" "$work/restore.log"):$PATH
+  PATH=$(path_of "$work/restore.log"):$PATH
 }
 
 run() { # version, isolation

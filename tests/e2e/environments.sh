@@ -9,23 +9,11 @@ root=$PWD
 rekindle=${REKINDLE_BINARY:-$root/target/release/rekindle}
 work=$root/target/environments
 job=$work/job
-mkdir -p "$work"
 
-unset PYO3_PYTHON PYTHONPATH VIRTUAL_ENV CONDA_PREFIX RUSTFLAGS CARGO_TARGET_DIR CARGO_INCREMENTAL
-for name in ${!REKINDLE_@} ${!GITHUB_@} ${!ACTIONS_@} ${!HATCH_@}; do unset "$name"; done
-export RUNNER_TEMP=$job/runner CARGO_TERM_COLOR=never HATCH_DATA_DIR=$job/hatch HATCH_CACHE_DIR=$job/hatch-cache
-export PIP_CACHE_DIR=$work/pip-cache PIP_DISABLE_PIP_VERSION_CHECK=1 CARGO_PROFILE_DEV_DEBUG=0
-
-# Every crate that is compiled leaves its name.
-cat > "$work/rustc-log" <<SCRIPT
-#!/bin/sh
-for word; do test "\$last" = --crate-name && test "\$word" != ___ && echo "\$word" >> '$work/compiled'; last=\$word; done
-exec "\$@"
-SCRIPT
-chmod +x "$work/rustc-log"
-export RUSTC_WRAPPER=$work/rustc-log
-
-fail() { printf 'environments: %s\n' "$*" >&2; exit 1; }
+# shellcheck source=tests/e2e/machine.sh
+source tests/e2e/machine.sh
+export HATCH_DATA_DIR=$job/hatch HATCH_CACHE_DIR=$job/hatch-cache PIP_CACHE_DIR=$work/pip-cache PIP_DISABLE_PIP_VERSION_CHECK=1
+export CARGO_PROFILE_DEV_DEBUG=0
 
 if [ ! -x "$work/tools/bin/hatch" ] || [ ! -x "$work/tools/bin/nox" ]; then
   python3 -m venv "$work/tools"
@@ -97,19 +85,16 @@ nox_project() {
   cat > noxfile.py <<'PY'
 import nox
 
-
 @nox.session
 def tests(session):
     session.install("maturin>=1.9,<2")
     session.run("maturin", "develop")
     session.run("python", "-c", "import noxed; assert noxed.answer == 42")
 
-
 @nox.session
 def wheel(session):
     session.install(".")
     session.run("python", "-c", "import noxed; assert noxed.answer == 42")
-
 
 @nox.session
 def rust(session):
@@ -148,15 +133,12 @@ wipe() { # project
   for lock in "$work/$1".*.lock; do
     [ ! -e "$lock" ] || cp "$lock" "$(basename "$lock" .lock | sed "s/^$1\.//; s#__#/#g")/Cargo.lock"
   done
-  git init --quiet .
-  git add --all
-  GIT_COMMITTER_DATE=2024-01-01T00:00:00Z git -c user.name=x -c user.email=x@localhost commit --quiet --message "$1"
+  commit "$1"
 }
 
 restore() { # options
   "$rekindle" restore --isolation alias --python python3 --store "dir:$work/store" "$@" > "$work/restore.log" 2> "$work/restore.err"
-  # Outside of a workflow it prints what a runner would have been told.
-  PATH=$(sed -n "s/^export PATH=\(.*\):\"\\\$PATH\"\$/\1/p" "$work/restore.log"):$PATH
+  PATH=$(path_of "$work/restore.log"):$PATH
 }
 
 # Does the steps, and says what was compiled.

@@ -10,22 +10,10 @@ tools=$root/target/tools/python/bin
 work=$root/target/sdist
 job=$work/job
 version=0.30.0
-mkdir -p "$work"
 
-unset PYO3_PYTHON PYTHONPATH VIRTUAL_ENV CONDA_PREFIX RUSTFLAGS CARGO_TARGET_DIR CARGO_INCREMENTAL
-for name in ${!REKINDLE_@} ${!GITHUB_@} ${!ACTIONS_@}; do unset "$name"; done
-export RUNNER_TEMP=$job/runner UV_CACHE_DIR=$job/uv-cache CARGO_TERM_COLOR=never
-
-# Every crate that is compiled leaves its name.
-cat > "$work/rustc-log" <<SCRIPT
-#!/bin/sh
-for word; do test "\$last" = --crate-name && test "\$word" != ___ && echo "\$word" >> '$work/compiled'; last=\$word; done
-exec "\$@"
-SCRIPT
-chmod +x "$work/rustc-log"
-export RUSTC_WRAPPER=$work/rustc-log
-
-fail() { printf 'sdist: %s\n' "$*" >&2; exit 1; }
+# shellcheck source=tests/e2e/machine.sh
+source tests/e2e/machine.sh
+export UV_CACHE_DIR=$job/uv-cache
 
 [ -f "$work/rpds_py-$version.tar.gz" ] \
   || "$tools/pip" download --quiet --disable-pip-version-check --no-deps --no-binary rpds-py --dest "$work" "rpds-py==$version"
@@ -41,15 +29,12 @@ wipe() {
   # Only an sdist has it.
   rm PKG-INFO
   printf '/target\n/dist\n__pycache__\n' > .gitignore
-  git init --quiet .
-  git add --all
-  git -c user.name=x -c user.email=x@localhost commit --quiet --message "$version"
+  commit "$version"
 }
 
 restore() {
   "$rekindle" restore --isolation alias --python python3 --store "dir:$work/store" > "$work/restore.log" 2> "$work/restore.err"
-  # Outside of a workflow it prints what a runner would have been told.
-  PATH=$(sed -n "s/^export PATH=\(.*\):\"\\\$PATH\"\$/\1/p" "$work/restore.log"):$PATH
+  PATH=$(path_of "$work/restore.log"):$PATH
 }
 
 # Builds, and says what was compiled.
