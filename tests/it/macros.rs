@@ -494,3 +494,28 @@ fn what_a_script_writes_again_with_the_same_content_rebuilds_nobody() {
     let compiled = world.build().compiled;
     assert!(compiled.contains("user 0.1.0 lib user"), "{compiled:?} {log}");
 }
+
+/// The content is what it was before and after, and what was built holds another one.
+#[test]
+fn what_a_step_puts_back_was_not_there_when_it_was_read() {
+    let world = ready();
+    world.wipe_and_clone();
+    world.restore();
+    let input = world.workspace().join("user/input.txt");
+    write(&input, "input-x");
+    // A build that is due to something else, since Cargo does not know of this file.
+    let library = world.workspace().join("user/src/lib.rs");
+    let text = fs::read_to_string(&library).unwrap();
+    write(&library, &format!("{text}// edited\n"));
+    world.build();
+    assert!(world.output().contains("input-x"), "{}", world.output());
+    write(&input, "input-1");
+    world.save();
+    write(&world.origin().join("user/src/lib.rs"), &format!("{text}// edited\n"));
+    let mut world = world;
+    world.commit("the edit");
+    world.wipe_and_clone();
+    let log = world.restore();
+    world.build();
+    assert!(world.output().contains("input-1"), "{} {log}", world.output());
+}
