@@ -519,3 +519,26 @@ fn what_a_step_puts_back_was_not_there_when_it_was_read() {
     world.build();
     assert!(world.output().contains("input-1"), "{} {log}", world.output());
 }
+
+/// Another content is another matter: the script itself was built from what had been there before.
+#[test]
+fn what_a_script_writes_anew_rebuilds_whoever_read_it_before() {
+    let mut files = project();
+    let script = "fn main() {\n println!(\"cargo::rerun-if-changed=build.rs\");\n \
+                  println!(\"cargo::rustc-env=HELD={}\", slurp::slurp!(\"made.txt\"));\n \
+                  std::fs::write(\"made.txt\", \"made-2\").unwrap();\n}\n";
+    files.insert("user/build.rs".into(), script.into());
+    let manifest = format!("{}[build-dependencies]\nslurp = {{ workspace = true }}\n", files["user/Cargo.toml"]);
+    files.insert("user/Cargo.toml".into(), manifest);
+    files.insert("user/made.txt".into(), "made-1".into());
+    files.insert("user/src/lib.rs".into(), "pub fn text() -> &'static str { env!(\"HELD\") }\n".into());
+    let mut world = World::in_memory("", |_| files);
+    world.first_run();
+    assert!(world.output().contains("made-1"), "{}", world.output());
+    // The repository has what the script made.
+    world.change(&[("user/made.txt", "made-2")]);
+    world.wipe_and_clone();
+    let log = world.restore();
+    world.build();
+    assert!(world.output().contains("made-2"), "{} {log}", world.output());
+}
