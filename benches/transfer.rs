@@ -27,7 +27,7 @@ fn main() {
     for (link, delay) in [("loopback", Duration::ZERO), ("10 ms a request", Duration::from_millis(10))] {
         let dir = temp.path().join(link.split(' ').next().unwrap());
         fs::create_dir_all(&dir).unwrap();
-        compare(link, &Machine::new(&dir, delay), &corpus);
+        compare(link, &Machine::new(&dir, delay).with_cargo_home(corpus.join("cargo-home")), &corpus);
     }
 }
 
@@ -79,7 +79,10 @@ fn compare(link: &str, machine: &Machine, corpus: &Path) {
 }
 
 fn fill(machine: &Machine, corpus: &Path) {
-    run(Command::new("cp").arg("-a").arg(corpus.join("target")).arg(machine.path("work/target")));
+    run(Command::new("cp")
+        .args(["--archive", "--no-target-directory"])
+        .arg(corpus.join("target"))
+        .arg(machine.path("work/target")));
 }
 
 fn ours(machine: &Machine, phase: &str, key: &str) -> u64 {
@@ -126,7 +129,7 @@ fn corpus(debug: &str) -> PathBuf {
                  [profile.dev]\ndebug = {debug}\n"
             ),
         ),
-        (".gitignore", "/target\n".to_owned()),
+        (".gitignore", "/cargo-home\n/target\n".to_owned()),
         (
             "src/lib.rs",
             "pub async fn get(url: &str) -> reqwest::Result<serde_json::Value> {\n reqwest::get(url).await?.json().await\n}\n"
@@ -154,6 +157,7 @@ fn corpus(debug: &str) -> PathBuf {
         run(Command::new("cargo")
             .args(arguments)
             .current_dir(&dir)
+            .env("CARGO_HOME", dir.join("cargo-home"))
             .env("CARGO_INCREMENTAL", "0")
             .env_remove("CARGO_TARGET_DIR"));
     }

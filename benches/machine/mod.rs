@@ -19,6 +19,7 @@ use cache_service::{CacheService, Fault, Route};
 
 pub(crate) struct Machine {
     dir: PathBuf,
+    cargo_home: PathBuf,
     pub(crate) service: CacheService,
 }
 
@@ -33,7 +34,13 @@ impl Machine {
                 service.fault(route, Fault::Stall(delay), usize::MAX);
             }
         }
-        Self { dir: fs::canonicalize(dir).unwrap(), service }
+        let dir = fs::canonicalize(dir).unwrap();
+        Self { cargo_home: dir.join("cargo-home"), dir, service }
+    }
+
+    /// With the Cargo home that a corpus was built with.
+    pub(crate) fn with_cargo_home(self, cargo_home: PathBuf) -> Self {
+        Self { cargo_home, ..self }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -75,7 +82,7 @@ impl Machine {
         }
         command.env("GITHUB_ACTIONS", "true").env("GITHUB_WORKFLOW", "CI").env("GITHUB_JOB", "test");
         command.env("GITHUB_WORKSPACE", self.path("work")).env("GITHUB_SERVER_URL", "https://github.com");
-        command.env("RUNNER_TEMP", self.path("temp")).env("CARGO_HOME", self.path("cargo-home"));
+        command.env("RUNNER_TEMP", self.path("temp")).env("CARGO_HOME", &self.cargo_home);
         command.env("CARGO_INCREMENTAL", "0").env("ACTIONS_RESULTS_URL", self.service.url());
         command.env("ACTIONS_CACHE_SERVICE_V2", "True");
         command.env("ACTIONS_RUNTIME_TOKEN", self.service.token(&[("refs/heads/main", 3)])).stdin(Stdio::null())
