@@ -175,17 +175,20 @@ impl Wanted<'_> {
     fn unpack(&self, bytes: &[u8], target: Target<'_>) -> Result<()> {
         let (pack, info) = self.info()?;
         pack.check(info, bytes)?;
-        let mut decoder = frame::decoder(bytes)?.take(info.raw);
+        frame::decompress(bytes, |decoder| self.write(&mut decoder.take(info.raw), target))
+    }
+
+    /// What is wanted, in the order of its places.
+    fn write(&self, from: &mut impl Read, target: Target<'_>) -> Result<()> {
         let mut buffer = vec![0; BUFFER];
         let mut position = 0;
-        // In the order of their places.
         for chunk in &self.chunks {
             let skip = chunk.from.checked_sub(position).context("it begins before the one before it ends")?;
-            copy(&mut decoder, skip, &mut io::sink(), &mut buffer)?;
+            copy(from, skip, &mut io::sink(), &mut buffer)?;
             let path = target.places[chunk.file].as_ref().context("it has no place")?;
             let mut file = fs::OpenOptions::new().write(true).create_new(chunk.whole).open(path)?;
             file.seek(SeekFrom::Start(chunk.to))?;
-            copy(&mut decoder, chunk.len, &mut file, &mut buffer)?;
+            copy(from, chunk.len, &mut file, &mut buffer)?;
             if chunk.whole {
                 settle(file.file(), &target.manifest.files[chunk.file], target.shift)?;
             }
