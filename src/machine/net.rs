@@ -35,6 +35,11 @@ impl Engine {
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
 
+    /// For work that nobody waits for at once.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
     pub fn wait<F: Future>(&self, future: F) -> F::Output {
         self.handle.block_on(future)
     }

@@ -1,4 +1,5 @@
-//! Writes a pack: sorts files so that similar ones meet in one frame, compresses frames on all cores, and ends with the index.
+//! Writes a pack: sorts files so that similar ones meet in one frame, and compresses frames on all cores. The index, which ends
+//! a pack, is left to the caller, because some stores want it in front.
 //!
 //! Fills in, for every file it stores, where its bytes lie and what they hash to. A file that changes while it is read ends the
 //! whole pack: half a state is worse than none.
@@ -29,9 +30,10 @@ pub struct Written {
     pub index: Index,
     /// The pack's identity.
     pub sha256: Digest,
+    /// With the tail.
     pub bytes: u64,
-    /// Where the index begins.
-    pub index_at: u64,
+    /// What comes behind the frames: the index, and where it begins.
+    pub tail: Vec<u8>,
 }
 
 /// Frames that may wait for their turn to be written.
@@ -47,7 +49,7 @@ struct Piece {
     len: u64,
 }
 
-/// Writes a pack that stores `sources`; every other file of the manifest is taken to lie in a parent already.
+/// Writes the frames of a pack that stores `sources`; every other file of the manifest is taken to lie in a parent already.
 pub fn write(out: &mut dyn Write, mut manifest: Manifest, mut sources: Vec<Source>) -> Result<Written> {
     sources.sort_by_cached_key(|source| neighbourhood(&manifest, &manifest.files[source.file]));
     let plan = plan_frames(&manifest, &sources);
@@ -84,9 +86,7 @@ pub fn write(out: &mut dyn Write, mut manifest: Manifest, mut sources: Vec<Sourc
 
     let index = Index { frames, manifest };
     let (tail, sha256) = index.encode(position)?;
-    out.write_all(&tail).context("cannot write the pack")?;
-    out.flush().context("cannot write the pack")?;
-    Ok(Written { index, sha256, bytes: position + tail.len() as u64, index_at: position })
+    Ok(Written { index, sha256, bytes: position + tail.len() as u64, tail })
 }
 
 /// Similar bytes side by side: executables together, then each library beside its metadata, by name.

@@ -4,14 +4,15 @@
 //! far as the umask lets them. A save that was killed leaves a draft, which a later one takes away; how that can be wrong: a save
 //! that writes nothing for longer than a day loses its draft, and stores nothing.
 
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use fs_err as fs;
+use tempfile::NamedTempFile;
 
-use super::{Access, Entry, PackFile, Put, Store};
+use super::{Access, Draft, Entry, Put, Sending, Store};
 use crate::machine::disk::{self, Found, Kind, Meta};
 use crate::machine::interrupt::Unfinished;
 use crate::moment::Moment;
@@ -66,30 +67,56 @@ impl Store for DirStore {
         Ok(bytes)
     }
 
-    fn put(&self, key: &str, pack: &PackFile) -> Result<Put> {
+    fn begin<'a>(&'a self, key: &str, _: &Path, _: Sending) -> Result<Box<dyn Draft + 'a>> {
         disk::make_private(&self.dir).with_context(|| format!("cannot make the store `{}`", self.dir.display()))?;
-        let files = self.files()?;
-        let newest = entries(&files).first().map(|(time, _)| *time).unwrap_or_default();
         let mut draft = tempfile::Builder::new();
         draft.prefix(DRAFT).rand_bytes(RANDOM);
         disk::leave_to_umask(&mut draft);
-        let mut staged = draft.tempfile_in(&self.dir).context("cannot write to the store")?;
-        let _unfinished = Unfinished::new(staged.path());
-        sweep(&files, Meta::of(staged.path())?.mtime);
-        io::copy(&mut fs::File::open(&pack.path)?, &mut staged).context("cannot write to the store")?;
-        let written = Meta::of(staged.path())?.mtime;
-        if written <= newest {
-            filetime::set_file_mtime(staged.path(), newest.plus(Duration::from_micros(1)).to_file_time())?;
-        }
-        match staged.persist_noclobber(self.path(key)) {
-            Ok(_) => Ok(Put::Stored),
-            Err(failure) if failure.error.kind() == io::ErrorKind::AlreadyExists => Ok(Put::AlreadyThere),
-            Err(failure) => Err(failure.error).with_context(|| format!("cannot store `{key}`")),
-        }
+        let file = draft.tempfile_in(&self.dir).context("cannot write to the store")?;
+        let unfinished = Unfinished::new(file.path());
+        sweep(&self.files()?, Meta::of(file.path())?.mtime);
+        Ok(Box::new(Incoming { store: self, key: key.to_owned(), file, unfinished }))
     }
 
     fn describe(&self) -> String {
         format!("folder `{}`", self.dir.display())
+    }
+}
+
+/// A pack that is being written where it will lie.
+struct Incoming<'a> {
+    store: &'a DirStore,
+    key: String,
+    file: NamedTempFile,
+    unfinished: Unfinished,
+}
+
+impl Write for Incoming<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Draft for Incoming<'_> {
+    fn finish(self: Box<Self>, tail: &[u8]) -> Result<Put> {
+        let Self { store, key, mut file, unfinished } = *self;
+        file.write_all(tail).context("cannot write to the store")?;
+        let newest = entries(&store.files()?).first().map(|(time, _)| *time).unwrap_or_default();
+        let written = Meta::of(file.path())?.mtime;
+        if written <= newest {
+            filetime::set_file_mtime(file.path(), newest.plus(Duration::from_micros(1)).to_file_time())?;
+        }
+        let stored = file.persist_noclobber(store.path(&key));
+        drop(unfinished);
+        match stored {
+            Ok(_) => Ok(Put::Stored),
+            Err(failure) if failure.error.kind() == io::ErrorKind::AlreadyExists => Ok(Put::AlreadyThere),
+            Err(failure) => Err(failure.error).with_context(|| format!("cannot store `{key}`")),
+        }
     }
 }
 
@@ -120,9 +147,11 @@ fn sweep(files: &[Found], now: Moment) {
 mod tests {
     use super::*;
 
-    fn pack(path: PathBuf) -> PackFile {
-        fs::write(&path, "bytes").unwrap();
-        PackFile { path, index_at: 0, bytes: 0 }
+    fn put(store: &DirStore, key: &str, bytes: &str) -> Put {
+        let (frames, tail) = bytes.split_at(1);
+        let mut draft = store.begin(key, Path::new("nowhere"), Sending::AsTheyCome).unwrap();
+        draft.write_all(frames.as_bytes()).unwrap();
+        draft.finish(tail.as_bytes()).unwrap()
     }
 
     #[test]
@@ -132,18 +161,19 @@ mod tests {
         fs::create_dir(&store.dir).unwrap();
         let now = Moment::from(filetime::FileTime::now());
         let hours = |hours: u64| now.minus(Duration::from_secs(hours * 60 * 60)).to_file_time();
-        let put = |name: &str, age| {
+        let lay = |name: &str, age| {
             fs::write(store.dir.join(name), "draft").unwrap();
             filetime::set_file_mtime(store.dir.join(name), hours(age)).unwrap();
         };
-        put(".incoming-aB3dE9", 25);
+        lay(".incoming-aB3dE9", 25);
         let stay = [".incoming-aB3dE8", ".incoming-aB3dE", ".incoming-notes.txt", "incoming-aB3dE9", "a.0.tar.zst"];
-        put(stay[0], 23);
-        stay[1..].iter().for_each(|name| put(name, 1000));
+        lay(stay[0], 23);
+        stay[1..].iter().for_each(|name| lay(name, 1000));
         // It cannot be removed as a file.
         fs::create_dir(store.dir.join(".incoming-aB3dE7")).unwrap();
         filetime::set_file_mtime(store.dir.join(".incoming-aB3dE7"), hours(1000)).unwrap();
-        assert_eq!(store.put("a.1", &pack(dir.path().join("pack"))).unwrap(), Put::Stored);
+        assert_eq!(put(&store, "a.1", "bytes"), Put::Stored);
+        drop(store.begin("a.2", Path::new("nowhere"), Sending::AsTheyCome).unwrap());
         let left = disk::walk(&store.dir, &|_| false).unwrap();
         let left: Vec<&str> = left.iter().map(|found| found.path.file_name().unwrap().to_str().unwrap()).collect();
         let mut expected = [&stay[..], &[".incoming-aB3dE7", "a.1.tar.zst"]].concat();
@@ -155,17 +185,13 @@ mod tests {
     fn the_newest_entry_comes_first_and_a_second_put_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let store = DirStore::new(dir.path().join("store"));
-        let file = dir.path().join("pack");
-        let pack = pack(file.clone());
         assert_eq!(store.find("a.").unwrap(), []);
         for key in ["a.1", "a.2", "b.1"] {
-            fs::write(&file, key).unwrap();
-            assert_eq!(store.put(key, &pack).unwrap(), Put::Stored);
+            assert_eq!(put(&store, key, key), Put::Stored);
         }
         let keys: Vec<String> = store.find("a.").unwrap().into_iter().map(|entry| entry.key).collect();
         assert_eq!(keys, ["a.2", "a.1"]);
-        fs::write(&file, "other").unwrap();
-        assert_eq!(store.put("a.1", &pack).unwrap(), Put::AlreadyThere);
+        assert_eq!(put(&store, "a.1", "other"), Put::AlreadyThere);
         assert_eq!(store.read("a.1", 0, 3).unwrap(), b"a.1");
         assert!(store.read("a.1", 0, 4).is_err());
         assert!(store.size("a.3").is_err());

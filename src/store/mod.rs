@@ -7,7 +7,8 @@ mod dir;
 mod none;
 mod open;
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -39,20 +40,26 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// `len` bytes from `offset`; fewer is an error.
     fn read(&self, key: &str, offset: u64, len: u64) -> Result<Vec<u8>>;
 
-    /// Stores a finished pack. An entry of that key that is already there stays as it is.
-    fn put(&self, key: &str, pack: &PackFile) -> Result<Put>;
+    /// Begins an entry whose bytes are still being made. What has to lie somewhere until then lies in `room`, a folder of this
+    /// job's own.
+    fn begin<'a>(&'a self, key: &str, room: &Path, sending: Sending) -> Result<Box<dyn Draft + 'a>>;
 
     /// Where it is, for people.
     fn describe(&self) -> String;
 }
 
-/// A finished pack on disk. Stores that take it in pieces put the index first, where one request finds it.
-#[derive(Clone, Debug)]
-pub struct PackFile {
-    pub path: PathBuf,
-    /// Where the index begins: everything from here to the end.
-    pub index_at: u64,
-    pub bytes: u64,
+/// An entry that is being made: the frames of a pack are written to it. Nobody sees it before it is finished, and one that is
+/// dropped has never been.
+pub trait Draft: Write {
+    /// Adds what comes behind the frames, and stores the whole. An entry of that key that is already there stays as it is.
+    fn finish(self: Box<Self>, tail: &[u8]) -> Result<Put>;
+}
+
+/// Whether bytes may leave before it is known that there will be an entry. A name that was reserved for nothing stays so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sending {
+    AsTheyCome,
+    WhenComplete,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

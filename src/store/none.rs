@@ -1,8 +1,10 @@
 //! No store at all: a job for which no cache can be reached, and the reason.
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
 
-use super::{Access, Entry, PackFile, Permit, Put, Store};
+use super::{Access, Draft, Entry, Permit, Sending, Store};
 
 #[derive(Debug)]
 pub struct NoStore {
@@ -33,7 +35,7 @@ impl Store for NoStore {
         bail!("there is no `{key}`: {}", self.reason)
     }
 
-    fn put(&self, _: &str, _: &PackFile) -> Result<Put> {
+    fn begin<'a>(&'a self, _: &str, _: &Path, _: Sending) -> Result<Box<dyn Draft + 'a>> {
         bail!("nothing can be stored: {}", self.reason)
     }
 

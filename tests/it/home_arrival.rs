@@ -124,8 +124,8 @@ fn plant(world: &World, paths: &[&str]) {
     manifest.files.push(entry);
     let sources = (0..paths.len()).map(|file| Source { file, path: source.clone() }).collect();
     let mut out = Vec::new();
-    pack::write(&mut out, manifest, sources).unwrap();
-    fs::write(&path, out).unwrap();
+    let written = pack::write(&mut out, manifest, sources).unwrap();
+    fs::write(&path, [out, written.tail].concat()).unwrap();
 }
 
 #[test]

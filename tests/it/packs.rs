@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use rekindle::moment::Moment;
 use rekindle::pack::{self, Pack, Source, Staged};
 use rekindle::state::key::{FORMAT, HardParts, KeyParts, NameParts, SoftParts};
 use rekindle::state::manifest::{Content, FileEntry, Location, Manifest, Parent, Root};
-use rekindle::store::{DirStore, PackFile, Store};
+use rekindle::store::{DirStore, Sending, Store};
 
 use crate::support::{World, full, restored_time, write};
 
@@ -260,8 +261,8 @@ fn a_parent_with_other_bytes_under_the_same_key_counts_as_missing() {
     manifest.files.clear();
     manifest.units.clear();
     let mut out = Vec::new();
-    pack::write(&mut out, manifest, Vec::new()).unwrap();
-    fs::write(&packs[0], out).unwrap();
+    let written = pack::write(&mut out, manifest, Vec::new()).unwrap();
+    fs::write(&packs[0], [out, written.tail].concat()).unwrap();
     fs::write(&packs[1], delta).unwrap();
     filetime::set_file_mtime(&packs[0], base_time).unwrap();
     filetime::set_file_mtime(&packs[1], delta_time).unwrap();
@@ -282,8 +283,8 @@ fn a_pack_of_a_newer_format_is_passed_over() {
     manifest.format = FORMAT + 1;
     manifest.files.clear();
     let mut out = Vec::new();
-    pack::write(&mut out, manifest, Vec::new()).unwrap();
-    fs::write(&path, out).unwrap();
+    let written = pack::write(&mut out, manifest, Vec::new()).unwrap();
+    fs::write(&path, [out, written.tail].concat()).unwrap();
     world.wipe_and_clone();
     let log = world.restore();
     assert!(log.contains("is newer than the one of this Rekindle") && log.contains("cold start"), "{log}");
@@ -317,9 +318,7 @@ fn hostile_with(dir: &Path, change: impl FnOnce(&mut Manifest, &mut Vec<pack::Fr
     change(&mut manifest, &mut infos);
     let forged = pack::forge(&frames, &infos, manifest);
     let store = DirStore::new(dir.join("store"));
-    let file = dir.join("forged");
-    fs::write(&file, forged).unwrap();
-    store.put("k", &PackFile { path: file, index_at: 0, bytes: 0 }).unwrap();
+    store.begin("k", dir, Sending::WhenComplete).unwrap().finish(&forged).unwrap();
     (store, "k".to_owned())
 }
 
@@ -419,9 +418,10 @@ fn very_many_equal_files_and_links_make_a_pack_that_is_accepted() {
     let manifest = Manifest { key: "k".into(), files, ..Manifest::blank(parts, roots) };
     let mut out = Vec::new();
     let written = pack::write(&mut out, manifest, sources).unwrap();
-    let (store, packed) = (DirStore::new(dir.path().join("store")), dir.path().join("packed"));
-    fs::write(&packed, &out).unwrap();
-    store.put("k", &PackFile { path: packed, index_at: written.index_at, bytes: written.bytes }).unwrap();
+    let store = DirStore::new(dir.path().join("store"));
+    let mut draft = store.begin("k", dir.path(), Sending::AsTheyCome).unwrap();
+    draft.write_all(&out).unwrap();
+    draft.finish(&written.tail).unwrap();
     assert_eq!(Pack::open(&store, "k").unwrap().index.manifest.files.len(), 60_000);
 }
 

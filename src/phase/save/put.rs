@@ -9,7 +9,6 @@ use anyhow::{Context, Result, ensure};
 use crate::job::inputs::Inputs;
 use crate::job::outcome::Saved;
 use crate::machine::disk;
-use crate::machine::interrupt::Unfinished;
 use crate::pack::{self, Pack, Source};
 use crate::problem::GivenUp;
 use crate::state::decision::SkipReason;
@@ -17,7 +16,7 @@ use crate::state::delta::{self, DeltaKind, DeltaPlan, Previous};
 use crate::state::key::Key;
 use crate::state::manifest::{FileEntry, Manifest, Parent};
 use crate::state::secrets::Secrets;
-use crate::store::{PackFile, Put, Store};
+use crate::store::{Put, Sending, Store};
 
 /// The state that the job began with, as far as its bytes can be built on.
 #[derive(Clone, Copy)]
@@ -83,17 +82,14 @@ pub(super) fn put(
 
     let dir = inputs.state.parent().context("the state file lies in no folder")?;
     disk::make_private(dir)?;
-    let file = tempfile::Builder::new().prefix("pack-").tempfile_in(dir)?;
-    let _unfinished = Unfinished::new(file.path());
-    let mut out = std::io::BufWriter::new(file.as_file());
-    let written = pack::write(&mut out, manifest, sources)?;
-    drop(out);
+    let sending = if inputs.max_size.is_some() { Sending::WhenComplete } else { Sending::AsTheyCome };
+    let mut draft = store.begin(&key, dir, sending)?;
+    let written = pack::write(&mut draft, manifest, sources)?;
     let bytes = written.bytes;
-    let file = PackFile { path: file.path().to_path_buf(), index_at: written.index_at, bytes };
     let saved = if let Some(limit) = inputs.max_size.filter(|limit| bytes > *limit) {
         Saved::Skipped(SkipReason::OverBudget { bytes, limit })
     } else {
-        match store.put(&key, &file)? {
+        match draft.finish(&written.tail)? {
             Put::Stored => Saved::Stored { key: key.clone(), kind, files, bytes, content_bytes },
             Put::AlreadyThere => Saved::AlreadyThere { key: key.clone() },
             Put::Reserved => Saved::Reserved { key: key.clone() },

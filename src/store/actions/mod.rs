@@ -1,6 +1,6 @@
 //! GitHub's cache service as a store, v2 or v1.
 //!
-//! Memory: one block or range per request in flight (16 MiB up, 8 MiB down, eight at a time), never a whole pack. The first
+//! Memory: one block or range of 8 MiB per request in flight, eight at a time, never a whole pack. The first
 //! fault that will not pass gives the service up for the rest of the command: a miss, or nothing saved, never a failed job.
 
 mod blob;
@@ -15,6 +15,7 @@ mod upload;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,7 +28,8 @@ use self::fault::Fault;
 use self::retry::{Limits, Retry};
 use self::rpc::Match;
 use self::signed::SignedUrl;
-use super::{Access, Entry, PackFile, Put, Store};
+use self::upload::Upload;
+use super::{Access, Draft, Entry, Sending, Store};
 use crate::machine::net::{Engine, Net};
 use crate::problem::GivenUp;
 
@@ -148,11 +150,10 @@ impl Store for ActionsStore {
         self.inner.settle(read).with_context(|| format!("cannot read `{key}`"))
     }
 
-    fn put(&self, key: &str, pack: &PackFile) -> Result<Put> {
+    fn begin<'a>(&'a self, key: &str, room: &Path, sending: Sending) -> Result<Box<dyn Draft + 'a>> {
         ensure!(self.inner.service.access.write.refusal().is_none(), "nothing may be stored here");
         self.inner.usable()?;
-        let put = self.engine.wait(upload::put(Arc::clone(&self.inner), key.to_owned(), pack.clone()));
-        self.inner.settle(put)
+        Ok(Box::new(Upload::begin(self, key, room, sending)?))
     }
 
     fn describe(&self) -> String {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rekindle::pack::Pack;
 use rekindle::store::actions::{ActionsStore, Service};
-use rekindle::store::{PackFile, Store};
+use rekindle::store::{Sending, Store};
 
 use super::Reader;
 
@@ -71,8 +71,6 @@ fn answers_of_the_cache_service() {
         }
     });
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("pack");
-    std::fs::write(&path, vec![7; 1000]).unwrap();
     let words = [
         "Content-Length: 99999999999999",
         "Content-Range: bytes 0-0/18446744073709551615",
@@ -106,7 +104,9 @@ fn answers_of_the_cache_service() {
             let _ = store.find("key-");
             let _ = Pack::open(&store, "key-1");
             let _ = store.read("key-1", 0, 50);
-            let _ = store.put("key-2", &PackFile { path: path.clone(), index_at: 900, bytes: 1000 });
+            if let Ok(draft) = store.begin("key-2", dir.path(), Sending::WhenComplete) {
+                let _ = draft.finish(&[7; 1000]);
+            }
         }
         Ok(())
     });

@@ -11,7 +11,7 @@ use rekindle::git::{GitIndex, Repository};
 use rekindle::job::handover::{LocalManifest, State};
 use rekindle::pack::{Late, Pack, Staged};
 use rekindle::shim::late::LateList;
-use rekindle::store::{Access, DirStore, Entry, PackFile, Put, Store};
+use rekindle::store::{Access, DirStore, Draft, Entry, Sending, Store};
 use sha1::Digest as _;
 
 use super::Reader;
@@ -110,7 +110,7 @@ impl Store for One {
         Ok(self.0[usize::try_from(offset)?..usize::try_from(offset + len)?].to_vec())
     }
 
-    fn put(&self, _: &str, _: &PackFile) -> Result<Put> {
+    fn begin<'a>(&'a self, _: &str, _: &Path, _: Sending) -> Result<Box<dyn Draft + 'a>> {
         bail!("nothing is stored here")
     }
 
