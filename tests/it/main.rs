@@ -40,6 +40,7 @@ mod described;
 mod doctor;
 #[cfg(unix)]
 mod documented;
+mod drafts;
 #[cfg(unix)]
 mod evidence;
 mod explain;

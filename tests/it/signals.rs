@@ -153,7 +153,7 @@ fn a_save_that_packs_leaves_no_half_pack_and_can_be_made_again() {
     let mut met = 0;
     for signal in SIGNALS {
         let mut child = start(&world, "save");
-        reaches(&mut child, || has(&world.dir, "pack-"));
+        reaches(&mut child, || has(&world.store(), ".incoming-"));
         if let Some(said) = end(child, signal) {
             assert_eq!(said, stopped(signal.0, "saved"));
             met += 1;
