@@ -1,18 +1,36 @@
 //! The tools that a build runs: the Rust toolchain that a folder selects, the linker and the C compiler.
 
+use std::collections::{BTreeSet, HashMap};
 use std::env;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use rayon::prelude::*;
 
 use super::config::{self, ConfigFile};
 use super::tools;
 use crate::machine::{ask, children};
 use crate::problem::JobFault;
 
+/// What `rustc -vV` says in some folders, asked before it is known whether they are the roots of workspaces.
+#[derive(Debug)]
+pub struct Versions(HashMap<PathBuf, Result<String>>);
+
+impl Versions {
+    pub fn ask(dirs: &[&Path]) -> Self {
+        let dirs: BTreeSet<&Path> = dirs.iter().copied().collect();
+        Self(dirs.into_par_iter().map(|dir| (dir.to_path_buf(), rustc_version(dir))).collect())
+    }
+
+    /// The answer there; another folder than those is asked now.
+    pub fn of(&mut self, dir: &Path) -> Result<String> {
+        self.0.remove(dir).unwrap_or_else(|| rustc_version(dir))
+    }
+}
+
 /// `rustc -vV` as run in `dir`, so that toolchain files and `RUSTUP_TOOLCHAIN` have their say.
-pub fn rustc_version(dir: &Path) -> Result<String> {
+fn rustc_version(dir: &Path) -> Result<String> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
     let hint = "install the toolchain before this step, or fix `rust-toolchain.toml`";
     let output = children::output(ask::command(&rustc).arg("-vV").current_dir(dir))
@@ -57,6 +75,6 @@ pub fn installed() -> Vec<String> {
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     };
     let listed = run("rustup", &["toolchain", "list"]).unwrap_or_default();
-    let names = listed.lines().filter_map(|line| line.split_whitespace().next());
-    names.filter_map(|name| run("rustup", &["run", name, "rustc", "-vV"])).collect()
+    let names: Vec<&str> = listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    names.into_par_iter().filter_map(|name| run("rustup", &["run", name, "rustc", "-vV"])).collect()
 }

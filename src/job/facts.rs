@@ -46,15 +46,10 @@ impl Facts {
     /// For whoever goes by a key that was made before: no interpreter is asked.
     pub fn without_interpreters(inputs: &Inputs) -> Result<Self> {
         let cargo_home = home::path().context("neither CARGO_HOME nor a home folder is set")?;
-        let load = |input: &WorkspaceInput| Workspace::load(&input.root, input.target.as_deref());
-        let mut workspaces = Vec1::new(load(inputs.workspaces.first())?);
-        for input in &inputs.workspaces[1..] {
-            let workspace = load(input)?;
-            // One that is given twice, in whatever spelling, is one.
-            if !workspaces.iter().any(|known| is_same(known, &workspace)) {
-                workspaces.push(workspace);
-            }
-        }
+        // Both ask a program, and neither needs what the other says.
+        let roots: Vec<&Path> = inputs.workspaces.iter().map(|input| input.root.as_path()).collect();
+        let (workspaces, mut versions) = rayon::join(|| load(inputs), || toolchain::Versions::ask(&roots));
+        let mut workspaces = workspaces?;
         let locked = workspaces.iter().map(|workspace| Locked::load(&workspace.root)).collect::<Result<Vec<_>>>()?;
         let mut configs: Vec<ConfigFile> = Vec::new();
         for file in workspaces.iter().flat_map(|workspace| config::load(&workspace.root, &cargo_home)) {
@@ -72,7 +67,7 @@ impl Facts {
         let incremental = incremental::effective(inputs.incremental, workspaces.first(), &configs);
         let parts = KeyParts {
             name: name_parts(inputs),
-            hard: hard_parts(inputs, &workspaces, &configs, &cargo_home, &incremental)?,
+            hard: hard_parts(inputs, &workspaces, &mut versions, &configs, &cargo_home, &incremental)?,
             soft: soft_parts(&workspaces, &locked, &configs),
         };
         let vendored = vendor::packages(&lying, &configs);
@@ -193,6 +188,19 @@ impl Facts {
     }
 }
 
+/// Each of them once: one that is given twice, in whatever spelling, is one.
+fn load(inputs: &Inputs) -> Result<Vec1<Workspace>> {
+    let load = |input: &WorkspaceInput| Workspace::load(&input.root, input.target.as_deref());
+    let mut workspaces = Vec1::new(load(inputs.workspaces.first())?);
+    for input in &inputs.workspaces[1..] {
+        let workspace = load(input)?;
+        if !workspaces.iter().any(|known| is_same(known, &workspace)) {
+            workspaces.push(workspace);
+        }
+    }
+    Ok(workspaces)
+}
+
 fn is_same(known: &Workspace, other: &Workspace) -> bool {
     let real =
         |workspace: &Workspace| [&workspace.root, &workspace.target, &workspace.build].map(|dir| workspace::real(dir));
@@ -223,6 +231,7 @@ fn name_parts(inputs: &Inputs) -> NameParts {
 fn hard_parts(
     inputs: &Inputs,
     workspaces: &Vec1<Workspace>,
+    versions: &mut toolchain::Versions,
     configs: &[ConfigFile],
     cargo_home: &Path,
     incremental: &Effective,
@@ -233,12 +242,16 @@ fn hard_parts(
             root: text(&workspace.root),
             target: text(&workspace.target),
             build: text(&workspace.build),
-            rustc: toolchain::rustc_version(&workspace.root)?,
+            rustc: versions.of(&workspace.root)?,
         })
     });
     let parts = parts.collect::<Result<Vec<_>>>()?;
-    let host = host::describe();
     let triple = parts.first().map(|first| toolchain::host(&first.rustc)).unwrap_or_default().to_owned();
+    let variables = crate::machine::environment::variables();
+    let ((linker, c_compiler), (tools, host)) = rayon::join(
+        || rayon::join(|| toolchain::linker(&triple, configs), toolchain::c_compiler),
+        || rayon::join(|| tools::identities(configs, &variables), host::describe),
+    );
     Ok(HardParts {
         os: host.os,
         arch: host.arch,
@@ -248,9 +261,9 @@ fn hard_parts(
         flags: flags(),
         variables: wished_variables(inputs),
         incremental: incremental.decided.clone(),
-        linker: toolchain::linker(&triple, configs),
-        c_compiler: toolchain::c_compiler(),
-        tools: tools::identities(configs, &crate::machine::environment::variables()),
+        linker,
+        c_compiler,
+        tools,
         options: BTreeMap::from([("incremental".to_owned(), format!("{:?}", inputs.incremental).to_lowercase())]),
         workspaces: parts,
     })

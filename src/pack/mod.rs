@@ -4,7 +4,7 @@
 //! byte lies, and the digest of the index, which holds the digest of every frame, is the pack's identity.
 //!
 //! Memory: a packing or unpacking thread holds one frame's compressed bytes and one window of at most 64 MiB; besides, a few packed
-//! frames wait to be written, or 96 MiB of fetched ones to be unpacked.
+//! frames wait to be written, or 64 MiB of fetched ones to be unpacked.
 
 mod frame;
 mod index;

@@ -87,7 +87,7 @@ struct Target<'a> {
 /// Requests that are under way at once: one is slower than most links.
 const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 /// Compressed bytes that are fetched ahead of the decoders.
-const WINDOW: u64 = 96 << 20;
+const WINDOW: u64 = 64 << 20;
 /// Uncompressed bytes that are written at once.
 const BUFFER: usize = 1 << 18;
 
