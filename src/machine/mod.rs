@@ -11,4 +11,5 @@ pub mod libraries;
 pub mod net;
 pub mod paths;
 pub mod process;
+pub mod room;
 pub mod shell;

@@ -8,6 +8,7 @@ use filetime::FileTime;
 
 #[cfg(target_os = "linux")]
 use crate::support::as_root;
+use crate::support::runner::files_below;
 use crate::support::{World, restored_time, words, write};
 
 const SUB_2: &str = "pub fn sub() -> &'static str { \"sub-2\" }\n";
@@ -78,21 +79,54 @@ fn a_full_disk_takes_everything_back_and_the_job_is_saved() {
     fs::create_dir_all(world.target()).unwrap();
     let target = world.target();
     let target = target.to_str().unwrap();
-    as_root(&["mount", "-t", "tmpfs", "-o", "size=3m,mode=777", "tmpfs", target]);
+    as_root(&["mount", "-t", "tmpfs", "-o", "size=2g,nr_inodes=40,mode=777", "tmpfs", target]);
     let log = world.restore();
     let left: Vec<_> = fs::read_dir(world.target()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    as_root(&["mount", "-o", "remount,size=2g", target]);
+    as_root(&["mount", "-o", "remount,nr_inodes=0", target]);
     let build = world.build();
     let output = world.output();
     let saved = world.save();
     as_root(&["umount", target]);
     assert_eq!(warnings(&log).len(), 1, "{log}");
     assert!(log.contains("nothing was restored") && !log.contains("nothing is stored"), "{log}");
+    assert!(!log.contains("the disk has room"), "it says that there is room, and has none: {log}");
     assert!(left.iter().all(|name| name == "CACHEDIR.TAG" || name == ".rekindle"), "{left:?}\n{log}");
     assert!(build.compiled.contains("vend 0.1.0 lib vend"));
     assert!(output.contains("sub-2"), "{output}");
     assert!(saved.contains("saved"), "{saved}");
     assert!(world.warm_run().compiled.is_empty());
+}
+
+/// Less room than the state needs: what comes is whole, the rest is compiled, and the disk is never filled to the brim.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_small_disk_gets_what_is_dearest_to_compile() {
+    let mut world = World::scenario();
+    world.change(&[("work/.gitignore", "target\n__pycache__\n")]);
+    world.first_run();
+    let all = world.build().fresh.len();
+    let size = |dir: &Path| -> u64 { files_below(dir).iter().map(|path| fs::metadata(path).unwrap().len()).sum() };
+    let needed = size(&world.target());
+    for (part, comes) in [(8, 1), (4, 0)] {
+        world.wipe_and_clone();
+        let target = world.target();
+        fs::create_dir_all(&target).unwrap();
+        let target = target.to_str().unwrap();
+        let options = format!("size={},mode=777", needed * part / 10);
+        as_root(&["mount", "-t", "tmpfs", "-o", &options, "tmpfs", target]);
+        let log = world.restore();
+        let taken = size(&world.target());
+        as_root(&["mount", "-o", "remount,size=2g", target]);
+        let build = world.build();
+        let output = world.output();
+        as_root(&["umount", target]);
+        assert_eq!(warnings(&log).len(), 1, "{log}");
+        assert!(log.contains("the disk has room for "), "{log}");
+        assert!(taken < needed * part / 10, "{taken} of {needed}");
+        assert!(build.success && (build.fresh.len() >= comes), "{log}");
+        assert!(build.fresh.len() < all && !build.compiled.is_empty(), "{log}");
+        assert!(!output.is_empty());
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -106,6 +106,7 @@ fn a_name_that_is_taken_is_found_out_and_nothing_is_sent() {
         draft.write_all(&frames(size)).unwrap();
         draft.finish(b"tail").unwrap()
     };
+    assert!(store.begin("key", &room.path().join("none"), Sending::AsTheyCome).is_err());
     assert_eq!(put(1), Put::Stored);
     assert_eq!([put(20), put(1)], [Put::AlreadyThere, Put::AlreadyThere]);
     assert_eq!(asked(&service, Route::PutBlock), 0);

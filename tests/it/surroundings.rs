@@ -111,7 +111,7 @@ fn a_store_without_room_costs_a_warning_and_keeps_no_half_entry() {
 }
 
 #[test]
-fn a_temporary_folder_without_room_costs_a_warning() {
+fn a_temporary_folder_without_room_costs_a_warning_at_most() {
     let world = world();
     first_run(&world);
     write(&world.origin().join("lib/src/text.txt"), "two");
@@ -127,7 +127,8 @@ fn a_temporary_folder_without_room_costs_a_warning() {
         let _full = Mount::memory(&temp, &room);
         fs::write(temp.join("state.json"), &state).unwrap();
         let log = plain(&world, "save");
-        assert!(log.contains("not saved") && warnings(&log).len() == 1, "{log}");
+        // A pack is written where it will lie.
+        assert!(log.contains("target: saved") && warnings(&log).is_empty(), "{log}");
     }
     {
         // Not even the state of a restore has room.

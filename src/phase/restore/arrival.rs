@@ -12,8 +12,8 @@ use anyhow::ensure;
 use fs_err as fs;
 use vec1::Vec1;
 
-use super::Arrival;
 use super::choice::{self, Chosen};
+use super::{Arrival, room};
 use crate::cargo::clock;
 use crate::job::facts::Facts;
 use crate::job::handover::Restored;
@@ -71,7 +71,13 @@ pub(super) fn arrive(
     let own = parent_of(&pack);
     let key = pack.key.clone();
     let (packs, damaged_parents) = with_parents(store, pack, &manifest, &mut outcome.warnings);
-    let unpacked = staged.unpack(&manifest, &packs, shift, &|_| false);
+    let left_out = room::left_out(&manifest, roots);
+    if left_out.files.len() == manifest.files.len() && !left_out.files.is_empty() {
+        drop(staged);
+        outcome.take_back(&anyhow::Error::msg(left_out.reason));
+        return Arrival { passed_over, ..Arrival::default() };
+    }
+    let unpacked = staged.unpack(&manifest, &packs, shift, &|file| left_out.files.contains(&file));
     if let Some(reason) = unpacked.full {
         // What would fit is not worth the room that the job needs.
         drop(staged);
@@ -89,10 +95,14 @@ pub(super) fn arrive(
         outcome.warnings.push(Warning::new(text));
     }
     outcome.files = unpacked.files;
-    outcome.lost_files = unpacked.failed.len();
+    outcome.lost_files = unpacked.failed.len() + left_out.files.len();
     outcome.bytes = unpacked.bytes;
 
-    let (mut doubts, lost_files) = drop_incomplete(&manifest, &staged.dirs(), &unpacked.failed);
+    let missing = unpacked.failed.keys().chain(&left_out.files).copied().collect();
+    let (mut doubts, lost_files) = drop_incomplete(&manifest, &staged.dirs(), missing);
+    if !left_out.files.is_empty() {
+        outcome.warnings.push(Warning::new(left_out.reason));
+    }
     // That a pack is missing has been said.
     let unsaid = unpacked.failed.iter().find(|(_, reason)| !damaged_parents && !outcome.warnings.tell_of(reason));
     if let Some((file, reason)) = unsaid {
@@ -232,16 +242,16 @@ pub(super) fn with_parents<'a>(
 fn drop_incomplete(
     manifest: &Manifest,
     dirs: &[PathBuf],
-    failed: &BTreeMap<usize, String>,
+    missing: BTreeSet<usize>,
 ) -> (Vec<(usize, Doubt)>, BTreeSet<usize>) {
     let mut doubts: BTreeMap<usize, Doubt> = BTreeMap::new();
-    for &at in failed.keys() {
+    for &at in &missing {
         let file = &manifest.files[at];
         if let Some(unit) = file.unit {
             doubts.entry(unit).or_insert_with(|| Doubt::Incomplete { file: file.path.clone() });
         }
     }
-    let mut lost: BTreeSet<usize> = failed.keys().copied().collect();
+    let mut lost = missing;
     for (at, file) in manifest.files.iter().enumerate() {
         if file.unit.is_some_and(|unit| doubts.contains_key(&unit)) && lost.insert(at) {
             let path = dirs[file.root].join(paths::path(&file.path));

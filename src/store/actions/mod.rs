@@ -153,7 +153,7 @@ impl Store for ActionsStore {
     fn begin<'a>(&'a self, key: &str, room: &Path, sending: Sending) -> Result<Box<dyn Draft + 'a>> {
         ensure!(self.inner.service.access.write.refusal().is_none(), "nothing may be stored here");
         self.inner.usable()?;
-        Ok(Box::new(Upload::begin(self, key, room, sending)?))
+        Ok(Box::new(Upload::begin(&self.engine, &self.inner, key, room, sending)?))
     }
 
     fn describe(&self) -> String {

@@ -22,8 +22,9 @@ use tokio::task::JoinSet;
 use super::fault::Fault;
 use super::rpc::{self, Reservation};
 use super::service::Api;
-use super::{AT_ONCE, ActionsStore, Inner, blob, retry};
+use super::{AT_ONCE, Inner, blob, retry};
 use crate::machine::interrupt::Unfinished;
+use crate::machine::net::Engine;
 use crate::store::{Draft, Put, Sending};
 
 /// Cheap to send again, and few enough.
@@ -36,7 +37,8 @@ const FRAMES: usize = 1_000;
 
 /// A pack on its way. What there is of it lies in a file.
 pub(super) struct Upload<'a> {
-    store: &'a ActionsStore,
+    engine: &'a Engine,
+    inner: &'a Arc<Inner>,
     key: String,
     file: NamedTempFile,
     written: u64,
@@ -54,13 +56,19 @@ enum Stage {
 }
 
 impl<'a> Upload<'a> {
-    pub(super) fn begin(store: &'a ActionsStore, key: &str, room: &Path, sending: Sending) -> Result<Self> {
+    pub(super) fn begin(
+        engine: &'a Engine,
+        inner: &'a Arc<Inner>,
+        key: &str,
+        room: &Path,
+        sending: Sending,
+    ) -> Result<Self> {
         let file = tempfile::Builder::new().prefix("pack-").tempfile_in(room).context("cannot write the pack")?;
         let unfinished = Unfinished::new(file.path());
         // A v1 server wants to know the size first, and where each part goes.
-        let sending = if store.inner.service.api == Api::V2 { sending } else { Sending::WhenComplete };
+        let sending = if inner.service.api == Api::V2 { sending } else { Sending::WhenComplete };
         let stage = Stage::Waiting(sending);
-        Ok(Self { store, key: key.to_owned(), file, written: 0, stage, _unfinished: unfinished })
+        Ok(Self { engine, inner, key: key.to_owned(), file, written: 0, stage, _unfinished: unfinished })
     }
 
     /// Hands over what is complete, and reserves the name for the first of it.
@@ -72,7 +80,7 @@ impl<'a> Upload<'a> {
         }
         let Stage::Sending(blocks) = &mut self.stage else { return };
         while self.written - blocks.sent >= BLOCK {
-            blocks.send_frames(blocks.sent + BLOCK, self.store.engine.handle());
+            blocks.send_frames(blocks.sent + BLOCK, self.engine.handle());
         }
         if let Err(fault) = blocks.look() {
             self.stage = Stage::Failed(fault);
@@ -80,15 +88,15 @@ impl<'a> Upload<'a> {
     }
 
     fn reserve(&self, size: u64) -> Stage {
-        let (inner, key) = (&self.store.inner, &self.key);
+        let (inner, key) = (self.inner, &self.key);
         let create = async || rpc::create(&inner.net, &inner.service, key, size).await;
-        match self.store.engine.wait(retry::CREATE.run(&inner.net, &inner.limits, create)) {
+        match self.engine.wait(retry::CREATE.run(&inner.net, &inner.limits, create)) {
             Ok(reservation) => Stage::Sending(Blocks::new(Way {
                 inner: Arc::clone(inner),
                 reservation,
                 path: self.file.path().to_path_buf(),
             })),
-            Err(Fault::Exists) => Stage::Taken(self.store.engine.wait(taken(inner, key))),
+            Err(Fault::Exists) => Stage::Taken(self.engine.wait(taken(inner, key))),
             Err(fault) => Stage::Failed(fault),
         }
     }
@@ -109,23 +117,23 @@ impl Write for Upload<'_> {
 
 impl Draft for Upload<'_> {
     fn finish(mut self: Box<Self>, tail: &[u8]) -> Result<Put> {
-        let store = self.store;
+        let (engine, inner) = (self.engine, self.inner);
         let index = self.written..self.written + tail.len() as u64;
         self.file.write_all(tail).context("cannot write the pack")?;
         if let Stage::Waiting(_) = self.stage {
-            store.inner.usable()?;
+            inner.usable()?;
             self.stage = self.reserve(index.end);
         }
         let put = match self.stage {
             Stage::Sending(blocks) => {
-                let finished = blocks.finish(&self.key, index, store.engine.handle());
-                store.engine.wait(finished).map(|()| Put::Stored)
+                let finished = blocks.finish(&self.key, index, engine.handle());
+                engine.wait(finished).map(|()| Put::Stored)
             }
             Stage::Taken(put) => Ok(put),
             Stage::Failed(fault) => Err(fault),
             Stage::Waiting(_) => Err(Fault::Local("nothing was reserved".to_owned())),
         };
-        store.inner.settle(put)
+        inner.settle(put)
     }
 }
 
