@@ -8,6 +8,7 @@ mod beyond;
 mod collect;
 mod described;
 mod documented;
+mod each_time;
 mod home;
 mod inputs_seen;
 mod job;
@@ -141,6 +142,7 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
     let file_system = FileSystem::probe(&job.roots.first().path)?;
     let seen = inputs_seen::look(job, &live, &file_system)?;
     let mut manifest = collect::manifest(job, &live, &ages, &edges, seen, &secrets, &file_system);
+    each_time::add(&outcome.inspection, &mut manifest);
     manifest.locked = job.facts.locked_packages();
     manifest.settings = job.facts.settings();
     manifest.pruned = job.pruned(&live);
