@@ -171,6 +171,11 @@ impl<'a> TargetName<'a> {
         matches!(self.read, Some((Task::CompileTests, TargetKind::Test, _)))
     }
 
+    /// The name of the target, if it could be read.
+    pub fn name(self) -> Option<&'a str> {
+        self.read.map(|(_, _, name)| name)
+    }
+
     /// What the files of its outputs are called, if they can be there without an id: tests have one wherever they are built, and
     /// a run and documentation leave nothing there.
     pub fn output_name(self) -> Option<String> {

@@ -23,8 +23,8 @@ pub struct OwnPackage {
     /// Its folder, as it is shown: `.` for the top.
     pub dir: String,
     pub version: String,
-    /// Root sources of its targets, without symlinks.
-    pub sources: BTreeSet<String>,
+    /// Names of its targets, build script included, as crates are called.
+    pub targets: BTreeSet<String>,
 }
 
 /// What settings can reach a unit by.

@@ -200,7 +200,16 @@ impl<'a> View<'a> {
             let version = old.version.as_ref().zip(unit.version.as_ref()).filter(|(old, new)| old != new);
             let version = version.map(|(old, new)| format!("the version changed: {old} → {new}"));
             let setting = || Some(self.settings(old.fields()?, unit.fields()?, of)?.to_string());
-            if let Some(difference) = version.or_else(setting) {
+            let built_from = || {
+                let is_elsewhere = old.place != unit.place;
+                Some(match dependencies(&old.fields()?.deps, &unit.fields()?.deps).filter(|_| is_elsewhere)? {
+                    Dependency::Added(name) => Cause::DependencyAdded { name }.to_string(),
+                    Dependency::Removed(name) => Cause::DependencyRemoved { name }.to_string(),
+                    Dependency::Renamed(old, new) => Cause::DependencyRenamed { old, new }.to_string(),
+                    Dependency::Other(_, dep) => format!("another `{}` went into it", dep.name),
+                })
+            };
+            if let Some(difference) = version.or_else(setting).or_else(built_from) {
                 return Cause::OtherVariant { dependency: unit.title(), difference }.into();
             }
         }

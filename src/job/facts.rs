@@ -155,7 +155,7 @@ impl Facts {
                 name: package.name.clone(),
                 dir: shown(&package.dir),
                 version: package.version.clone(),
-                sources: package.real_sources().map(|path| paths::text(&path)).collect(),
+                targets: package.targets.iter().map(|name| name.replace('-', "_")).collect(),
             };
             (paths::text(&package.real), own)
         });

@@ -288,6 +288,23 @@ fn a_target_that_is_gone_is_not_expected() {
 }
 
 #[test]
+fn what_was_built_from_something_that_is_gone_is_expected() {
+    let mut world = world();
+    let script = "fn main() { println!(\"cargo:rerun-if-changed=build.rs\"); }\n";
+    world.change(&[("b/build.rs", script)]);
+    run(&world, &["build"]);
+    world.remove(&["b/build.rs"]);
+    let ran = run(&world, &["build"]);
+    ran.came_true(2);
+    ran.says("the build script of `b` is gone (2 units)");
+    // What is taken from an earlier job was not compiled in this one.
+    world.change(&[("b/build.rs", script)]);
+    let ran = run(&world, &["build"]);
+    let said = format!("{:#}", ran.report["rebuilds"]);
+    assert!(!said.contains("`b` was compiled"), "{said}");
+}
+
+#[test]
 fn a_version_of_an_own_package_is_the_one_of_its_manifest() {
     let mut world = world();
     run(&world, &["build"]);

@@ -112,6 +112,7 @@ impl Story {
             incremental: &Incremental::Undecided,
             untracked: &["/w/app/src/made.rs".to_owned()].into(),
             late: &BTreeSet::new(),
+            sdist_wheel: None,
             has_shim: false,
             history: &[],
         });

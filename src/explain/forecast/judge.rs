@@ -23,8 +23,8 @@ pub(super) enum Verdict {
     /// Nothing, unless something that it was built from is compiled.
     Stays,
     Compiled(Root),
-    /// It will not be there, and whoever was built from it is compiled; or nobody is, without a reason.
-    Gone(Option<Root>),
+    /// It will not be there, and whoever was built from it is compiled.
+    Gone(Root),
 }
 
 pub(super) struct Judge<'a> {
@@ -88,7 +88,7 @@ impl<'a> Judge<'a> {
                 Fate::Bumped(bump) => return Verdict::Compiled(Root::Bump(bump)),
                 Fate::Gone { version } => {
                     let reason = format!("`Cargo.lock` no longer has {} {version}", unit.package());
-                    return Verdict::Gone(Some(Root::Other(reason)));
+                    return Verdict::Gone(Root::Other(reason));
                 }
             }
         }
@@ -130,21 +130,20 @@ impl<'a> Judge<'a> {
         }
         let Some(own) = project.packages.get(&record.dir).filter(|own| own.name == record.name) else {
             let from = project.shown(&record.dir);
-            let reason = match self.moved_to(record) {
-                Some(own) => format!("the package `{}` moved: `{from}` → `{}`", record.name, own.dir),
-                None => {
-                    return Some(Verdict::Gone(Some(Root::Other(format!(
-                        "the package `{}` is gone from `{from}`",
-                        record.name
-                    )))));
-                }
+            let Some(own) = self.moved_to(record) else {
+                let reason = format!("the package `{}` is gone from `{from}`", record.name);
+                return Some(Verdict::Gone(Root::Other(reason)));
             };
+            let reason = format!("the package `{}` moved: `{from}` → `{}`", record.name, own.dir);
             return Some(Verdict::Compiled(Root::Other(reason)));
         };
-        let inputs = unit.inputs.iter().map(|&at| self.known.manifest.inputs[at].path.as_str());
-        let mut sources = inputs.filter(|path| record.sources.iter().any(|source| source == path)).peekable();
-        let is_gone = sources.peek().is_some() && sources.all(|path| !own.sources.contains(path));
-        is_gone.then_some(Verdict::Gone(None))
+        let names: Option<Vec<String>> = unit.targets().map(|target| Some(target.name()?.replace('-', "_"))).collect();
+        let is_gone =
+            names.is_some_and(|names| !names.is_empty() && names.iter().all(|name| !own.targets.contains(name)));
+        let is_script = unit.targets().any(|target| target.is_run() || target.is_build_script());
+        let what =
+            if is_script { format!("the build script of `{}`", unit.package()) } else { format!("`{}`", unit.title()) };
+        is_gone.then(|| Verdict::Gone(Root::Other(format!("{what} is gone"))))
     }
 
     fn other(&self, at: usize, unit: &UnitRecord, package: Option<&PackageRecord>) -> Option<String> {

@@ -50,8 +50,7 @@ pub fn forecast(known: &Known<'_>) -> Forecast {
     let mut reason: Vec<Option<Root>> = verdicts
         .iter()
         .map(|verdict| match verdict {
-            Verdict::Compiled(root) => Some(root.clone()),
-            Verdict::Gone(root) => root.clone(),
+            Verdict::Compiled(root) | Verdict::Gone(root) => Some(root.clone()),
             Verdict::Stays => None,
         })
         .collect();

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use super::job::Job;
+use super::sdist_copy;
 use crate::explain::advice::{self, Advice, Measured};
 use crate::explain::forecast;
 use crate::explain::inspection::Inspection;
@@ -58,6 +59,7 @@ pub(super) fn advice(job: &Job<'_>, outcome: &SaveOutcome) -> Vec<Advice> {
         incremental: &job.state.parts.hard.incremental,
         late: &as_recorded(job, root, &untracked),
         untracked: &untracked,
+        sdist_wheel: sdist_copy::wheel(job, &outcome.inspection),
         has_shim: job.state.outcome.isolation.path.is_some(),
         history,
     })

@@ -21,6 +21,7 @@ mod printed;
 mod put;
 mod run_facts;
 mod screen;
+mod sdist_copy;
 mod unpacked;
 mod unseen;
 mod whereabouts;
