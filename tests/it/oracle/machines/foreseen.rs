@@ -56,13 +56,10 @@ fn figures(saved: &str) -> [usize; 4] {
     let Some(line) = saved.lines().find_map(|line| line.strip_prefix("forecast: ")) else { return [0; 4] };
     let (told, new) = line.split_once("; ").unwrap_or((line, ""));
     let new = numbers(new).first().copied().unwrap_or_default();
-    match numbers(told)[..] {
-        [right, needless, missed] => [right, needless, missed, new],
-        // It came true: everything but what is new was expected.
-        _ => {
-            let compiled =
-                saved.lines().find_map(|line| line.split_once(" fresh, ")?.1.split(' ').next()?.parse().ok());
-            [compiled.unwrap_or(new) - new, 0, 0, new]
-        }
+    if let [right, needless, missed] = numbers(told)[..] {
+        return [right, needless, missed, new];
     }
+    // It came true: everything but what is new was expected.
+    let compiled = saved.lines().find_map(|line| line.split_once(" fresh, ")?.1.split(' ').next()?.parse().ok());
+    [compiled.unwrap_or(new) - new, 0, 0, new]
 }
