@@ -15,6 +15,14 @@ pub enum Layout {
     PerUnit,
 }
 
+/// The folder in a job's target for what is built from unpacked sdists.
+pub const UNPACKED: &str = "unpacked";
+
+/// Whether a unit of this profile folder was built from an unpacked sdist, another copy of it each time.
+pub fn is_of_unpacked(profile: &str) -> bool {
+    profile.split('/').next() == Some(UNPACKED)
+}
+
 /// Where a unit lies below its root.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct UnitPlace {
@@ -68,6 +76,31 @@ impl UnitPlace {
 
     fn below_profile(&self, rest: &str) -> String {
         if self.profile.is_empty() { rest.to_owned() } else { format!("{}/{rest}", self.profile) }
+    }
+}
+
+/// What a compiler was asked for, as far as what it left tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    #[default]
+    Built,
+    /// Only types were looked at, and nothing but metadata is there.
+    Checked,
+    /// By clippy, which tracks a variable of its own.
+    Linted,
+    Documented,
+}
+
+impl Mode {
+    /// As the end of "it was never …".
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Built => "built",
+            Self::Checked => "checked",
+            Self::Linted => "looked at by clippy",
+            Self::Documented => "documented",
+        }
     }
 }
 
@@ -136,6 +169,11 @@ impl<'a> TargetName<'a> {
     /// A program of its own in `tests/`.
     pub fn is_integration_test(self) -> bool {
         matches!(self.read, Some((Task::CompileTests, TargetKind::Test, _)))
+    }
+
+    /// The name of the target, if it could be read.
+    pub fn name(self) -> Option<&'a str> {
+        self.read.map(|(_, _, name)| name)
     }
 
     /// What the files of its outputs are called, if they can be there without an id: tests have one wherever they are built, and

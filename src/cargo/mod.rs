@@ -7,6 +7,7 @@ pub mod assembler;
 pub mod building;
 pub mod clock;
 pub mod config;
+pub mod dependency;
 pub mod depinfo;
 pub mod fingerprint;
 pub mod home;

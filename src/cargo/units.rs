@@ -3,14 +3,14 @@
 //! `survey` finds them. How it can be wrong: a dependency whose hash nobody on disk answers to leaves no edge.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::depinfo::DepInfo;
 use super::fingerprint::{Fingerprint, Local};
-use crate::machine::disk::Meta;
+use crate::machine::disk::{Kind, Meta};
 use crate::machine::paths;
 use crate::moment::Moment;
-use crate::unit::{TargetName, Unit, UnitPlace};
+use crate::unit::{Mode, TargetName, Unit, UnitPlace};
 
 /// Everything below one target or build folder.
 #[derive(Debug, Default)]
@@ -32,6 +32,20 @@ impl Survey {
     /// Where a file lies.
     pub fn on_disk(&self, file: &DiskFile) -> PathBuf {
         self.root.join(paths::path(&file.path))
+    }
+
+    /// The outputs of each unit beside its fingerprint.
+    pub fn outputs(&self) -> Vec<Vec<&DiskFile>> {
+        let dirs: Vec<String> = self.units.iter().map(|unit| format!("{}/", unit.place.fingerprint_dir())).collect();
+        let mut outputs = vec![Vec::new(); self.units.len()];
+        for file in &self.files {
+            let Role::Unit(at) = file.role else { continue };
+            let is_output = file.meta.kind == Kind::File && !file.path.starts_with(&dirs[at]);
+            if is_output && Path::new(&file.path).extension().is_none_or(|end| end != "d") {
+                outputs[at].push(file);
+            }
+        }
+        outputs
     }
 }
 
@@ -91,6 +105,20 @@ impl DiskUnit {
             .iter()
             .filter_map(|fingerprint| fingerprint.fingerprint.as_ref())
             .flat_map(Fingerprint::locals)
+    }
+
+    /// What the compiler was asked for, as far as these outputs tell.
+    pub fn mode(&self, outputs: &[&DiskFile]) -> Mode {
+        let is_metadata = |file: &&DiskFile| Path::new(&file.path).extension().is_some_and(|end| end == "rmeta");
+        if self.is_doc() {
+            Mode::Documented
+        } else if self.is_linted() {
+            Mode::Linted
+        } else if !outputs.is_empty() && outputs.iter().all(is_metadata) {
+            Mode::Checked
+        } else {
+            Mode::Built
+        }
     }
 
     /// Whether clippy looked at it, which tracks a variable of its own.

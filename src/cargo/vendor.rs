@@ -40,6 +40,7 @@ const BUDGET: usize = 20_000;
 #[derive(Clone, Debug)]
 pub struct Vendored {
     pub name: String,
+    pub version: Option<String>,
     /// As it is found; `real` is the same without symlinks.
     pub dir: PathBuf,
     pub real: PathBuf,
@@ -139,11 +140,12 @@ fn package(dir: &Path, real: PathBuf, is_listed: bool) -> Option<Vendored> {
     let manifest = tables::read(&dir.join("Cargo.toml"))?;
     let package = tables::package(&manifest)?;
     let name = package.get("name")?.as_str()?.to_owned();
+    let version = package.get("version").and_then(Value::as_str).map(str::to_owned);
     let library = manifest.get("lib").and_then(|library| library.get("path")).and_then(Value::as_str);
     let script = package.get("build").and_then(Value::as_str);
     let sources = [library.unwrap_or("src/lib.rs"), script.unwrap_or("build.rs")];
     let sources = sources.map(|path| paths::lexical(&dir.join(path))).to_vec();
-    Some(Vendored { name, dir: dir.to_path_buf(), real, sources, is_listed })
+    Some(Vendored { name, version, dir: dir.to_path_buf(), real, sources, is_listed })
 }
 
 /// The vendor folders that somebody is told to use, by a file or by the environment.

@@ -36,6 +36,7 @@ pub struct Whereabouts {
 #[derive(Debug)]
 struct Candidate {
     dir: PathBuf,
+    version: Option<String>,
     /// Cargo's numbers for its root sources.
     numbers: HashSet<u64>,
     /// The folders that its workspace is built in; any, if none is named.
@@ -47,11 +48,18 @@ struct Candidate {
 pub struct Place {
     pub lies: Lies,
     pub dirs: Vec<PathBuf>,
+    /// Of its package, as it lies there now.
+    pub version: Option<String>,
 }
 
 impl Place {
     fn within(dir: PathBuf) -> Self {
-        Self { lies: Lies::In(paths::text(&dir)), dirs: vec![dir] }
+        Self { lies: Lies::In(paths::text(&dir)), dirs: vec![dir], version: None }
+    }
+
+    /// One of a version that is known from elsewhere, unless it is known already.
+    fn or_version(self, version: Option<String>) -> Self {
+        Self { version: self.version.or(version), ..self }
     }
 
     /// Where all of them lie, if that is one place.
@@ -60,11 +68,11 @@ impl Place {
             return places[0].clone();
         }
         let dirs: BTreeSet<&PathBuf> = places.iter().flat_map(|place| &place.dirs).collect();
-        Self { lies: Lies::Unknown, dirs: dirs.into_iter().cloned().collect() }
+        Self { lies: Lies::Unknown, dirs: dirs.into_iter().cloned().collect(), version: None }
     }
 
-    fn fetched() -> Self {
-        Self { lies: Lies::Fetched, dirs: Vec::new() }
+    fn fetched(version: Option<String>) -> Self {
+        Self { lies: Lies::Fetched, dirs: Vec::new(), version }
     }
 }
 
@@ -86,14 +94,16 @@ impl Whereabouts {
                 // What lies outside can have been built from any workspace.
                 let inside = package.real.starts_with(real(&workspace.root));
                 let roots = if inside { vec![workspace.build.clone(), workspace.target.clone()] } else { Vec::new() };
-                let candidate = Candidate { dir: package.real.clone(), numbers, roots };
+                let version = Some(package.version.clone());
+                let candidate = Candidate { dir: package.real.clone(), version, numbers, roots };
                 by_name.entry(package.name.clone()).or_default().push(candidate);
             }
         }
         for package in vendored {
             let sources = package.sources.iter().flat_map(|source| [source.clone(), real(source)]);
             let numbers = sources.map(|source| number(&source)).collect();
-            let candidate = Candidate { dir: package.real.clone(), numbers, roots: Vec::new() };
+            let version = package.version.clone();
+            let candidate = Candidate { dir: package.real.clone(), version, numbers, roots: Vec::new() };
             by_name.entry(package.name.clone()).or_default().push(candidate);
         }
         let fetched = ["registry", "git"].map(|name| cargo_home.join(name));
@@ -146,26 +156,27 @@ impl Whereabouts {
             unit.fingerprints.iter().filter_map(|print| Some(print.fingerprint.as_ref()?.path())).collect();
         let fits = |candidate: &&&Candidate| !candidate.numbers.is_disjoint(&numbers);
         let candidates = self.candidates(survey, unit);
-        let fitting: BTreeSet<&PathBuf> = candidates.iter().filter(fits).map(|candidate| &candidate.dir).collect();
-        if let (Some(dir), 1) = (fitting.first(), fitting.len()) {
-            return Place::within((*dir).clone());
+        let fitting: BTreeMap<&PathBuf, &Candidate> =
+            candidates.iter().filter(fits).map(|candidate| (&candidate.dir, *candidate)).collect();
+        if let (Some((dir, candidate)), 1) = (fitting.first_key_value(), fitting.len()) {
+            return Place::within((*dir).clone()).or_version(candidate.version.clone());
         }
         if fitting.is_empty() {
             let told = dep_file.and_then(|path| self.of_dep_file(path, &unit.place.package));
             return told.unwrap_or_else(|| self.remembered(survey, unit, recorded()));
         }
-        Place { lies: Lies::Unknown, dirs: fitting.into_iter().cloned().collect() }
+        Place { lies: Lies::Unknown, dirs: fitting.into_keys().cloned().collect(), version: None }
     }
 
     /// What was known of it before; else every package of its name counts.
     fn remembered(&self, survey: &Survey, unit: &DiskUnit, recorded: Option<Lies>) -> Place {
         match recorded {
             Some(Lies::In(dir)) => Place::within(paths::path(&dir)),
-            Some(Lies::Fetched) => Place::fetched(),
+            Some(Lies::Fetched) => Place::fetched(None),
             Some(Lies::Unknown) | None => {
                 let dirs: BTreeSet<PathBuf> =
                     self.candidates(survey, unit).iter().map(|candidate| candidate.dir.clone()).collect();
-                Place { lies: Lies::Unknown, dirs: dirs.into_iter().collect() }
+                Place { lies: Lies::Unknown, dirs: dirs.into_iter().collect(), version: None }
             }
         }
     }
@@ -180,8 +191,10 @@ impl Whereabouts {
         let text = fs::read_to_string(path).ok()?;
         let sources: Vec<PathBuf> = sources_in(&text).collect();
         // The root source comes first.
-        if sources.first().is_some_and(|source| self.fetched.iter().any(|dir| source.starts_with(dir))) {
-            return Some(Place::fetched());
+        let below =
+            |source: &PathBuf| self.fetched.iter().find_map(|dir| source.strip_prefix(dir).ok().map(PathBuf::from));
+        if let Some(below) = sources.first().and_then(below) {
+            return Some(Place::fetched(version_of_folder(&below, package)));
         }
         let absolute = |source: &PathBuf| {
             if source.is_absolute() {
@@ -228,6 +241,13 @@ pub fn blind(
         }
         all.extend(more);
     }
+}
+
+/// Of a package from a registry: its folder is called `<name>-<version>`. One from git lies in a folder of any name.
+fn version_of_folder(below: &Path, package: &str) -> Option<String> {
+    let folder = below.iter().nth(1)?.to_str()?;
+    let version = folder.strip_prefix(package)?.strip_prefix('-')?;
+    version.starts_with(|char: char| char.is_ascii_digit()).then(|| version.to_owned())
 }
 
 /// The number under which Cargo remembers a path.

@@ -41,6 +41,8 @@ pub struct Package {
     pub real: PathBuf,
     /// Root sources of its targets, build script excepted.
     pub sources: Vec<PathBuf>,
+    /// Names of its targets, build script included.
+    pub targets: Vec<String>,
     /// Names of the packages that it depends on, from wherever they come.
     pub dependencies: Vec<String>,
     /// Names of those that it depends on by path.
@@ -262,6 +264,7 @@ impl Packages {
             self.found.push(Package {
                 name: package.name.to_string(),
                 version: package.version.to_string(),
+                targets: package.targets.iter().map(|target| target.name.clone()).collect(),
                 sources: targets.map(|target| target.src_path.as_std_path().to_path_buf()).collect(),
                 dependencies: package.dependencies.iter().map(|dep| dep.name.clone()).collect(),
                 path_dependencies: package.dependencies.iter().filter(by_path).map(|dep| dep.name.clone()).collect(),

@@ -85,6 +85,12 @@ pub enum Cause {
         old: String,
         new: String,
     },
+    /// Its own manifest says so.
+    VersionChanged {
+        package: String,
+        old: String,
+        new: String,
+    },
     /// What is built for: the host or a `--target`.
     TargetChanged,
     /// The target's own definition in the manifest.
@@ -95,6 +101,11 @@ pub enum Cause {
     PathMoved,
     DependencyAdded {
         name: String,
+    },
+    /// The same package under another name.
+    DependencyRenamed {
+        old: String,
+        new: String,
     },
     DependencyRemoved {
         name: String,
@@ -116,10 +127,18 @@ pub enum Cause {
     Unexplained,
 }
 
+/// Why a build script of an unpacked sdist runs: what it said may name its copy.
+pub(super) const FOR_EACH_COPY: &str = "a build script of an unpacked sdist runs for each copy of it";
+
 impl Cause {
     pub(super) fn bump(&self) -> Option<Bump> {
-        let Self::LockBumped { package, old, new } = self.clone() else { return None };
-        Some(Bump { package, old, new })
+        let is_own = matches!(self, Self::VersionChanged { .. });
+        match self.clone() {
+            Self::LockBumped { package, old, new } | Self::VersionChanged { package, old, new } => {
+                Some(Bump { is_own, package, old, new })
+            }
+            _ => None,
+        }
     }
 
     pub fn is_cascade(&self) -> bool {
@@ -138,7 +157,8 @@ impl fmt::Display for Cause {
                 write!(f, "it was never built for `{profile}` before, only for {}", quoted(had).join(" and "))
             }
             Self::OtherSettings => f.write_str(
-                "it had been built with other profile settings only (tests, build scripts and macros have their own)",
+                "it had been built with other profile settings or arguments only (tests, build scripts and macros have settings of \
+                 their own, and `cargo rustc` passes arguments on)",
             ),
             Self::OtherCrateTypes => {
                 f.write_str("it was built as another kind of library (`--crate-type`), as maturin and `cargo rustc` do")
@@ -174,7 +194,7 @@ impl fmt::Display for Cause {
             Self::RustflagsChanged { old, new } => {
                 write!(f, "the rustflags changed: {} → {}", or_none(old), or_none(new))
             }
-            Self::LockBumped { .. } => f.write_str(&bumps::in_words(self.bump().iter())),
+            Self::LockBumped { .. } | Self::VersionChanged { .. } => f.write_str(&bumps::in_words(self.bump().iter())),
             Self::TargetChanged => f.write_str("it is built for another target"),
             Self::TargetDefinitionChanged { differences } => {
                 f.write_str("the target's definition in `Cargo.toml` changed")?;
@@ -183,6 +203,7 @@ impl fmt::Display for Cause {
             Self::ConfigChanged => f.write_str("the settings of its target (linker, runner, …) changed"),
             Self::PathMoved => f.write_str("its sources moved"),
             Self::DependencyAdded { name } => write!(f, "the dependency `{name}` was added"),
+            Self::DependencyRenamed { old, new } => write!(f, "the dependency `{old}` is called `{new}` now"),
             Self::DependencyRemoved { name } => write!(f, "the dependency `{name}` was removed"),
             Self::OtherVariant { dependency, difference } => {
                 write!(f, "it is built against another variant of `{dependency}` (there, {difference})")

@@ -37,6 +37,7 @@ pub(super) fn newest_file(old: &Fields, new: &Fields, touched: &BTreeMap<String,
 pub(super) enum Dependency<'a> {
     Added(String),
     Removed(String),
+    Renamed(String, String),
     Other(&'a DepField, &'a DepField),
 }
 
@@ -52,6 +53,14 @@ pub(super) fn dependencies<'a>(old: &'a [DepField], new: &'a [DepField]) -> Opti
         .collect();
     let other: Vec<(&DepField, Option<&DepField>)> =
         unknown.into_iter().map(|(dep, old)| (dep, old.or_else(|| take(&|old| old.name == dep.name)))).collect();
+    // The same package under another name; a script's run beside its library is not that.
+    let is_run = |dep: &DepField| dep.name.starts_with("build_script");
+    let renamed = |dep: &DepField| left.iter().find(|old| old.package == dep.package && !is_run(old) && !is_run(dep));
+    if let Some((old, new)) =
+        other.iter().filter(|(_, old)| old.is_none()).find_map(|(new, _)| Some((renamed(new)?, new)))
+    {
+        return Some(Dependency::Renamed(old.name.clone(), new.name.clone()));
+    }
     if let Some((added, _)) = other.iter().find(|(_, old)| old.is_none()) {
         return Some(Dependency::Added(added.name.clone()));
     }
@@ -113,6 +122,9 @@ mod tests {
         let fewer = deps(&[(1, "a", "x"), (2, "libc", "y")]);
         assert!(matches!(dependencies(&old, &fewer), Some(Dependency::Removed(name)) if name == "z"));
         assert!(matches!(dependencies(&fewer, &old), Some(Dependency::Added(name)) if name == "z"));
+        let renamed = deps(&[(1, "a", "x"), (2, "c", "y"), (3, "z", "z")]);
+        let Some(Dependency::Renamed(before, after)) = dependencies(&old, &renamed) else { panic!() };
+        assert_eq!((before.as_str(), after.as_str()), ("libc", "c"));
         // A script's run beside the library, under one name of one package.
         let twice = deps(&[(1, "a", "lib"), (1, "a", "run")]);
         let again = deps(&[(1, "a", "run-2"), (1, "a", "lib")]);

@@ -12,11 +12,11 @@ use super::surroundings::Surroundings;
 use super::view::{Explained, Pair, View};
 
 use crate::cargo::fingerprint::Fields;
-use crate::explain::cause::{Cause, value};
+use crate::explain::cause::{Cause, FOR_EACH_COPY, value};
 use crate::explain::inspection::{InspectedUnit, Inspection};
 use crate::explain::snapshot::{PrintSnapshot, Snapshot, UnitSnapshot};
 use crate::state::manifest::EnvRecord;
-use crate::unit::{Unit, is_cargos};
+use crate::unit::{Unit, is_cargos, is_of_unpacked};
 
 /// Explains every unit that the job used.
 pub fn inspect(before: &Snapshot, after: &Snapshot, surroundings: &Surroundings) -> Inspection {
@@ -35,7 +35,10 @@ pub fn inspect(before: &Snapshot, after: &Snapshot, surroundings: &Surroundings)
             targets: unit.prints.iter().map(|print| print.target.clone()).collect(),
             profile: unit.profile.clone(),
             kind: unit.kind().to_owned(),
-            dir: surroundings.own.get(&unit.package).cloned(),
+            dir: surroundings.project.package(&unit.lies, &unit.package).map(|own| own.dir.clone()),
+            place: unit.place.clone(),
+            lies: unit.lies.clone(),
+            mode: unit.mode,
             features: fields.map(|fields| fields.features.clone()).unwrap_or_default(),
             rustflags: fields.map(|fields| fields.rustflags.clone()).unwrap_or_default(),
             setting: fields.map_or(0, setting),
@@ -72,7 +75,7 @@ impl<'a> View<'a> {
     fn needs(&self, at: usize) -> impl Iterator<Item = usize> {
         let fields = self.after.units[at].prints.iter().filter_map(|print| print.fields.as_ref());
         let needs =
-            fields.flat_map(|fields| &fields.deps).filter_map(|dep| self.by_hash.get(dep.hash.as_str()).copied());
+            fields.flat_map(|fields| &fields.deps).filter_map(move |dep| self.named(&self.after.units[at], &dep.hash));
         needs.filter(move |needed| *needed != at)
     }
 
@@ -104,8 +107,8 @@ impl<'a> View<'a> {
         }
         // What was taken away from it Cargo misses only after that: of a script's run before its dependencies, of others after them.
         let forced = || {
-            let reason = self.known.forced.get(&unit.place)?;
-            Some(Explained::from(Cause::Forced { reason: reason.clone() }))
+            let reason = self.known.forced.get(&unit.place).map(String::as_str).or_else(|| self.for_each_copy(unit))?;
+            Some(Explained::from(Cause::Forced { reason: reason.to_owned() }))
         };
         if let Some(found) = forced().filter(|_| unit.is_run()) {
             return found;
@@ -135,6 +138,13 @@ impl<'a> View<'a> {
         if let Some(cause) = self.changed_file(old).or_else(|| env_change(old, unit)) {
             return cause.into();
         }
+        // Its time was set back after it was read.
+        if let Some(path) = old.files.iter().find(|path| self.known.replaced.contains(*path)) {
+            return Cause::SourceChanged { path: self.shown(path) }.into();
+        }
+        if is_of_unpacked(&unit.profile) && self.is_own(unit) {
+            return Cause::Forced { reason: "its package differs in the unpacked sdist".to_owned() }.into();
+        }
         // Nothing that goes into it differs: what Cargo had left to miss is what came out of it.
         let is_same = |print: &PrintSnapshot| old.prints.iter().any(|before| before.hash == print.hash);
         let is_known = |print: &PrintSnapshot| print.fields.as_ref().is_some_and(|fields| fields.unknown == 0);
@@ -147,6 +157,15 @@ impl<'a> View<'a> {
             return self.first(unit).into();
         }
         if is_missing { self.again(unit).into() } else { Cause::Unexplained.into() }
+    }
+
+    fn is_own(&self, unit: &UnitSnapshot) -> bool {
+        self.known.project.package(&unit.lies, &unit.package).is_some()
+    }
+
+    /// What a build script of an unpacked sdist said may name its copy.
+    fn for_each_copy(&self, unit: &UnitSnapshot) -> Option<&'static str> {
+        (unit.is_run() && is_of_unpacked(&unit.profile) && self.is_own(unit)).then_some(FOR_EACH_COPY)
     }
 
     /// Nothing that goes into the unit differs, and yet it was built: either what it had built was missing, or something differed
@@ -195,8 +214,7 @@ impl<'a> View<'a> {
     }
 
     fn shown(&self, path: &str) -> String {
-        let below = path.strip_prefix(&self.known.base).and_then(|rest| rest.strip_prefix(['/', '\\']));
-        below.filter(|_| !self.known.base.is_empty()).unwrap_or(path).to_owned()
+        self.known.project.shown(path)
     }
 
     /// All of them, where one was the cause.

@@ -8,6 +8,8 @@ use super::bumps::{self, Bump};
 use super::schedule::{Work, by_the_clock};
 use crate::explain::cause::Cause;
 use crate::moment::Moment;
+use crate::state::manifest::Lies;
+use crate::unit::Mode;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Inspection {
@@ -53,6 +55,12 @@ pub struct InspectedUnit {
     pub files: Vec<String>,
     /// For a cascade: where it came from, in the end.
     pub root: Option<usize>,
+    #[serde(skip)]
+    pub place: String,
+    #[serde(skip)]
+    pub lies: Lies,
+    #[serde(skip)]
+    pub mode: Mode,
     /// Units that it was built from.
     #[serde(skip)]
     pub needs: Vec<usize>,
@@ -155,15 +163,17 @@ impl Inspection {
         let by_weight =
             |a: &Rebuild<'_>, b: &Rebuild<'_>| b.seconds.total_cmp(&a.seconds).then_with(|| a.cause.cmp(b.cause));
         let (mut moved, mut rebuilds): (Vec<_>, Vec<_>) =
-            by_cause.into_values().partition(|rebuild| matches!(rebuild.cause, Cause::LockBumped { .. }));
+            by_cause.into_values().partition(|rebuild| rebuild.cause.bump().is_some());
         moved.sort_by(by_weight);
-        rebuilds.extend(together(moved));
+        let (own, locked) =
+            moved.into_iter().partition(|rebuild| matches!(rebuild.cause, Cause::VersionChanged { .. }));
+        rebuilds.extend([own, locked].into_iter().filter_map(together));
         rebuilds.sort_by(by_weight);
         rebuilds
     }
 }
 
-/// Everything that a lock file moved.
+/// Everything that a lock file moved, or that has another version of its own.
 fn together(moved: Vec<Rebuild<'_>>) -> Option<Rebuild<'_>> {
     let bumps: Vec<Bump> = moved.iter().filter_map(|rebuild| rebuild.cause.bump()).collect();
     let mut moved = moved.into_iter();

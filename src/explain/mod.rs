@@ -8,6 +8,7 @@ pub mod forecast;
 pub mod inspect;
 pub mod inspection;
 mod neighbour;
+pub mod project;
 mod schedule;
 pub mod snapshot;
 pub mod surroundings;

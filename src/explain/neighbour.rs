@@ -10,8 +10,8 @@ use super::compare::{distance, rustflags_changed};
 use super::view::{Explained, Pair, View};
 
 use crate::explain::cause::Cause;
-use crate::explain::snapshot::{Mode, PrintSnapshot, UnitSnapshot};
-use crate::unit::Unit;
+use crate::explain::snapshot::{PrintSnapshot, UnitSnapshot};
+use crate::unit::{Mode, Unit};
 
 impl<'a> View<'a> {
     /// The unit before that is most like it tells the difference.
@@ -26,7 +26,7 @@ impl<'a> View<'a> {
             return Cause::Pruned.into();
         }
         let Some(Neighbour { print, old, before }) = self.nearest(unit) else {
-            return self.bump(unit).unwrap_or_else(|| self.first(unit)).into();
+            return self.bump(unit, None).unwrap_or_else(|| self.first(unit)).into();
         };
         if old.is_unfinished() {
             return Cause::Unfinished.into();
@@ -34,8 +34,7 @@ impl<'a> View<'a> {
         let (Some(new), Some(before)) = (&print.fields, &before.fields) else {
             return Cause::NeverBuilt.into();
         };
-        let moved = before.path != new.path;
-        if let Some(cause) = self.bump(unit).filter(|_| moved) {
+        if let Some(cause) = self.bump(unit, Some(old)) {
             return cause.into();
         }
         if !unit.is_run() && old.mode != unit.mode {
@@ -54,9 +53,6 @@ impl<'a> View<'a> {
         }
         if let Some(found) = self.deps(before, new, unit) {
             return found;
-        }
-        if let Some(cause) = self.bump(unit) {
-            return cause.into();
         }
         if let Some(found) = self.rebuilt_dependency(unit, new) {
             return found;
@@ -90,7 +86,8 @@ impl<'a> View<'a> {
         self.before.units.iter().filter(move |old| old.package == unit.package && old.prints.iter().any(same))
     }
 
-    /// The unit before of the same package and target with the fewest differences, of the same mode and profile if there is one.
+    /// The unit before of the same package and target, of the same mode and profile if there is one, that the last job used and that
+    /// is not used beside this one; and of those that with the fewest differences.
     fn nearest(&self, unit: &'a UnitSnapshot) -> Option<Neighbour<'a>> {
         let candidates = unit.prints.iter().flat_map(|print| {
             let same = self.before.units.iter().filter(|old| old.package == unit.package);
@@ -106,7 +103,9 @@ impl<'a> View<'a> {
                 (Some(new), Some(old)) => distance(old, new),
                 _ => usize::MAX,
             };
-            (old.mode != unit.mode, old.profile != unit.profile, distance, !old.used)
+            let is_elsewhere = (old.root() != unit.root(), old.lies != unit.lies);
+            let is_kept = self.is_used(&old.place);
+            (is_elsewhere, old.mode != unit.mode, old.profile != unit.profile, !old.used, is_kept, distance)
         })
     }
 }

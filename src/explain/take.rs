@@ -4,20 +4,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustc_stable_hash::StableSipHasher128;
 
 use crate::cargo::fingerprint::Fields;
 use crate::cargo::named;
-use crate::cargo::units::{DiskFile, DiskUnit, Role, Survey};
-use crate::cargo::whereabouts::Whereabouts;
-use crate::explain::snapshot::{Mode, PrintSnapshot, Snapshot, UnitSnapshot};
+use crate::cargo::units::{DiskUnit, Role, Survey};
+use crate::cargo::whereabouts::{Place, Whereabouts};
+use crate::explain::snapshot::{PrintSnapshot, Snapshot, UnitSnapshot};
 use crate::machine::disk::{self, Kind, Meta};
 use crate::moment::Moment;
 use crate::state::manifest::EnvRecord;
 use crate::state::secrets::Secrets;
-use crate::unit::Unit;
+use crate::unit::Mode;
 
 /// What the units of these surveys say.
 pub fn take(surveys: &[Survey], whereabouts: &Whereabouts) -> Snapshot {
@@ -25,7 +25,7 @@ pub fn take(surveys: &[Survey], whereabouts: &Whereabouts) -> Snapshot {
     let places = whereabouts.locate(surveys, &|_, _| None);
     let mut units = Vec::new();
     for (root, survey) in surveys.iter().enumerate() {
-        let outputs = outputs(survey);
+        let outputs = survey.outputs();
         let mut bytes = vec![0; survey.units.len()];
         for file in &survey.files {
             if let Role::Unit(at) = file.role {
@@ -35,43 +35,16 @@ pub fn take(surveys: &[Survey], whereabouts: &Whereabouts) -> Snapshot {
         for (at, unit) in survey.units.iter().enumerate() {
             units.push(UnitSnapshot {
                 lacks_output: outputs[at].is_empty(),
-                mode: mode(unit, &outputs[at]),
+                mode: unit.mode(&outputs[at]),
                 bytes: bytes[at],
-                ..unit_snapshot(root, survey, unit, &places[root][at].dirs, &secrets)
+                ..unit_snapshot(root, survey, unit, &places[root][at], &secrets)
             });
         }
     }
     Snapshot { units }
 }
 
-/// The outputs of each unit beside its fingerprint.
-fn outputs(survey: &Survey) -> Vec<Vec<&DiskFile>> {
-    let dirs: Vec<String> = survey.units.iter().map(|unit| format!("{}/", unit.place.fingerprint_dir())).collect();
-    let mut outputs = vec![Vec::new(); survey.units.len()];
-    for file in &survey.files {
-        let Role::Unit(at) = file.role else { continue };
-        let is_output = file.meta.kind == Kind::File && !file.path.starts_with(&dirs[at]);
-        if is_output && Path::new(&file.path).extension().is_none_or(|end| end != "d") {
-            outputs[at].push(file);
-        }
-    }
-    outputs
-}
-
-fn mode(unit: &DiskUnit, outputs: &[&DiskFile]) -> Mode {
-    let is_metadata = |file: &&DiskFile| Path::new(&file.path).extension().is_some_and(|end| end == "rmeta");
-    if unit.is_doc() {
-        Mode::Documented
-    } else if unit.is_linted() {
-        Mode::Linted
-    } else if !outputs.is_empty() && outputs.iter().all(is_metadata) {
-        Mode::Checked
-    } else {
-        Mode::Built
-    }
-}
-
-fn unit_snapshot(root: usize, survey: &Survey, unit: &DiskUnit, dirs: &[PathBuf], secrets: &Secrets) -> UnitSnapshot {
+fn unit_snapshot(root: usize, survey: &Survey, unit: &DiskUnit, place: &Place, secrets: &Secrets) -> UnitSnapshot {
     let prints = unit.fingerprints.iter().map(|print| PrintSnapshot {
         target: print.name.clone(),
         hash: print.hash.clone(),
@@ -83,11 +56,13 @@ fn unit_snapshot(root: usize, survey: &Survey, unit: &DiskUnit, dirs: &[PathBuf]
     });
     let env: BTreeMap<String, EnvRecord> =
         unit.tracked_env().map(|(name, value)| (name.clone(), secrets.record(&name, value))).collect();
-    let files = named::paths(unit, dirs, &survey.root);
+    let files = named::paths(unit, &place.dirs, &survey.root);
     UnitSnapshot {
         place: format!("{root}:{}", unit.place.fingerprint_dir()),
         profile: unit.place.profile.clone(),
         package: unit.place.package.clone(),
+        lies: place.lies.clone(),
+        version: place.version.clone(),
         mode: Mode::default(),
         reference: unit.reference,
         started: unit.started,

@@ -3,10 +3,11 @@
 //!
 //! Goes through Cargo's own comparisons in Cargo's own order, because only the first difference is the reason that Cargo had.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use super::bumps::{Bump, bumps};
+use super::bumps::{Bump, Fate, Locks};
 use super::compare::{Dependency, dependencies, difference, rustflags_changed};
+use super::project::Site;
 use super::surroundings::{SettingChange, Surroundings};
 
 use crate::cargo::fingerprint::{DepField, Fields};
@@ -40,34 +41,67 @@ pub(super) struct View<'a> {
     pub(super) known: &'a Surroundings,
     /// Units before, by place.
     pub(super) old: HashMap<&'a str, &'a UnitSnapshot>,
-    /// Units after, by each of their hashes.
-    pub(super) by_hash: HashMap<&'a str, usize>,
-    /// Units before, by each of their hashes.
-    pub(super) old_by_hash: HashMap<&'a str, &'a UnitSnapshot>,
+    /// Units after, by each of their hashes; and before. Units of two workspaces can have equal ones.
+    by_hash: ByHash<'a>,
+    old_by_hash: ByHash<'a>,
     after_by_place: HashMap<&'a str, usize>,
-    bumped: BTreeMap<String, Bump>,
+    locks: Locks,
+}
+
+/// Units by each of their hashes: the one of the same root, if there is one. Cargo hashes what it finds in a workspace alike
+/// wherever the workspace lies.
+struct ByHash<'a> {
+    in_root: HashMap<(usize, &'a str), usize>,
+    anywhere: HashMap<&'a str, usize>,
+}
+
+impl<'a> ByHash<'a> {
+    fn of(snapshot: &'a Snapshot) -> Self {
+        let units = snapshot.units.iter().enumerate();
+        let hashes =
+            units.flat_map(|(at, unit)| unit.prints.iter().map(move |print| (unit.root(), print.hash.as_str(), at)));
+        Self {
+            in_root: hashes.clone().map(|(root, hash, at)| ((root, hash), at)).collect(),
+            anywhere: hashes.map(|(_, hash, at)| (hash, at)).collect(),
+        }
+    }
+
+    fn get(&self, root: usize, hash: &str) -> Option<usize> {
+        self.in_root.get(&(root, hash)).or_else(|| self.anywhere.get(hash)).copied()
+    }
 }
 
 impl<'a> View<'a> {
     pub(super) fn new(before: &'a Snapshot, after: &'a Snapshot, known: &'a Surroundings) -> Self {
-        let hashes = |unit: &'a UnitSnapshot| unit.prints.iter().map(|print| print.hash.as_str());
         Self {
             before,
             after,
             known,
             old: before.units.iter().map(|unit| (unit.place.as_str(), unit)).collect(),
-            by_hash: (0..after.units.len())
-                .flat_map(|at| hashes(&after.units[at]).map(move |hash| (hash, at)))
-                .collect(),
-            old_by_hash: before.units.iter().flat_map(|unit| hashes(unit).map(move |hash| (hash, unit))).collect(),
+            by_hash: ByHash::of(after),
+            old_by_hash: ByHash::of(before),
             after_by_place: after.units.iter().enumerate().map(|(at, unit)| (unit.place.as_str(), at)).collect(),
-            bumped: bumps(&known.locked_before, &known.locked_after),
+            locks: Locks::new(&known.locked_before, &known.locked_after),
         }
     }
 
     pub(super) fn compiled(&self, at: usize) -> bool {
         let unit = &self.after.units[at];
         self.old.get(unit.place.as_str()).is_none_or(|old| old.reference != unit.reference)
+    }
+
+    /// The unit after the job that `of` names by this hash.
+    pub(super) fn named(&self, of: &UnitSnapshot, hash: &str) -> Option<usize> {
+        self.by_hash.get(of.root(), hash)
+    }
+
+    fn named_before(&self, of: &UnitSnapshot, hash: &str) -> Option<&'a UnitSnapshot> {
+        self.old_by_hash.get(of.root(), hash).map(|at| &self.before.units[at])
+    }
+
+    /// Whether the job used what lies in this place.
+    pub(super) fn is_used(&self, place: &str) -> bool {
+        self.after_by_place.get(place).is_some_and(|&at| self.counts(at))
     }
 
     pub(super) fn counts(&self, at: usize) -> bool {
@@ -105,16 +139,16 @@ impl<'a> View<'a> {
         (old.compile_kind != new.compile_kind).then_some(Cause::TargetChanged)
     }
 
-    fn own_dir(&self, unit: &UnitSnapshot) -> Option<&'a str> {
-        self.known.own.get(&unit.package).map(String::as_str)
+    fn site(&self, unit: &'a UnitSnapshot) -> Site<'a> {
+        self.known.project.site(unit.root(), &unit.profile, &unit.lies, &unit.package)
     }
 
     /// The manifest's words about a target, or kinds of library that a command asked for.
-    fn definition(&self, unit: &UnitSnapshot) -> Cause {
-        let dir = self.own_dir(unit);
+    fn definition(&self, unit: &'a UnitSnapshot) -> Cause {
+        let site = self.site(unit);
         let differences: Vec<String> =
-            self.known.settings.iter().filter(|change| change.defines(dir)).map(ToString::to_string).collect();
-        if differences.is_empty() && dir.is_some() && unit.kind() == "lib" {
+            self.known.settings.iter().filter(|change| change.defines(site)).map(ToString::to_string).collect();
+        if differences.is_empty() && site.dir.is_some() && unit.kind() == "lib" {
             return Cause::OtherCrateTypes;
         }
         Cause::TargetDefinitionChanged { differences }
@@ -122,10 +156,8 @@ impl<'a> View<'a> {
 
     /// Settings that somebody changed, or the variant of another profile. Lints never open a new folder.
     fn profile(&self, Pair { unit, old }: Pair<'a>) -> Cause {
-        let (dir, is_new) = (self.own_dir(unit), unit.place != old.place);
-        let reaches = |change: &&SettingChange| {
-            change.sets_profile(&unit.package, &unit.profile) || (!is_new && change.sets_lints(dir))
-        };
+        let (site, is_new) = (self.site(unit), unit.place != old.place);
+        let reaches = |change: &&SettingChange| change.sets_profile(site) || (!is_new && change.sets_lints(site));
         let differences: Vec<String> = self.known.settings.iter().filter(reaches).map(ToString::to_string).collect();
         if differences.is_empty() && is_new {
             return Cause::OtherSettings;
@@ -141,43 +173,54 @@ impl<'a> View<'a> {
     pub(super) fn deps(&self, old: &Fields, new: &Fields, unit: &UnitSnapshot) -> Option<Explained> {
         // What lies in the same folder is the same unit.
         let is_other = |dep: &&DepField| {
-            self.by_hash.get(dep.hash.as_str()).is_none_or(|&at| self.after.units[at].place != unit.place)
-                && self.old_by_hash.get(dep.hash.as_str()).is_none_or(|old| old.place != unit.place)
+            let (now, then) = (self.named(unit, &dep.hash), self.named_before(unit, &dep.hash));
+            now.is_none_or(|at| self.after.units[at].place != unit.place)
+                && then.is_none_or(|old| old.place != unit.place)
         };
         let others = |fields: &Fields| -> Vec<DepField> { fields.deps.iter().filter(is_other).cloned().collect() };
         match dependencies(&others(old), &others(new))? {
             Dependency::Added(name) => Some(Cause::DependencyAdded { name }.into()),
+            Dependency::Renamed(old, new) => Some(Cause::DependencyRenamed { old, new }.into()),
             Dependency::Removed(name) => Some(Cause::DependencyRemoved { name }.into()),
-            Dependency::Other(old, new) => Some(self.follow(&old.hash, &new.hash, &new.name)),
+            Dependency::Other(old, new) => Some(self.follow(unit, &old.hash, new)),
         }
     }
 
     /// A cascade from the unit that this hash names now, or had named.
-    pub(super) fn follow(&self, old_hash: &str, new_hash: &str, name: &str) -> Explained {
-        let now = self.by_hash.get(new_hash).copied();
+    pub(super) fn follow(&self, of: &UnitSnapshot, old_hash: &str, new: &DepField) -> Explained {
+        let now = self.named(of, &new.hash);
         let then = || {
-            let old = self.old_by_hash.get(old_hash)?;
+            let old = self.named_before(of, old_hash)?;
             self.after_by_place.get(old.place.as_str()).copied()
         };
         let follows = now.or_else(then).filter(|&at| self.compiled(at));
-        if let (None, Some(now), Some(&old)) = (follows, now, self.old_by_hash.get(old_hash)) {
-            let fields = |unit: &'a UnitSnapshot| unit.prints.iter().find_map(|print| print.fields.as_ref());
+        if let (None, Some(now), Some(old)) = (follows, now, self.named_before(of, old_hash)) {
             let unit = &self.after.units[now];
             let of = Pair { unit, old };
-            let difference = fields(old).zip(fields(unit)).and_then(|(old, new)| self.settings(old, new, of));
-            if let Some(difference) = difference {
-                let dependency = unit.title();
-                return Cause::OtherVariant { dependency, difference: difference.to_string() }.into();
+            let version = old.version.as_ref().zip(unit.version.as_ref()).filter(|(old, new)| old != new);
+            let version = version.map(|(old, new)| format!("the version changed: {old} → {new}"));
+            let setting = || Some(self.settings(old.fields()?, unit.fields()?, of)?.to_string());
+            let built_from = || {
+                let is_elsewhere = old.place != unit.place;
+                Some(match dependencies(&old.fields()?.deps, &unit.fields()?.deps).filter(|_| is_elsewhere)? {
+                    Dependency::Added(name) => Cause::DependencyAdded { name }.to_string(),
+                    Dependency::Removed(name) => Cause::DependencyRemoved { name }.to_string(),
+                    Dependency::Renamed(old, new) => Cause::DependencyRenamed { old, new }.to_string(),
+                    Dependency::Other(_, dep) => format!("another `{}` went into it", dep.name),
+                })
+            };
+            if let Some(difference) = version.or_else(setting).or_else(built_from) {
+                return Cause::OtherVariant { dependency: unit.title(), difference }.into();
             }
         }
-        let dependency = follows.map_or_else(|| name.to_owned(), |at| self.after.units[at].title());
+        let dependency = follows.map_or_else(|| new.name.clone(), |at| self.after.units[at].title());
         Explained { cause: Cause::DependencyRebuilt { dependency }, follows }
     }
 
     /// A dependency that was compiled although its hash is what it was: its outputs are newer.
     pub(super) fn rebuilt_dependency(&self, unit: &UnitSnapshot, new: &Fields) -> Option<Explained> {
         let follows = new.deps.iter().find_map(|dep| {
-            let at = *self.by_hash.get(dep.hash.as_str())?;
+            let at = self.named(unit, &dep.hash)?;
             // Documentation of a program and of its library can lie in one folder.
             (self.compiled(at) && self.after.units[at].place != unit.place).then_some(at)
         })?;
@@ -187,14 +230,31 @@ impl<'a> View<'a> {
 
     /// A dependency that this job left alone, and that an earlier build compiled without the unit.
     pub(super) fn newer_dependency(&self, old: &UnitSnapshot, new: &Fields) -> Option<Cause> {
-        let mut deps = new.deps.iter().filter_map(|dep| self.old_by_hash.get(dep.hash.as_str()));
+        let mut deps = new.deps.iter().filter_map(|dep| self.named_before(old, &dep.hash));
         let newer = deps.find(|dep| dep.reference > old.reference)?;
         Some(Cause::DependencyNewer { dependency: newer.title() })
     }
 
-    /// The package's version changed in the lock file.
-    pub(super) fn bump(&self, unit: &UnitSnapshot) -> Option<Cause> {
-        let Bump { package, old, new } = self.bumped.get(&unit.package)?.clone();
-        Some(Cause::LockBumped { package, old, new })
+    /// The package has another version: than the unit had that it is compared with, or than the lock file named.
+    pub(super) fn bump(&self, unit: &UnitSnapshot, old: Option<&UnitSnapshot>) -> Option<Cause> {
+        let own = self.known.project.package(&unit.lies, &unit.package);
+        let then = old.and_then(|old| old.version.clone());
+        let (package, old, new) = match (then, unit.version.clone()) {
+            (Some(old), Some(new)) => (unit.package.clone(), old, new),
+            _ if own.is_some() => return None,
+            (then, _) => match self.locks.fate(unit.root(), &unit.package, then.as_deref()) {
+                Fate::Bumped(Bump { is_own: _, package, old, new }) => (package, old, new),
+                Fate::Stays | Fate::Gone { .. } => return None,
+            },
+        };
+        let is_other = old != new;
+        let bump = || {
+            if own.is_some() {
+                Cause::VersionChanged { package, old, new }
+            } else {
+                Cause::LockBumped { package, old, new }
+            }
+        };
+        is_other.then(bump)
     }
 }

@@ -5,16 +5,19 @@ use std::path::Path;
 
 use crate::cargo::toolchain;
 use crate::cargo::units::Survey;
+use crate::digest::ContentId;
 use crate::explain::inspect::inspect;
 use crate::explain::inspection::Inspection;
 use crate::explain::snapshot::Snapshot;
-use crate::explain::surroundings::{SettingChange, Surroundings};
+use crate::explain::surroundings::{Surroundings, changes};
 use crate::explain::take;
 use crate::job::facts::Facts;
 use crate::job::handover::State;
+use crate::machine::disk::{Kind, Meta};
 use crate::machine::host;
-use crate::state::manifest::LockedPackage;
-use crate::state::manifest::Manifest;
+use crate::moment::Moment;
+use crate::stamp::sources::hash_file;
+use crate::state::manifest::{Input, InputKind, LockedPackage, Manifest};
 use crate::unit::Unit;
 
 /// What was known when the job began.
@@ -30,6 +33,8 @@ pub struct Beginning {
     pub settings: BTreeMap<String, String>,
     /// Paths that build scripts watch and that are not there.
     pub absent: BTreeSet<String>,
+    /// What units read, when it last changed in any way, and what it was, if somebody looked.
+    pub read: HashMap<String, Read>,
     /// Access times tell what was used since.
     pub access_times: bool,
 }
@@ -52,6 +57,7 @@ impl Beginning {
             absent: absent(&state.before, |path| {
                 manifest.is_some_and(|manifest| manifest.inputs.iter().any(|input| input.path == path))
             }),
+            read: read_before(state, manifest),
             access_times: state.access_times,
         }
     }
@@ -59,12 +65,28 @@ impl Beginning {
     /// Where nothing is restored: the target as it lies there.
     pub fn now(facts: &Facts, surveys: &[Survey]) -> Self {
         let compilers = facts.parts.hard.workspaces.iter().map(|parts| parts.rustc.clone());
-        let before = take::take(surveys, &facts.whereabouts());
+        let mut before = take::take(surveys, &facts.whereabouts());
+        let (project, locked) = (facts.project(), facts.locked_packages());
+        for unit in &mut before.units {
+            // Its manifest can have another version by now, and the lock file has the one of the last build.
+            if project.package(&unit.lies, &unit.package).is_some() {
+                let mut named =
+                    locked.iter().filter(|locked| locked.root == unit.root() && locked.name == unit.package);
+                let only = named.next().filter(|_| named.next().is_none());
+                unit.version = only.map(|locked| locked.version.clone());
+            }
+        }
+        let named: HashSet<&String> = before.units.iter().flat_map(|unit| &unit.files).collect();
+        let look = |path: &String| {
+            let changed = Meta::of(Path::new(path)).ok()?.ctime;
+            Some((path.clone(), Read { id: None, changed }))
+        };
         Self {
+            read: named.into_iter().filter_map(look).collect(),
             absent: absent(&before, |_| false),
             before,
             compilers: compilers.collect(),
-            locked: facts.locked_packages(),
+            locked,
             settings: facts.settings(),
             ..Self::default()
         }
@@ -87,8 +109,8 @@ impl Beginning {
             locked_before: self.locked.clone(),
             locked_after: facts.locked_packages(),
             settings: changes(&self.settings, &facts.settings()),
-            base: facts.workspaces.first().root.to_string_lossy().into_owned(),
-            own: own_packages(facts),
+            project: facts.project(),
+            replaced: paths.iter().filter(|path| self.was_replaced(path)).map(|path| (*path).clone()).collect(),
             times: take::times(paths.into_iter()),
             forced: self.forced.clone(),
             touched: self.touched.clone(),
@@ -97,6 +119,18 @@ impl Beginning {
             cores: host::cores(),
         };
         inspect(&self.before, &after, &surroundings)
+    }
+
+    /// Whether a file was touched since, and holds something else as far as that is known.
+    fn was_replaced(&self, path: &str) -> bool {
+        let Some(then) = self.read.get(path) else { return false };
+        let Some(meta) = Meta::of(Path::new(path)).ok().filter(|meta| meta.kind == Kind::File) else { return false };
+        let is_touched = then.changed.is_none() || meta.ctime != then.changed;
+        let is_other = |then: &ContentId| {
+            let algorithm = then.algorithm();
+            algorithm.and_then(|algorithm| hash_file(Path::new(path), &meta, algorithm)).is_some_and(|now| now != *then)
+        };
+        is_touched && then.id.as_ref().map_or(then.changed.is_some(), is_other)
     }
 
     /// Names of all compilers that units name; installed ones are only asked when one of them is not known.
@@ -114,30 +148,26 @@ impl Beginning {
     }
 }
 
+/// A file as it was when the job began.
+#[derive(Clone, Debug)]
+pub struct Read {
+    id: Option<ContentId>,
+    changed: Option<Moment>,
+}
+
+/// What the units of the last job were built from.
+fn read_before(state: &State, manifest: Option<&Manifest>) -> HashMap<String, Read> {
+    let inputs = manifest.into_iter().flat_map(|manifest| &manifest.inputs);
+    let files = inputs.filter(|input| input.kind == InputKind::File && input.id.algorithm().is_some());
+    let read = |input: &Input| {
+        let changed = state.stamped.get(&input.path).and_then(|sight| sight.changed);
+        (input.path.clone(), Read { id: Some(input.id.clone()), changed })
+    };
+    files.map(read).collect()
+}
+
 /// Paths that runs of build scripts name and that are not there, but for those that are known to have been.
 fn absent(before: &Snapshot, was_there: impl Fn(&str) -> bool) -> BTreeSet<String> {
     let named = before.units.iter().filter(|unit| unit.is_run()).flat_map(|unit| &unit.files);
     named.filter(|path| !Path::new(path).exists() && !was_there(path)).cloned().collect()
-}
-
-/// Every setting that differs.
-pub fn changes(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<SettingChange> {
-    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let text = |settings: &BTreeMap<String, String>, name: &String| {
-        settings.get(name).cloned().unwrap_or_else(|| "(unset)".to_owned())
-    };
-    let differing = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
-    let change = |name: &String| SettingChange { name: name.clone(), old: text(old, name), new: text(new, name) };
-    differing.map(change).collect()
-}
-
-/// The project's own packages and their folders, relative to the first workspace.
-fn own_packages(facts: &Facts) -> BTreeMap<String, String> {
-    let root = &facts.workspaces.first().root;
-    let packages = facts.workspaces.iter().flat_map(|workspace| &workspace.packages);
-    let dir = |dir: &Path| {
-        let text = dir.strip_prefix(root).unwrap_or(dir).display().to_string().replace('\\', "/");
-        if text.is_empty() { ".".to_owned() } else { text }
-    };
-    packages.map(|package| (package.name.clone(), dir(&package.dir))).collect()
 }

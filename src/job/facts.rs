@@ -13,6 +13,7 @@ use crate::cargo::vendor::{self, Lying, Vendored};
 use crate::cargo::whereabouts::Whereabouts;
 use crate::cargo::workspace::{self, Workspace};
 use crate::cargo::{home, settings, toolchain, tools};
+use crate::explain::project::{OwnPackage, Project};
 use crate::job::inputs::{Inputs, WorkspaceInput};
 use crate::machine::{host, paths};
 use crate::python::find::Interpreters;
@@ -109,14 +110,60 @@ impl Facts {
 
     /// Locked packages, members included.
     pub fn locked_packages(&self) -> BTreeSet<LockedPackage> {
-        let packages = self.locked.iter().flat_map(|locked| &locked.packages);
-        let named = |(name, version): (String, String)| LockedPackage { name, version };
-        packages.map(|package| named((package.name.to_string(), package.version.to_string()))).collect()
+        let roots = self.roots();
+        let of_workspace = |(workspace, locked): (&Workspace, &Locked)| {
+            let root = roots.iter().position(|root| root.path == workspace.build).unwrap_or_default();
+            let named = |package: &cargo_lock::Package| LockedPackage {
+                name: package.name.to_string(),
+                version: package.version.to_string(),
+                root,
+            };
+            locked.packages.iter().map(named).collect::<Vec<_>>()
+        };
+        self.workspaces.iter().zip(&self.locked).flat_map(of_workspace).collect()
     }
 
     /// Profiles, lints, and what manifests say of targets, by name and value.
     pub fn settings(&self) -> BTreeMap<String, String> {
-        settings::gather(&self.workspaces, &self.configs, &crate::machine::environment::variables())
+        let environment = crate::machine::environment::variables();
+        settings::gather(&self.workspaces, &self.configs, &environment, &self.base(), &self.cargo_home)
+    }
+
+    /// Paths below it are shown relative to it.
+    pub fn base(&self) -> PathBuf {
+        settings::base(&self.workspaces)
+    }
+
+    /// Where own packages lie, and which workspaces build where.
+    pub fn project(&self) -> Project {
+        let base = self.base();
+        let shown = |dir: &Path| {
+            let text = dir.strip_prefix(&base).unwrap_or(dir).display().to_string().replace('\\', "/");
+            if text.is_empty() { ".".to_owned() } else { text }
+        };
+        let of_root = |root: &Root| {
+            let built_here = |workspace: &&Workspace| workspace.build == root.path || workspace.target == root.path;
+            self.workspaces.iter().filter(built_here).map(|workspace| shown(&workspace.root)).collect()
+        };
+        let packages = self.workspaces.iter().flat_map(|workspace| &workspace.packages).map(|package| {
+            let own = OwnPackage {
+                name: package.name.clone(),
+                dir: shown(&package.dir),
+                version: package.version.clone(),
+                targets: package.targets.iter().map(|name| name.replace('-', "_")).collect(),
+            };
+            (paths::text(&package.real), own)
+        });
+        Project {
+            packages: packages.collect(),
+            workspaces: self.roots().iter().map(of_root).collect(),
+            base: paths::text(&base),
+        }
+    }
+
+    /// What is built for where no target is named.
+    pub fn host(&self) -> &str {
+        self.parts.hard.workspaces.first().map(|first| toolchain::host(&first.rustc)).unwrap_or_default()
     }
 
     /// What it takes to say where a unit's package lies.
@@ -150,7 +197,14 @@ impl Facts {
 
     /// Takes in packages by path that only an earlier build knew of, or that only a unit on disk tells of.
     pub fn adopt(&mut self, dirs: impl IntoIterator<Item = PathBuf>) {
-        let is_package = |dir: &PathBuf| dir.is_absolute() && dir.join("Cargo.toml").is_file();
+        // What another workspace holds is known.
+        let known: BTreeSet<PathBuf> = self.workspaces[1..]
+            .iter()
+            .flat_map(|workspace| workspace.packages.iter().map(|package| package.real.clone()))
+            .collect();
+        let is_package = |dir: &PathBuf| {
+            dir.is_absolute() && dir.join("Cargo.toml").is_file() && !known.contains(&workspace::real(dir))
+        };
         self.workspaces.first_mut().adopt(dirs.into_iter().filter(is_package));
     }
 

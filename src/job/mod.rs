@@ -2,6 +2,7 @@
 
 pub mod beginning;
 pub mod facts;
+pub mod foreseeable;
 pub mod handover;
 pub mod inputs;
 pub mod outcome;

@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::explain::forecast::{self, Affected, Known};
-use crate::job::beginning::changes;
 use crate::job::facts::Facts;
+use crate::job::foreseeable::{absent, gone};
 use crate::job::handover::State;
 use crate::job::inputs::Stamp;
 use crate::machine::disk::FileSystem;
@@ -53,11 +53,14 @@ pub fn since(path: &Path) -> Result<Affected> {
     let forecast = forecast::forecast(&Known {
         manifest,
         differing: &plan.differing,
+        gone: &gone(&plan.differing),
+        absent: &absent(manifest),
         forced: &forced,
         locked: &facts.locked_packages(),
-        settings: &changes(&manifest.settings, &facts.settings()),
+        settings: &facts.settings(),
+        project: &facts.project(),
+        host: facts.host(),
         as_checked_out: state.inputs.mtime == Stamp::AsCheckedOut,
-        base: &facts.workspaces.first().root.to_string_lossy(),
         environment: &Secrets::of_environment().records(),
         cores: host::cores(),
     });

@@ -102,6 +102,7 @@ mod tests {
             version: String::new(),
             dir: path(name),
             real: path(name),
+            targets: Vec::new(),
             sources: Vec::new(),
             dependencies: Vec::new(),
             path_dependencies: Vec::new(),

@@ -60,12 +60,13 @@ struct ForecastReport<'a> {
     right: usize,
     needless: usize,
     missed: usize,
+    new: usize,
 }
 
 impl<'a> ForecastReport<'a> {
     fn of(told: &'a Forecast, outcome: forecast::Outcome) -> Self {
         let Forecast { known, units, reasons, seconds, cores } = told;
-        let forecast::Outcome { right, needless, missed } = outcome;
+        let forecast::Outcome { right, needless, missed, new } = outcome;
         Self {
             known: *known,
             expected: units.len(),
@@ -75,6 +76,7 @@ impl<'a> ForecastReport<'a> {
             right,
             needless,
             missed,
+            new,
         }
     }
 }

@@ -151,11 +151,14 @@ pub fn affected(found: &Affected) -> Vec<String> {
 
 /// How it turned out; nothing to say of a job in which nothing was foreseen and nothing came.
 pub(super) fn forecast_came_true(outcome: &forecast::Outcome) -> Option<String> {
-    let forecast::Outcome { right, needless, missed } = *outcome;
+    let forecast::Outcome { right, needless, missed, new } = *outcome;
+    let new = if new == 0 { String::new() } else { format!("; {new} more that the last job had not used") };
     match (right, needless, missed) {
         (0, 0, 0) => None,
-        (_, 0, 0) => Some("forecast: it came true".to_owned()),
-        _ => Some(format!("forecast: {right} compiled as foreseen, {needless} not after all, {missed} not foreseen")),
+        (_, 0, 0) => Some(format!("forecast: it came true{new}")),
+        _ => Some(format!(
+            "forecast: {right} compiled as foreseen, {needless} not after all, {missed} not foreseen{new}"
+        )),
     }
 }
 

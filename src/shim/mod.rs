@@ -4,5 +4,6 @@ pub mod alias;
 pub mod ephemeral;
 pub mod folder;
 pub mod late;
+mod made_from;
 pub mod requirements;
 pub mod unpacked;

@@ -2,24 +2,25 @@
 //! copy, in a temporary folder of another name each time, where everything would be compiled anew.
 //!
 //! The copy gets a target folder that stays, named after the project. Every file of an sdist has the same time whatever is in
-//! it, so the copy's own times mean nothing. What the sources were that the folder was built from last stands in a file beside
-//! the profiles, and the time of that file is the time of those sources: equal sources get it again, and where any file differs,
-//! all of them get a new one. How it can be wrong: a copy that no line of the table names keeps its own folder and is compiled.
+//! it, so the copy's own times mean nothing. `made_from` knows what the folder was built from last: a package whose files are the
+//! same gets its times again, and the files of one in which anything differs get a new one. How it can be wrong: a copy that no
+//! line of the table names keeps its own folder and is compiled.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
+use super::made_from::MadeFrom;
 use crate::digest::{Digest, FieldHasher};
-use crate::machine::disk::{self, FileSystem, Found, Kind, Meta};
+use crate::machine::disk::{self, FileSystem, Found, Kind};
 use crate::machine::{paths, process};
 use crate::moment::Moment;
 use crate::state::key::FORMAT;
+use crate::unit::UNPACKED;
 
-/// The folder of these targets, in the job's own.
-const FOLDER: &str = "unpacked";
 /// In each of them.
 const MADE_FROM: &str = "made-from.json";
 
@@ -34,7 +35,7 @@ pub struct StableTargets {
 
 impl StableTargets {
     pub fn inside(target: &Path, new_time: Moment) -> Self {
-        Self { format: FORMAT, dir: target.join(FOLDER), new_time }
+        Self { format: FORMAT, dir: target.join(UNPACKED), new_time }
     }
 
     pub fn load(path: &Path) -> Option<Self> {
@@ -82,25 +83,6 @@ fn is_unpacked_into(dir: Option<&Path>) -> bool {
     own.starts_with("build-via-sdist-") || is_uvs()
 }
 
-/// What a target was built from last; the time of this file is theirs.
-#[derive(Debug, Serialize, Deserialize)]
-struct MadeFrom {
-    sources: Digest,
-    /// The copy whose files were given their times; none while that goes on.
-    copy: Option<String>,
-}
-
-impl MadeFrom {
-    fn read(path: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(path).ok()?).ok()
-    }
-
-    fn write(&self, path: &Path, time: Moment) -> Result<()> {
-        disk::write_atomically(path, &serde_json::to_vec(self)?)?;
-        Ok(disk::set_mtime(path, Kind::File, time)?)
-    }
-}
-
 /// What the sources of a copy came to.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Settled {
@@ -123,27 +105,28 @@ pub fn settle(sources: &Unpacked, target: &Path, new_time: Moment) -> Result<Set
     let file_system = FileSystem::probe(target)?;
     ensure!(file_system.tick.as_secs() == 0, "times here are too coarse to tell two builds apart");
     let found = disk::walk(&sources.root, &|_| true)?;
-    let digest = digest(&sources.root, &found)?;
-    let time = match last.filter(|last| last.sources == digest) {
-        Some(_) => Meta::of(&path)?.mtime,
-        None => file_system.now.max(new_time),
-    };
-    MadeFrom { sources: digest, copy: None }.write(&path, time)?;
+    let contents = contents(&sources.root, &found)?;
+    let times = MadeFrom::times(&path, &sources.root, &contents, file_system.now.max(new_time));
+    let (unsettled, newest) = MadeFrom::of(None, &contents, &times);
+    unsettled.write(&path, newest)?;
     // Folders last: nothing below them moves their times any more.
     for Found { path, meta } in found.iter().rev() {
-        disk::set_mtime(path, meta.kind, time)?;
+        disk::set_mtime(path, meta.kind, times.get(&name(&sources.root, path)?).copied().unwrap_or(newest))?;
     }
-    disk::set_mtime(&sources.root, Kind::Folder, time)?;
-    MadeFrom { sources: digest, copy }.write(&path, time)?;
+    disk::set_mtime(&sources.root, Kind::Folder, newest)?;
+    MadeFrom::of(copy, &contents, &times).0.write(&path, newest)?;
     Ok(Settled::Now(packages(&found)))
 }
 
-/// Every file with its name, its content and whether it can be run.
-fn digest(root: &Path, found: &[Found]) -> Result<Digest> {
-    let mut hasher = FieldHasher::default();
-    hasher.field("unpacked 1");
+fn name(root: &Path, path: &Path) -> Result<String> {
+    Ok(paths::text(path.strip_prefix(root)?))
+}
+
+/// Every file with its content and whether it can be run.
+fn contents(root: &Path, found: &[Found]) -> Result<BTreeMap<String, Digest>> {
+    let mut contents = BTreeMap::new();
     for Found { path, meta } in found {
-        hasher.field(paths::text(path.strip_prefix(root)?));
+        let mut hasher = FieldHasher::default();
         match meta.kind {
             Kind::Folder => hasher.field("folder"),
             Kind::Symlink => hasher.field("link").field(paths::text(&fs::read_link(path)?)),
@@ -153,8 +136,9 @@ fn digest(root: &Path, found: &[Found]) -> Result<Digest> {
             }
             Kind::Other => bail!("`{}` is neither a file nor a folder", path.display()),
         };
+        contents.insert(name(root, path)?, hasher.finish());
     }
-    Ok(hasher.finish())
+    Ok(contents)
 }
 
 /// Cargo's settings in the copy may name another target folder, or sources whose content Cargo does not look at.
@@ -180,6 +164,7 @@ fn packages(found: &[Found]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::disk::Meta;
 
     fn copy(dir: &Path, frontend: &str) -> Unpacked {
         let root = dir.join(frontend).join("my_project-1.0.dev1");
@@ -231,6 +216,67 @@ mod tests {
         let again = copy(dir.path(), "build-via-sdist-4");
         settle(&again);
         assert!(time(&again, "src/lib.rs") > time(&other, "src/lib.rs"));
+    }
+
+    /// With a library `d` beside the package at the top, and a build script there.
+    fn workspace(dir: &Path, number: u32) -> Unpacked {
+        let sources = copy(dir, &format!("build-via-sdist-{number}"));
+        fs::create_dir_all(sources.root.join("d/src")).unwrap();
+        fs::write(sources.root.join("d/Cargo.toml"), "[package]\nname = \"d\"\n").unwrap();
+        fs::write(sources.root.join("d/src/lib.rs"), "").unwrap();
+        fs::write(sources.root.join("build.rs"), "fn main() {}").unwrap();
+        sources
+    }
+
+    #[test]
+    fn only_packages_in_which_something_differs_are_new() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("target");
+        let number = std::cell::Cell::new(0);
+        let settle = |change: &dyn Fn(&Path)| {
+            number.set(number.get() + 1);
+            let sources = workspace(dir.path(), number.get());
+            change(&sources.root);
+            settle(&sources, &target, Moment::EPOCH).unwrap();
+            ["src/lib.rs", "build.rs", "d/src/lib.rs"].map(|file| time(&sources, file))
+        };
+        let main = |text: &'static str| move |root: &Path| fs::write(root.join("src/lib.rs"), text).unwrap();
+        let [lib, script, d] = settle(&|_| {});
+        let second = settle(&main("// 2"));
+        assert!(
+            second[0] > lib && second[1..] == [script, d],
+            "the script has no macros, and all that it reads is known"
+        );
+        let with_macros = |root: &Path| {
+            main("// 2")(root);
+            fs::write(root.join("Cargo.toml"), "[package]\nname = \"mine\"\n[build-dependencies]\nx = \"1\"\n")
+                .unwrap();
+        };
+        let third = settle(&with_macros);
+        assert!(third[0] > second[0] && third[1] > script && third[2] == d);
+        // Back to what it was, which is not what the target was built from last.
+        let fourth = settle(&main("// 2"));
+        assert!(fourth[0] > third[0] && fourth[2] == d);
+        // Another package, and everything counts anew.
+        let split = |root: &Path| fs::write(root.join("src/Cargo.toml"), "[package]\nname = \"e\"\n").unwrap();
+        assert!(settle(&split)[2] > d);
+    }
+
+    #[test]
+    fn whoever_moves_the_record_moves_the_times() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("target");
+        let settled = |number: u32, text: &str| {
+            let sources = workspace(dir.path(), number);
+            fs::write(sources.root.join("src/lib.rs"), text).unwrap();
+            settle(&sources, &target, Moment::EPOCH).unwrap();
+            ["src/lib.rs", "d/src/lib.rs"].map(|file| time(&sources, file))
+        };
+        settled(1, "");
+        let [new, old] = settled(2, "// 2");
+        let hour = std::time::Duration::from_secs(3600);
+        disk::set_mtime(&target.join(MADE_FROM), Kind::File, new.minus(hour)).unwrap();
+        assert_eq!(settled(3, "// 2"), [new.minus(hour), old.minus(hour)]);
     }
 
     #[test]

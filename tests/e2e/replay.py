@@ -368,7 +368,7 @@ class Replay:
         print(" | ".join([f"{cell!s:>9}" for cell in cells] + [row.verdict]), flush=True)
         details = [("excess", row.excess), ("missing", row.missing), ("rule", row.rules if row.excess else [])]
         details += [("false", row.false), ("unexplained", row.unexplained)]
-        details += [("forecast", [row.forecast] if "not" in row.forecast else [])]
+        details += [("forecast", [row.forecast] if "foreseen" in row.forecast else [])]
         for name, items in details:
             for item in items[:8]:
                 print(f"            {name}: {item}", flush=True)

@@ -22,6 +22,7 @@ struct Job {
     incremental: Incremental,
     untracked: BTreeSet<String>,
     late: BTreeSet<String>,
+    sdist_wheel: Option<String>,
     has_shim: bool,
     history: Vec<RunRecord>,
 }
@@ -45,6 +46,7 @@ impl Job {
             incremental: &self.incremental,
             untracked: &self.untracked,
             late: &self.late,
+            sdist_wheel: self.sdist_wheel.clone(),
             has_shim: self.has_shim,
             history: &self.history,
         })
@@ -235,4 +237,12 @@ fn the_best_five_come_first() {
     assert_eq!(ids[0], "incremental-state");
     assert_eq!(ids.len(), 5);
     assert!(advice[1].evidence.contains("`V8`") && advice[4].evidence.contains("`V5`"), "{advice:#?}");
+}
+
+#[test]
+fn a_wheel_by_way_of_the_sdist_is_noticed_where_nothing_else_is() {
+    let mut job = Job { sdist_wheel: Some("dist/w.whl".to_owned()), ..Job::of(Vec::new()) };
+    job.says("sdist-copy", "`dist/w.whl` and its sdist were made", "set `isolation: alias`");
+    job.has_shim = true;
+    assert_eq!(job.advice(), []);
 }

@@ -57,6 +57,8 @@ mod home;
 mod home_arrival;
 #[cfg(target_os = "linux")]
 mod hook;
+#[cfg(target_os = "linux")]
+mod identity;
 mod ignores;
 #[cfg(target_os = "linux")]
 mod install;

@@ -112,6 +112,7 @@ impl Story {
             incremental: &Incremental::Undecided,
             untracked: &["/w/app/src/made.rs".to_owned()].into(),
             late: &BTreeSet::new(),
+            sdist_wheel: None,
             has_shim: false,
             history: &[],
         });
@@ -255,7 +256,7 @@ fn everything(name: &dyn Fn(usize) -> String) -> Story {
     story.job = name(3);
     let reasons = (0..9).map(|at| Reason { text: name(at), units: at + 1, seconds: 1.5 }).collect();
     story.restore.forecast = Some(Forecast { known: 40, units: Vec::new(), reasons, seconds: 190.0, cores: 4 });
-    story.save.forecast = Some(forecast::Outcome { right: 30, needless: 2, missed: 1 });
+    story.save.forecast = Some(forecast::Outcome { right: 30, needless: 2, missed: 1, new: 0 });
     story
 }
 
@@ -338,12 +339,14 @@ fn one_of_each_cause() -> Vec<Cause> {
         Cause::ProfileChanged { differences: list() },
         Cause::RustflagsChanged { old: old(), new: String::new() },
         Cause::LockBumped { package: text(), old: old(), new: new() },
+        Cause::VersionChanged { package: text(), old: old(), new: new() },
         Cause::TargetChanged,
         Cause::TargetDefinitionChanged { differences: list() },
         Cause::ConfigChanged,
         Cause::PathMoved,
         Cause::DependencyAdded { name: text() },
         Cause::DependencyRemoved { name: text() },
+        Cause::DependencyRenamed { old: old(), new: new() },
         Cause::OutputMissing,
         Cause::OtherVariant { dependency: text(), difference: text() },
         Cause::DependencyNewer { dependency: text() },

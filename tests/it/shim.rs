@@ -407,3 +407,35 @@ fn the_folder_is_private_and_somebody_elses_is_not_used() {
     assert!(output.status.success() && text.contains("is not a folder of this user"), "{text}");
     assert!(!text.contains("export PATH"), "{text}");
 }
+
+/// Two copies of one sdist would take each other's results for their own, as long as cargo runs in either.
+#[test]
+fn only_one_copy_of_unpacked_sources_is_built_at_a_time() {
+    let place = Place::new("echo \"$CARGO_TARGET_DIR\" > told\ncat < ../wait > rest\n");
+    let copy = |name: &str| {
+        let dir = place.path(&format!("build-via-sdist-{name}/p-0.1.0"));
+        write(&dir.join("PKG-INFO"), "Name: p\n");
+        write(&dir.join("Cargo.toml"), "[package]\nname = \"p\"\nversion = \"0.1.0\"\n");
+        assert!(Command::new("mkfifo").arg(dir.join("../wait")).status().unwrap().success());
+        dir
+    };
+    let build = |dir: &Path, patience: &str| {
+        let mut command = place.shimmed(&["build"]);
+        command.current_dir(dir).env("REKINDLE_ALIAS_TIMEOUT", patience).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let end = |dir: &Path, build: std::process::Child| {
+        fs::write(dir.join("../wait"), "").unwrap();
+        let output = build.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        (fs::read_to_string(dir.join("told")).unwrap().trim().to_owned(), said(&output))
+    };
+    let dirs = ["one", "two", "three"].map(copy);
+    let first = build(&dirs[0], "0");
+    wait_for(&dirs[0].join("told"));
+    let (own, refused) = end(&dirs[1], build(&dirs[1], "0"));
+    let (target, text) = end(&dirs[0], first);
+    assert!(own.is_empty() && refused.contains("another build has used its target for 0 s"), "{own} {refused}");
+    assert!(target.ends_with("/project/target/unpacked/p") && text.is_empty(), "{target} {text}");
+    // It is free once cargo has ended.
+    assert_eq!(end(&dirs[2], build(&dirs[2], "0")), (target, String::new()));
+}

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::pyo3_job::{Job, tools};
-use crate::support::{git, write};
+use crate::support::{World, git, write};
 
 /// A frontend that makes the sdist first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,5 +136,31 @@ fn a_build_script_of_the_copy_runs_for_each_copy() {
         assert!(by_script.contains("/build-via-sdist-") && seen.insert(by_script.to_owned()), "{said}");
         assert!(round == 0 || compiled == names(&["present"]), "{compiled:?}");
         wheels.wipe();
+    }
+}
+
+/// Nobody is in front of cargo, and the copy is gone: what is left is a wheel, and a target that nobody used.
+#[test]
+fn a_wheel_that_nothing_here_was_built_for_is_told() {
+    let world = World::scenario();
+    world.first_run();
+    let advice = |files: &[&str]| {
+        world.wipe_and_clone();
+        world.restore();
+        write(&world.workspace().join("pyproject.toml"), "[project]\nname = \"w\"\n");
+        for file in files {
+            write(&world.workspace().join("dist").join(file), "");
+        }
+        world.save();
+        let report = fs::read_to_string(world.dir.join("state.report.json")).unwrap();
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        let all = report["advice"].as_array().cloned().unwrap_or_default();
+        all.iter().map(|one| format!("{} {}", one["id"], one["evidence"])).collect::<Vec<_>>().join("\n")
+    };
+    let wheel = "w-0.1.0-cp312-cp312-linux_x86_64.whl";
+    let told = advice(&["w-0.1.0.tar.gz", wheel]);
+    assert!(told.contains("\"sdist-copy\"") && told.contains(&format!("dist/{wheel}")), "{told}");
+    for others in [&[wheel][..], &["w-0.1.0.tar.gz", "w-0.1.0-py3-none-any.whl"], &["other-0.1.0.tar.gz", wheel]] {
+        assert_eq!(advice(others), "", "{others:?}");
     }
 }

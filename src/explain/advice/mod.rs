@@ -86,6 +86,8 @@ pub struct Measured<'a> {
     pub untracked: &'a BTreeSet<String>,
     /// Those of them that are what they were in the last job, and newer.
     pub late: &'a BTreeSet<String>,
+    /// A wheel that was made although nothing was built or used here.
+    pub sdist_wheel: Option<String>,
     /// Whether Rekindle's `cargo` was in front of the real one.
     pub has_shim: bool,
     /// The runs before this one.
@@ -114,6 +116,7 @@ pub fn advise(measured: &Measured<'_>) -> Vec<Advice> {
     let mut advice: Vec<Advice> = [
         rebuilt::drifting_variables(measured),
         rebuilt::turns(measured),
+        rebuilt::sdist_copies(measured),
         rebuilt::late_files(measured),
         rebuilt::untracked_files(measured),
         scripts::unwatched(measured),

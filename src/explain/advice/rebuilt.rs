@@ -41,6 +41,18 @@ pub(super) fn drifting_variables(measured: &Measured<'_>) -> Vec<Advice> {
     advice.collect()
 }
 
+/// A wheel from a copy of the sources that is gone: nothing of what was compiled for it is kept.
+pub(super) fn sdist_copies(measured: &Measured<'_>) -> Vec<Advice> {
+    let Some(wheel) = measured.sdist_wheel.as_ref().filter(|_| !measured.has_shim) else { return Vec::new() };
+    let evidence = format!(
+        "`{wheel}` and its sdist were made, and nothing in the target folder was used for them: unless a command names another \
+         target folder, the wheel was compiled by way of the sdist, in a temporary copy of which nothing is kept"
+    );
+    let fix = "set `isolation: alias` on the Rekindle step, or build the wheel from the checkout (`python -m build --wheel`, \
+               `uv build --wheel`)";
+    vec![Advice::faster("sdist-copy", evidence, fix, 0.0)]
+}
+
 /// What two tools or steps build in turns, each with variables of its own.
 pub(super) fn turns(measured: &Measured<'_>) -> Vec<Advice> {
     let advice = measured.costly().filter_map(|rebuild| {

@@ -2,8 +2,8 @@
 
 use super::Arrival;
 use crate::explain::forecast::{self, Forecast, Known};
-use crate::job::beginning::changes;
 use crate::job::facts::Facts;
+use crate::job::foreseeable::{absent, gone};
 use crate::job::inputs::{Inputs, Stamp};
 use crate::job::outcome::Stamping;
 use crate::machine::host;
@@ -16,11 +16,14 @@ pub(super) fn of(facts: &Facts, inputs: &Inputs, arrival: &Arrival, stamping: &S
     Some(forecast::forecast(&Known {
         manifest,
         differing: &differing,
+        gone: &gone(&differing),
+        absent: &absent(manifest),
         forced: &arrival.forced,
         locked: &facts.locked_packages(),
-        settings: &changes(&manifest.settings, &facts.settings()),
+        settings: &facts.settings(),
+        project: &facts.project(),
+        host: facts.host(),
         as_checked_out: inputs.mtime == Stamp::AsCheckedOut,
-        base: &facts.workspaces.first().root.to_string_lossy(),
         environment: &Secrets::of_environment().records(),
         cores: host::cores(),
     }))

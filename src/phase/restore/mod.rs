@@ -254,10 +254,14 @@ fn bring(
     let unpacked = (inputs.mtime == Stamp::Recorded)
         .then(|| StableTargets::inside(&first_root, file_system.new_time(arrival.newest)));
     isolation::carry_out(inputs.isolation, &inputs.state, late, unpacked.as_ref(), outcome);
-    let before = snapshot(facts, roots, &file_system).unwrap_or_else(|error| {
+    let mut before = snapshot(facts, roots, &file_system).unwrap_or_else(|error| {
         outcome.warnings.fault("nobody will know why what was compiled", &error);
         Snapshot::default()
     });
+
+    if let Some(restored) = &arrival.restored {
+        before.recall(&restored.manifest.units);
+    }
 
     // Last of all: from here on, whatever moves these times is the job's doing.
     stamping::note_changes(&mut stamped);

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use super::job::Job;
+use super::sdist_copy;
 use crate::explain::advice::{self, Advice, Measured};
-use crate::explain::forecast::{self, Expected};
-use crate::explain::inspection::{InspectedUnit, Inspection};
+use crate::explain::forecast;
+use crate::explain::inspection::Inspection;
 use crate::git::Repository;
 use crate::job::handover::HISTORY;
 use crate::job::outcome::{SaveOutcome, Saved};
@@ -38,9 +39,7 @@ pub(super) fn history(job: &Job<'_>, inspection: &Inspection) -> Vec<RunRecord> 
 /// How the forecast of the restore turned out.
 pub(super) fn forecast(job: &Job<'_>, inspection: &Inspection) -> Option<forecast::Outcome> {
     let told = job.state.outcome.forecast.as_ref()?;
-    let expected = |unit: &InspectedUnit| Expected::new(&unit.package, &unit.profile, unit.targets.clone());
-    let compiled = inspection.compiled().map(expected).collect();
-    Some(told.compare(&job.previous()?.manifest, &compiled))
+    Some(told.compare(&job.previous()?.manifest, &job.facts.project(), inspection))
 }
 
 pub(super) fn advice(job: &Job<'_>, outcome: &SaveOutcome) -> Vec<Advice> {
@@ -48,7 +47,7 @@ pub(super) fn advice(job: &Job<'_>, outcome: &SaveOutcome) -> Vec<Advice> {
         Saved::Skipped(reason) => Some(reason),
         _ => None,
     };
-    let root = &job.facts.workspaces.first().root;
+    let root = &job.facts.base();
     let untracked = untracked(root, &outcome.inspection);
     let history = job.previous().map(|restored| restored.manifest.history.as_slice()).unwrap_or_default();
     advice::advise(&Measured {
@@ -60,6 +59,7 @@ pub(super) fn advice(job: &Job<'_>, outcome: &SaveOutcome) -> Vec<Advice> {
         incremental: &job.state.parts.hard.incremental,
         late: &as_recorded(job, root, &untracked),
         untracked: &untracked,
+        sdist_wheel: sdist_copy::wheel(job, &outcome.inspection),
         has_shim: job.state.outcome.isolation.path.is_some(),
         history,
     })

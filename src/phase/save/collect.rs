@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::inputs_seen::Seen;
 use super::job::Job;
-use super::{assembled, described, linked, macro_facts, made, run_facts, unseen};
+use super::{assembled, described, each_time, linked, macro_facts, made, run_facts, unseen};
 use crate::cargo::fingerprint::Local;
 use crate::cargo::units::{self, DiskUnit};
 use crate::machine::disk::FileSystem;
@@ -59,6 +59,7 @@ pub(super) fn manifest(
     let index: BTreeMap<&str, usize> =
         sources.inputs.keys().enumerate().map(|(at, path)| (path.as_str(), at)).collect();
     for (unit, named) in manifest.units.iter_mut().zip(&named) {
+        unit.absent = each_time::absent(unit, named);
         let mut inputs: BTreeSet<usize> = named.iter().filter_map(|path| index.get(path.as_str()).copied()).collect();
         for folder in named.iter().filter(|path| Path::new(path).is_dir()) {
             let below = index.range(folder.as_str()..).take_while(|(path, _)| path.starts_with(folder.as_str()));
@@ -103,10 +104,17 @@ fn unit_record(
         precalculated: is_precalculated(fingerprint),
         by_content: is_by_content(fingerprint),
     });
+    let parsed = unit.fingerprints.iter().find_map(|print| print.fingerprint.as_ref());
     UnitRecord {
         root: job.units[at].0,
         place: unit.place.clone(),
         lies: job.place(at).lies.clone(),
+        // The package may have another one by now.
+        version: before.and_then(|before| before.version.clone()).or_else(|| job.place(at).version.clone()),
+        mode: Some(job.mode(at)),
+        features: parsed.map(|parsed| parsed.fields().features).or_else(|| before?.features.clone()),
+        absent: Vec::new(),
+        turns: None,
         fingerprints: fingerprints.collect(),
         reference: unit.reference,
         inputs: Vec::new(),

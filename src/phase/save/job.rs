@@ -16,7 +16,7 @@ use crate::stamp::observed::Untouched;
 use crate::stamp::recorded;
 use crate::state::manifest::{Root, UnitRecord};
 use crate::store::Store;
-use crate::unit::UnitPlace;
+use crate::unit::{Mode, UnitPlace};
 
 pub(super) struct Job<'a> {
     pub(super) facts: Facts,
@@ -33,6 +33,7 @@ pub(super) struct Job<'a> {
     /// What the restored state says of a unit, by its place.
     records: HashMap<(usize, &'a UnitPlace), &'a UnitRecord>,
     same: OnceLock<BTreeSet<usize>>,
+    modes: OnceLock<Vec<Mode>>,
 }
 
 impl<'a> Job<'a> {
@@ -54,6 +55,7 @@ impl<'a> Job<'a> {
             unread: unread.filter(|_| !macros::are_wrapped(&facts.configs)),
             records: records.map(|record| ((record.root, &record.place), record)).collect(),
             same: OnceLock::new(),
+            modes: OnceLock::new(),
             facts,
             state,
             surveys,
@@ -92,6 +94,17 @@ impl<'a> Job<'a> {
             let same = recorded::same_files(manifest, changed, self.state.shift, &self.surveys);
             same.difference(lost_files).copied().collect()
         })
+    }
+
+    /// What the compiler was asked for.
+    pub(super) fn mode(&self, at: usize) -> Mode {
+        let modes = self.modes.get_or_init(|| {
+            let of_survey = |survey: &Survey| -> Vec<Mode> {
+                survey.units.iter().zip(survey.outputs()).map(|(unit, outputs)| unit.mode(&outputs)).collect()
+            };
+            self.surveys.iter().flat_map(of_survey).collect()
+        });
+        modes[at]
     }
 
     /// The record of a unit that the job did not build again.

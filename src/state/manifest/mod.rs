@@ -59,6 +59,9 @@ pub struct Manifest {
     pub history: Vec<RunRecord>,
 }
 
+/// How settings of Cargo's configuration are called, whichever file they stand in.
+pub const CONFIGURATION: &str = "Cargo's configuration";
+
 /// A pack that this one builds on, by name and by content: the same name with other bytes is another pack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parent {
@@ -73,6 +76,9 @@ pub struct Parent {
 pub struct LockedPackage {
     pub name: String,
     pub version: String,
+    /// The root that the workspace of this lock file builds in.
+    #[serde(default)]
+    pub root: usize,
 }
 
 /// A folder that files are restored into.

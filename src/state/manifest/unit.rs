@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::PackageRecord;
 use crate::machine::libraries::fact::LibraryFact;
 use crate::moment::Moment;
-use crate::unit::{TargetName, Unit, UnitPlace};
+use crate::unit::{Mode, TargetName, Unit, UnitPlace};
 
 /// One unit as Cargo fingerprints it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +17,21 @@ pub struct UnitRecord {
     pub place: UnitPlace,
     #[serde(default, skip_serializing_if = "Lies::is_unknown")]
     pub lies: Lies,
+    /// Of the package, when it was built from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// None where nobody has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// None where Cargo's record could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<Vec<String>>,
+    /// What its build script watches and what was not there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<String>,
+    /// The last job built it and ended with what it had begun with: the variables that it can be because of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turns: Option<Vec<String>>,
     pub fingerprints: Vec<FingerprintRecord>,
     /// The time that Cargo compares this unit's inputs with.
     pub reference: Moment,

@@ -241,7 +241,8 @@ impl World {
         child.wait().unwrap();
     }
 
-    fn cargo_raw(&self, dir: &Path, arguments: &[&str]) -> Output {
+    /// Calls Cargo in this folder.
+    pub(crate) fn cargo_raw(&self, dir: &Path, arguments: &[&str]) -> Output {
         let mut command = Command::new("cargo");
         command.args(arguments).current_dir(dir).stdin(Stdio::null());
         scrub(&mut command);
