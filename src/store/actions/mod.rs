@@ -28,7 +28,6 @@ use self::fault::Fault;
 use self::retry::{Limits, Retry};
 use self::rpc::Match;
 use self::signed::SignedUrl;
-use self::upload::Upload;
 use super::{Access, Draft, Entry, Sending, Store};
 use crate::machine::net::{Engine, Net};
 use crate::problem::GivenUp;
@@ -153,7 +152,7 @@ impl Store for ActionsStore {
     fn begin<'a>(&'a self, key: &str, room: &Path, sending: Sending) -> Result<Box<dyn Draft + 'a>> {
         ensure!(self.inner.service.access.write.refusal().is_none(), "nothing may be stored here");
         self.inner.usable()?;
-        Ok(Box::new(Upload::begin(&self.engine, &self.inner, key, room, sending)?))
+        Ok(Box::new(upload::Upload::begin(&self.engine, &self.inner, key, room, sending)?))
     }
 
     fn describe(&self) -> String {
