@@ -1,12 +1,13 @@
 //! What a target of unpacked sources was built from last, file by file, and since when each of them is what it is.
 //!
 //! It stands in a file beside the profiles. The time of that file is the time of the newest source, and every other time in it is
-//! told from there, so that whoever moves the file's time moves all of them. A package of which any file differs is new as a
-//! whole, as its macros can read files of which nobody is told; so is everything, where a file of no package differs, or where
-//! there are other packages. How it can be wrong: a macro that reads a file of another package.
+//! told from there, so that whoever moves the file's time moves all of them. Where any file differs, everything is new, because
+//! macros read files of which nobody is told, in whatever package; but for packages without dependencies, which have no macros but
+//! those of the language: all that is taken into them their dependency files name. How it can be wrong: no way is known; a copy
+//! whose packages all use others is built anew after each edit.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use fs_err as fs;
@@ -70,8 +71,9 @@ impl MadeFrom {
             let kept = then.get(path).filter(|(content, _)| sources.get(path) == Some(content)).map(|(_, time)| *time);
             let is_apart = || {
                 let owner = packages.owner(path)?;
-                let owners = owners.as_ref()?;
-                (!owners.contains(owner) || is_lone_script(root, owner, path)).then_some(())
+                let manifest = manifest(root, owner)?;
+                let stays = !owners.as_ref()?.contains(owner) && !has_dependencies(&manifest, &DEPENDENCIES);
+                (stays || is_lone_script(&manifest, owner, path)).then_some(())
             };
             kept.filter(|_| is_apart().is_some()).unwrap_or(new)
         };
@@ -119,21 +121,32 @@ impl Packages {
     }
 }
 
-/// A build script that is built from no other package has no macros, and all that it reads is known.
-fn is_lone_script(root: &Path, package: &str, path: &str) -> bool {
-    let dir: PathBuf = if package.is_empty() { root.to_path_buf() } else { root.join(paths::path(package)) };
-    let Some(manifest) = tables::read(&dir.join("Cargo.toml")) else { return false };
-    let script = tables::package(&manifest).and_then(|package| package.get("build"));
+/// Tables of what a package is built from.
+const DEPENDENCIES: [&str; 3] = ["dependencies", "build-dependencies", "dev-dependencies"];
+
+fn manifest(root: &Path, package: &str) -> Option<Table> {
+    tables::read(&root.join(paths::path(package)).join("Cargo.toml"))
+}
+
+/// Whether a manifest has such a table, for whatever platform. Older manifests have `_` for `-`.
+fn has_dependencies(manifest: &Table, tables: &[&str]) -> bool {
+    let has = |table: &Table| {
+        tables.iter().any(|name| table.contains_key(*name) || table.contains_key(&name.replace('-', "_")))
+    };
+    let platforms = manifest.get("target").and_then(Value::as_table).into_iter().flat_map(|all| all.values());
+    has(manifest) || platforms.filter_map(Value::as_table).any(has)
+}
+
+/// A build script that is built from no other package has no macros, and all that it is compiled from is known.
+fn is_lone_script(manifest: &Table, package: &str, path: &str) -> bool {
+    let script = tables::package(manifest).and_then(|package| package.get("build"));
     let script = match script {
         None | Some(Value::Boolean(true)) => "build.rs",
         Some(script) => script.as_str().unwrap_or_default(),
     };
-    let is_it = root.join(paths::path(path)) == dir.join(script);
-    let builds = |table: &Table| table.contains_key("build-dependencies");
-    let of_platforms = manifest.get("target").and_then(Value::as_table).into_iter().flat_map(|all| all.values());
-    let has_dependencies = builds(&manifest) || of_platforms.filter_map(Value::as_table).any(builds);
+    let is_it = path.strip_prefix(package).map(|rest| rest.trim_start_matches('/')) == Some(script);
     let targets = ["bin", "example", "test", "bench"].into_iter().filter_map(|kind| manifest.get(kind)?.as_array());
     let mut targets = targets.flatten().chain(manifest.get("lib"));
     let is_target = targets.any(|target| target.get("path").and_then(Value::as_str) == Some(script));
-    is_it && !has_dependencies && !is_target
+    is_it && !has_dependencies(manifest, &["build-dependencies"]) && !is_target
 }

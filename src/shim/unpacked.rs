@@ -2,8 +2,8 @@
 //! copy, in a temporary folder of another name each time, where everything would be compiled anew.
 //!
 //! The copy gets a target folder that stays, named after the project. Every file of an sdist has the same time whatever is in
-//! it, so the copy's own times mean nothing. `made_from` knows what the folder was built from last: a package whose files are the
-//! same gets its times again, and the files of one in which anything differs get a new one. How it can be wrong: a copy that no
+//! it, so the copy's own times mean nothing. `made_from` knows what the folder was built from last: where nothing differs all files
+//! get their times again, and where anything does, whatever can have been built from it gets a new one. How it can be wrong: a copy that no
 //! line of the table names keeps its own folder and is compiled.
 
 use std::collections::BTreeMap;
@@ -254,6 +254,19 @@ mod tests {
         };
         let third = settle(&with_macros);
         assert!(third[0] > second[0] && third[1] > script && third[2] == d);
+        // With a dependency `d` may have macros, and nobody knows which files those read.
+        for table in ["dependencies", "dev_dependencies", "target.'cfg(unix)'.dependencies"] {
+            let uses = |root: &Path, text: &str| {
+                main(if text == "1" { "// 1" } else { "// 2" })(root);
+                let manifest = format!("[package]\nname = \"d\"\n[{table}]\nx = \"1\"\n");
+                fs::write(root.join("d/Cargo.toml"), manifest).unwrap();
+            };
+            let before = settle(&|root| uses(root, "1"));
+            assert_eq!(settle(&|root| uses(root, "1")), before);
+            assert!(settle(&|root| uses(root, "2"))[2] > before[2], "{table}");
+        }
+        let third = settle(&with_macros);
+        let d = third[2];
         // Back to what it was, which is not what the target was built from last.
         let fourth = settle(&main("// 2"));
         assert!(fourth[0] > third[0] && fourth[2] == d);
