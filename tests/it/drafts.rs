@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rekindle::problem::GivenUp;
 use rekindle::store::actions::{ActionsStore, Service};
 use rekindle::store::{Put, Sending, Store};
 
@@ -115,14 +116,22 @@ fn a_name_that_is_taken_is_found_out_and_nothing_is_sent() {
 #[test]
 fn a_block_that_cannot_be_sent_ends_it_with_the_reason() {
     let (service, room) = (CacheService::start(), tempfile::tempdir().unwrap());
-    service.fault(Route::PutBlock, Fault::Status(403, String::new()), usize::MAX);
+    service.fault(Route::PutBlock, Fault::RateLimited { retry_after: None }, usize::MAX);
     let store = open(&service, "v2");
     let mut draft = store.begin("key", room.path(), Sending::AsTheyCome).unwrap();
     draft.write_all(&frames(9)).unwrap();
     comes_to("no block left before the end", || asked(&service, Route::PutBlock) == 1);
-    // The rest is written all the same: who packs wants to know what it holds.
-    draft.write_all(&frames(60)).unwrap();
+    // Who packs is told before the end.
+    let began = Instant::now();
+    let error = loop {
+        assert!(began.elapsed() < LONG, "it goes on and on");
+        if let Err(error) = draft.write_all(&frames(1)) {
+            break error;
+        }
+    };
+    let given_up = anyhow::Error::new(error).context("cannot write the pack");
+    assert!(GivenUp::in_chain(&given_up).is_some(), "{given_up:#}");
     assert!(draft.finish(b"tail").is_err());
-    assert!(asked(&service, Route::PutBlock) < 8, "it goes on and on");
+    assert!(store.begin("other", room.path(), Sending::AsTheyCome).is_err(), "the service was given up");
     assert!(service.entries().is_empty() && empty(room.path()));
 }

@@ -13,8 +13,9 @@ mod token;
 mod upload;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -173,6 +174,13 @@ impl Inner {
             }
             lock(&self.given_up).get_or_insert_with(|| GivenUp { reason: fault.to_string() }).clone().into()
         })
+    }
+
+    /// The same for whoever writes and knows no other errors.
+    fn failure(&self, fault: Fault) -> io::Error {
+        let Err(error) = self.settle::<Infallible>(Err(fault));
+        // Its causes are those of what stands in it.
+        io::Error::other(error.context("it cannot be sent"))
     }
 
     async fn lookup(&self, key: &str) -> Result<Option<Match>, Fault> {

@@ -53,6 +53,8 @@ enum Stage {
     /// Somebody else has the name.
     Taken(Put),
     Failed(Fault),
+    /// That it failed has been said.
+    Ended,
 }
 
 impl<'a> Upload<'a> {
@@ -107,7 +109,14 @@ impl Write for Upload<'_> {
         let written = self.file.write(bytes)?;
         self.written += written as u64;
         self.go_on();
-        Ok(written)
+        // What cannot be stored need not be packed.
+        match std::mem::replace(&mut self.stage, Stage::Ended) {
+            Stage::Failed(fault) => Err(self.inner.failure(fault)),
+            stage => {
+                self.stage = stage;
+                Ok(written)
+            }
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -131,7 +140,7 @@ impl Draft for Upload<'_> {
             }
             Stage::Taken(put) => Ok(put),
             Stage::Failed(fault) => Err(fault),
-            Stage::Waiting(_) => Err(Fault::Local("nothing was reserved".to_owned())),
+            Stage::Waiting(_) | Stage::Ended => Err(Fault::Local("nothing was reserved".to_owned())),
         };
         inner.settle(put)
     }
