@@ -43,3 +43,43 @@ pub(super) fn decompress<T>(bytes: &[u8], take: impl FnOnce(&mut dyn Read) -> an
         take(&mut decoder.single_frame())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packed(text: &[u8]) -> Vec<u8> {
+        compress(|out| out.write_all(text)).unwrap()
+    }
+
+    fn unpacked(bytes: &[u8], most: usize) -> Vec<u8> {
+        decompress(bytes, |from| {
+            let mut text = vec![0; most];
+            let len = from.read(&mut text)?;
+            text.truncate(len);
+            Ok(text)
+        })
+        .unwrap()
+    }
+
+    /// Bytes of another frame in a file would be the worst of all.
+    #[test]
+    fn nothing_of_a_frame_that_was_left_half_way_gets_into_the_next() {
+        let (one, two) = (vec![1; 3 << 20], vec![2; 1 << 20]);
+        let alone = packed(&two);
+        let failed = compress(|out| {
+            out.write_all(&one)?;
+            Err(io::Error::other("cannot read a file"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(packed(&two), alone);
+        let first = packed(&one);
+        assert_eq!(unpacked(&first, 10), vec![1; 10]);
+        assert_eq!(unpacked(&alone, 1 << 16), vec![2; 1 << 16]);
+        // A frame that is cut.
+        assert!(decompress(&first[..first.len() / 2], |from| Ok(io::copy(from, &mut io::sink())?)).is_err());
+        let mut whole = Vec::new();
+        decompress(&alone, |from| Ok(from.read_to_end(&mut whole)?)).unwrap();
+        assert_eq!(whole, two);
+    }
+}

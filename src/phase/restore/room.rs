@@ -8,6 +8,7 @@ use std::path::Path;
 
 use vec1::Vec1;
 
+use crate::cargo::workspace;
 use crate::machine::disk::Meta;
 use crate::machine::room;
 use crate::state::manifest::{Manifest, Root};
@@ -39,7 +40,7 @@ pub(super) fn left_out(manifest: &Manifest, roots: &Vec1<Root>) -> LeftOut {
     let mut disks: BTreeMap<Option<u64>, usize> = BTreeMap::new();
     let mut room: Vec<u64> = Vec::new();
     let of_root = |root: &Root| {
-        let disk = Meta::of(&root.path).ok().and_then(|meta| meta.identity).map(|(disk, _)| disk);
+        let disk = Meta::of(&workspace::real(&root.path)).ok().and_then(|meta| meta.identity).map(|(disk, _)| disk);
         *disks.entry(disk).or_insert_with(|| {
             room.push(left(&root.path));
             room.len() - 1

@@ -2,8 +2,8 @@
 //!
 //! A reservation cannot be taken back, so the name is reserved when the first block is complete, and where somebody may still
 //! decide against the whole, when all of it is. The index goes first in the entry, where one request finds it, and last over the
-//! line. Blocks are read again for every try. How it can be wrong: a job that is killed while it packs has reserved a name for
-//! nothing, which its next run does not use again.
+//! line. Blocks are read again for every try. How it can be wrong: a save that ends while it packs has reserved a name for nothing,
+//! and another job that comes to the very same state cannot store it.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
