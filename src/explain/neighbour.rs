@@ -22,6 +22,9 @@ impl<'a> View<'a> {
         if let Some(reason) = self.known.forced.get(&unit.place) {
             return Cause::Forced { reason: reason.clone() }.into();
         }
+        if let Some(left_out) = self.known.left_out.as_ref().filter(|left_out| left_out.units.contains(&unit.place)) {
+            return Cause::LeftOut { limit: left_out.limit }.into();
+        }
         if self.known.pruned.contains(&unit.place) {
             return Cause::Pruned.into();
         }

@@ -6,7 +6,7 @@ use std::fmt;
 use super::project::{Project, Site, manifest_in};
 use crate::machine::paths::is_under;
 use crate::moment::Moment;
-use crate::state::manifest::{CONFIGURATION, LockedPackage};
+use crate::state::manifest::{CONFIGURATION, LeftOut, LockedPackage};
 
 /// What else is known about the job.
 #[derive(Debug, Default)]
@@ -29,6 +29,8 @@ pub struct Surroundings {
     pub touched: BTreeMap<String, String>,
     /// Places of units that were dropped lately.
     pub pruned: BTreeSet<String>,
+    /// Units for which a budget had no room.
+    pub left_out: Option<LeftOut>,
     /// Paths that units name, and that were not there when they were built either.
     pub never_there: BTreeSet<String>,
     pub cores: usize,

@@ -17,7 +17,7 @@ use crate::machine::disk::{Kind, Meta};
 use crate::machine::host;
 use crate::moment::Moment;
 use crate::stamp::sources::hash_file;
-use crate::state::manifest::{Input, InputKind, LockedPackage, Manifest};
+use crate::state::manifest::{Input, InputKind, LeftOut, LockedPackage, Manifest};
 use crate::unit::Unit;
 
 /// What was known when the job began.
@@ -30,6 +30,8 @@ pub struct Beginning {
     pub compilers: Vec<String>,
     pub locked: BTreeSet<LockedPackage>,
     pub pruned: BTreeSet<String>,
+    /// Units for which a budget had no room.
+    pub left_out: Option<LeftOut>,
     pub settings: BTreeMap<String, String>,
     /// Paths that build scripts watch and that are not there.
     pub absent: BTreeSet<String>,
@@ -52,6 +54,7 @@ impl Beginning {
             compilers: compilers.map(|parts| parts.rustc.clone()).collect(),
             locked: manifest.map(|manifest| manifest.locked.clone()).unwrap_or_default(),
             pruned: manifest.map(|manifest| manifest.pruned.clone()).unwrap_or_default(),
+            left_out: manifest.and_then(|manifest| manifest.left_out.clone()),
             settings: manifest.map(|manifest| manifest.settings.clone()).unwrap_or_default(),
             // What was there when it was built is among the inputs.
             absent: absent(&state.before, |path| {
@@ -115,6 +118,7 @@ impl Beginning {
             forced: self.forced.clone(),
             touched: self.touched.clone(),
             pruned: self.pruned.clone(),
+            left_out: self.left_out.clone(),
             never_there: self.absent.clone(),
             cores: host::cores(),
         };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::explain::advice::Advice;
+use crate::explain::advice::{Advice, Unstored};
 use crate::explain::forecast::{self, Forecast};
 use crate::explain::inspection::Inspection;
 use crate::explain::inspection::Weights;
@@ -126,6 +126,8 @@ pub struct SaveOutcome {
     pub secret_units: Vec<String>,
     /// The same of files that no unit is known to have made.
     pub secret_files: Vec<String>,
+    /// Units of the job for which `max-size` has no room.
+    pub left_out: Option<Unstored>,
     /// The job did not succeed, so no unused unit counts as older.
     pub nothing_aged: bool,
     pub target: Saved,

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::numbers;
-use crate::explain::advice::Advice;
+use crate::explain::advice::{Advice, Unstored};
 use crate::explain::forecast::{self, Affected, Forecast};
 use crate::explain::inspection::{Inspection, Rebuild};
 use crate::github::{Roll, RollSource};
@@ -188,6 +188,7 @@ pub fn save(outcome: &SaveOutcome) -> Vec<String> {
         live: _,
         secret_units,
         secret_files,
+        left_out,
         nothing_aged,
         target,
         home,
@@ -206,6 +207,14 @@ pub fn save(outcome: &SaveOutcome) -> Vec<String> {
         "left out, because it holds a secret of the environment; nobody is known to have made it",
         secret_files.iter().map(|file| format!("`{file}`")).collect(),
     ));
+    if let Some(Unstored { units, seconds, limit, whole: _ }) = left_out {
+        let head = format!(
+            "not stored, because `max-size` ({}) has no room for it ({} of compiling in all)",
+            size(*limit),
+            duration(*seconds)
+        );
+        lines.extend(cut(&head, units.clone()));
+    }
     if *nothing_aged {
         lines.push("the job did not succeed, so the units that it did not use are kept as long as before".to_owned());
     }

@@ -7,6 +7,7 @@ use super::log::{forecast_came_true, interpreter, rolled_by, saved};
 use super::markdown::{Page, SHOWN, escape, fold, list, section, table};
 use super::numbers;
 use super::outputs::state;
+use crate::explain::advice::Unstored;
 use crate::explain::cause::Cause;
 use crate::explain::inspection::{InspectedUnit, Rebuild};
 use crate::job::outcome::{Cold, RestoreOutcome, SaveOutcome, Saved, Start};
@@ -48,6 +49,10 @@ pub fn markdown(job: &str, restore: &RestoreOutcome, save: &SaveOutcome) -> Stri
             save.secret_units.iter().cloned().chain(save.secret_files.iter().map(|file| format!("file `{file}`"))),
         ),
     );
+    if let Some(Unstored { units, seconds, limit, whole: _ }) = &save.left_out {
+        let head = format!("Not stored, because `max-size` ({}) has no room for it", size(*limit));
+        page.add(4, section(&format!("{head} ({} of compiling in all)", duration(*seconds)), units.iter().cloned()));
+    }
     page.add(5, section("Sources that differ from the restored state", restore.stamping.differing.iter().cloned()));
     page.add(4, section("Notes", restore.notes.iter().cloned()));
     page.add(6, slowest(save));

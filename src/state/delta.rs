@@ -19,6 +19,8 @@ pub struct Previous<'a> {
     pub same: &'a BTreeSet<usize>,
     /// Every pack it refers to is still there and whole.
     pub complete: bool,
+    /// There is no room for it and more.
+    pub full: bool,
 }
 
 /// What to store, and on what.
@@ -46,6 +48,7 @@ pub enum NewBase {
     TooManyDeltas,
     DeltasTooLarge,
     TooMuchDead,
+    OverBudget,
 }
 
 impl NewBase {
@@ -55,6 +58,7 @@ impl NewBase {
             Self::ParentLost => "a pack that the last state is made of is missing or damaged",
             Self::TooManyDeltas => "the base has eight deltas",
             Self::DeltasTooLarge => "the deltas have grown to half of the base",
+            Self::OverBudget => "`max-size` has no room for more deltas",
             Self::TooMuchDead => "a third of what the packs hold is no longer needed",
         }
     }
@@ -67,6 +71,9 @@ pub fn plan(files: Vec<FileEntry>, previous: Option<&Previous<'_>>) -> DeltaPlan
     };
     if !previous.complete {
         return base(files, NewBase::ParentLost);
+    }
+    if previous.full {
+        return base(files, NewBase::OverBudget);
     }
     let delta = delta(files.clone(), previous);
     match too_much(&delta) {
@@ -183,7 +190,7 @@ mod tests {
         let time = |path: &str| now.iter().find(|file| file.path == path).map(|file| file.mtime);
         let files = old.files.iter().enumerate();
         let same = files.filter(|(_, file)| time(&file.path) == Some(file.mtime)).map(|(at, _)| at).collect();
-        let previous = Previous { manifest: old, pack: own, lineage: "l", same: &same, complete };
+        let previous = Previous { manifest: old, pack: own, lineage: "l", same: &same, complete, full: false };
         plan(now, Some(&previous))
     }
 

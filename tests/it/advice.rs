@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rekindle::explain::advice::{Advice, Measured, advise};
+use rekindle::explain::advice::{Advice, Measured, Unstored, advise};
 use rekindle::explain::cause::Cause;
 use rekindle::explain::inspection::Weights;
 use rekindle::explain::inspection::{InspectedUnit, Inspection};
@@ -18,6 +18,7 @@ struct Job {
     weights: Weights,
     rolled: Vec<PartChange>,
     skipped: Option<SkipReason>,
+    left_out: Option<Unstored>,
     secret_units: Vec<String>,
     incremental: Incremental,
     untracked: BTreeSet<String>,
@@ -42,6 +43,7 @@ impl Job {
             weights: &self.weights,
             rolled: &self.rolled,
             skipped: self.skipped.as_ref(),
+            left_out: self.left_out.as_ref(),
             secret_units: &self.secret_units,
             incremental: &self.incremental,
             untracked: &self.untracked,
@@ -224,6 +226,10 @@ fn a_state_over_its_budget() {
     job.is_silent();
     job.skipped = Some(SkipReason::OverBudget { bytes: 4_000_000_000, limit: 2_000_000_000 });
     job.says("over-budget", "takes 4.00 GB and `max-size` allows 2.00 GB", "set `max-size` to 5000 MB");
+    job.skipped = None;
+    let units = vec!["a (bin)".to_owned(), "b (bin)".to_owned()];
+    job.left_out = Some(Unstored { units, seconds: 20.0, limit: 1_000_000_000, whole: 2_000_000_000 });
+    job.says("over-budget", "allows 1.00 GB, so 2 units, 20.0 s of compiling, were not stored", "to 2500 MB");
 }
 
 #[test]

@@ -275,7 +275,7 @@ fn a_secret_and_a_budget_and_what_was_said_before() {
     jobs.begin();
     assert!(!jobs.step((&[], BUILD)).is_empty());
     let advice = jobs.end();
-    says(&advice, "`max-size` allows 100.0 kB, so nothing was stored", "set `max-size` to ");
+    says(&advice, "`max-size` allows 100.0 kB, so ", "set `max-size` to ");
     let (_, size) = advice.iter().find_map(|line| line.split_once("set `max-size` to ")).unwrap();
     let size = size.split(" or more").next().unwrap().to_owned();
     *jobs.world.options.last_mut().unwrap() = size;

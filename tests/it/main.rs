@@ -25,6 +25,7 @@ mod assembled;
 mod azurite;
 #[cfg(target_os = "linux")]
 mod beyond;
+mod budget;
 mod by_content;
 #[cfg(target_os = "linux")]
 mod cache_service;

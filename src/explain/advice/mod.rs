@@ -79,6 +79,8 @@ pub struct Measured<'a> {
     pub weights: &'a Weights,
     pub rolled: &'a [PartChange],
     pub skipped: Option<&'a SkipReason>,
+    /// Units for which a budget had no room.
+    pub left_out: Option<&'a Unstored>,
     pub secret_units: &'a [String],
     /// Who decided about incremental compilation, and what.
     pub incremental: &'a Incremental,
@@ -92,6 +94,16 @@ pub struct Measured<'a> {
     pub has_shim: bool,
     /// The runs before this one.
     pub history: &'a [RunRecord],
+}
+
+/// What a budget left out of what was stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unstored {
+    pub units: Vec<String>,
+    pub seconds: f64,
+    pub limit: u64,
+    /// What the whole would have taken.
+    pub whole: u64,
 }
 
 impl<'a> Measured<'a> {

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Advice, BYTES, Measured, SECONDS, inside};
+use super::{Advice, BYTES, Measured, SECONDS, Unstored, inside};
 use crate::explain::inspection::InspectedUnit;
 use crate::explain::inspection::Weights;
 use crate::state::decision::SkipReason;
 use crate::state::key::Incremental;
-use crate::words::{duration, size};
+use crate::words::{count, duration, size};
 
 /// Integration tests of one package above which linking them one by one is worth a word.
 const TEST_CRATES: usize = 8;
@@ -148,14 +148,22 @@ fn whole(bytes: u64) -> String {
     format!("{} {unit}", bytes.div_ceil(factor))
 }
 
-/// A state that may not be stored.
+/// A state that may not be stored, or not all of it.
 pub(super) fn budget(measured: &Measured<'_>) -> Vec<Advice> {
-    let Some(SkipReason::OverBudget { bytes, limit }) = measured.skipped else { return Vec::new() };
-    let (taken, allowed) = (size(*bytes), size(*limit));
-    let evidence = format!("the state takes {taken} and `max-size` allows {allowed}, so nothing was stored");
+    let (taken, limit, came_of_it, seconds) = match (measured.left_out, measured.skipped) {
+        (Some(Unstored { units, seconds, limit, whole }), _) => {
+            let text = format!("{}, {} of compiling, were not stored", count(units.len(), "unit"), duration(*seconds));
+            (*whole, *limit, text, *seconds)
+        }
+        (None, Some(SkipReason::OverBudget { bytes, limit })) => {
+            (*bytes, *limit, "nothing was stored".to_owned(), measured.inspection.seconds_spent())
+        }
+        _ => return Vec::new(),
+    };
+    let evidence = format!("the state takes {} and `max-size` allows {}, so {came_of_it}", size(taken), size(limit));
     let fix = format!(
         "set `max-size` to {} or more, or store less (`keep-unused: 1`, less debug information)",
-        whole(bytes + bytes / 4)
+        whole(taken + taken / 4)
     );
-    vec![Advice::faster("over-budget", evidence, fix, measured.inspection.seconds_spent())]
+    vec![Advice::faster("over-budget", evidence, fix, seconds)]
 }

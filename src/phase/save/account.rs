@@ -55,6 +55,7 @@ pub(super) fn advice(job: &Job<'_>, outcome: &SaveOutcome) -> Vec<Advice> {
         weights: &outcome.weights,
         rolled: &job.state.outcome.rolled,
         skipped,
+        left_out: outcome.left_out.as_ref(),
         secret_units: &outcome.secret_units,
         incremental: &job.state.parts.hard.incremental,
         late: &as_recorded(job, root, &untracked),

@@ -14,6 +14,7 @@ use crate::job::outcome::Saved;
 use crate::machine::disk::{Found, Kind};
 use crate::machine::paths;
 use crate::state::decision::{SaveMode, SkipReason};
+use crate::state::delta::DeltaKind;
 use crate::state::manifest::{Content, FileEntry, Location, Manifest, Root};
 
 pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
@@ -41,7 +42,8 @@ pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
     let same = before.manifest.as_ref().map(|manifest| unchanged(manifest, &before.lost_files, &entries));
     let same = same.unwrap_or_default();
     let began = before.manifest.as_ref().zip(before.pack.as_ref());
-    let began = began.map(|(manifest, pack)| Began { manifest, pack, same: &same, damaged: before.damaged });
+    let began =
+        |full| began.map(|(manifest, pack)| Began { manifest, pack, same: &same, damaged: before.damaged, full });
     let mut hasher = FieldHasher::default();
     // Entries that could not be used, whole or in part, keep their names.
     let damaged = before.pack.iter().filter(|_| before.damaged).map(|pack| &pack.key);
@@ -49,7 +51,10 @@ pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
         hasher.field(name);
     }
     let state = hasher.finish().short();
-    Ok(put::put(job.store, inputs, manifest, entries, began, state, None)?.saved)
+    let put = |full| put::put(job.store, inputs, manifest.clone(), entries.clone(), began(full), state.clone(), None);
+    let landed = put(false)?;
+    let is_over = matches!(landed.saved, Saved::Skipped(SkipReason::OverBudget { .. }));
+    Ok(if is_over && landed.kind == DeltaKind::Delta { put(true)?.saved } else { landed.saved })
 }
 
 /// Recorded files that are there with the same size and time. What Cargo reads of them it checks itself.

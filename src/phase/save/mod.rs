@@ -5,6 +5,7 @@
 mod account;
 mod assembled;
 mod beyond;
+mod budget;
 mod collect;
 mod described;
 mod documented;
@@ -31,8 +32,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use self::budget::Without;
 use self::job::Job;
 use self::put::{Began, Landed};
+use self::screen::Screened;
 use crate::cargo::survey;
 use crate::digest::FieldHasher;
 use crate::explain::advice::Advice;
@@ -45,8 +48,10 @@ use crate::job::outcome::{SaveOutcome, Saved};
 use crate::machine::disk::FileSystem;
 use crate::machine::paths;
 use crate::problem::Warning;
-use crate::state::decision::{News, SaveDecision};
-use crate::state::manifest::Manifest;
+use crate::state::decision::{News, SaveDecision, SkipReason};
+use crate::state::delta::DeltaKind;
+use crate::state::manifest::{Manifest, Parent};
+use crate::state::secrets::Secrets;
 use crate::store;
 use crate::unit::Unit;
 use crate::words::count;
@@ -127,8 +132,9 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
         dropped = outcome.dropped,
         "it is known what is news"
     );
+    let without = budget::as_before(job, &live, &edges, inputs.max_size);
     let news = News {
-        compiled: compiled.len(),
+        compiled: compiled.iter().filter(|at| !without.units.contains(at)).count(),
         dropped: outcome.dropped,
         damaged: job.previous().is_some_and(|restored| restored.damaged),
         outdated: outdated(job, &live, outcome),
@@ -140,14 +146,78 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
         return Ok(Saved::Skipped(reason));
     }
 
+    let used = Used { live: &live, ages: &ages, edges: &edges, secrets: &secrets, screened: &screened };
+    let Stored { landed, whole, without } = store_within(job, &used, without, outcome)?;
+    outcome.left_out = without.told(job);
+    // Nothing of it is to be believed later that was not there when the pack was begun.
+    let (manifest, pack) = whole.unwrap_or((landed.manifest, landed.pack));
+    let changed = job.changed(&manifest.files);
+    LocalManifest { manifest, pack, shift: Duration::ZERO, changed }.store(&job.roots.first().path)?;
+    Ok(landed.saved)
+}
+
+/// What is known of the units of a job that is to be stored.
+struct Used<'a> {
+    live: &'a [usize],
+    ages: &'a [Option<u32>],
+    edges: &'a [Vec<Option<usize>>],
+    secrets: &'a Secrets,
+    screened: &'a Screened,
+}
+
+struct Stored {
+    landed: Landed,
+    /// What a disk that is kept holds, where not all of it was stored.
+    whole: Option<(Manifest, Parent)>,
+    without: Without,
+}
+
+/// Stores the state, and of one that is larger than it may be what is worth most.
+fn store_within(job: &Job<'_>, used: &Used<'_>, mut without: Without, outcome: &mut SaveOutcome) -> Result<Stored> {
+    let (mut whole, mut full) = (None, false);
+    for tried in 0.. {
+        let live = without.from(used.live);
+        let landed = pack(job, used, &live, &without, full, outcome)?;
+        let is_over = matches!(landed.saved, Saved::Skipped(SkipReason::OverBudget { .. }));
+        if !is_over || tried == budget::TRIES {
+            return Ok(Stored { landed, whole, without });
+        }
+        let next = if landed.kind == DeltaKind::Delta {
+            // What is dead in it may make room enough.
+            full = true;
+            Some(Without::default())
+        } else {
+            budget::shrink(&landed, &live, &without, tried)
+        };
+        let Some(next) = next else { return Ok(Stored { landed, whole, without }) };
+        if without.units.is_empty() {
+            whole = Some((landed.manifest, landed.pack));
+        }
+        without = next;
+    }
+    unreachable!("it ends by the number of tries")
+}
+
+/// Packs these units, and stores them if they are not too much.
+fn pack(
+    job: &Job<'_>,
+    used: &Used<'_>,
+    live: &[usize],
+    without: &Without,
+    full: bool,
+    outcome: &mut SaveOutcome,
+) -> Result<Landed> {
+    let Used { ages, edges, secrets, screened, .. } = *used;
+    let inputs = &job.state.inputs;
     let file_system = FileSystem::probe(&job.roots.first().path)?;
-    let seen = inputs_seen::look(job, &live, &file_system)?;
-    let mut manifest = collect::manifest(job, &live, &ages, &edges, seen, &secrets, &file_system);
+    let seen = inputs_seen::look(job, live, &file_system)?;
+    let mut manifest = collect::manifest(job, live, ages, edges, seen, secrets, &file_system);
     each_time::add(&outcome.inspection, &mut manifest);
     manifest.locked = job.facts.locked_packages();
     manifest.settings = job.facts.settings();
-    manifest.pruned = job.pruned(&live);
-    let entries = kept_files::files(job, &live, &screened);
+    manifest.pruned = job.pruned(live);
+    manifest.left_out = without.record(job);
+    let entries = kept_files::files(job, live, screened);
     let advised: Vec<String> = account::advice(job, outcome).iter().map(Advice::name).collect();
     if let Some(run) = outcome.history.last_mut() {
         run.commit = manifest.heads.values().next().cloned();
@@ -160,13 +230,10 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
         pack: &restored.pack,
         same: job.same(),
         damaged: restored.damaged,
+        full,
     });
     let state = state_digest(&manifest, job.state, inputs.attempt);
-    let landed = put::put(job.store, inputs, manifest, entries, began, state, Some(&secrets))?;
-    let Landed { saved, manifest, pack } = landed;
-    let changed = job.changed(&manifest.files);
-    LocalManifest { manifest, pack, shift: Duration::ZERO, changed }.store(&job.roots.first().path)?;
-    Ok(saved)
+    put::put(job.store, inputs, manifest, entries, began, state, Some(secrets))
 }
 
 /// How many units Cargo took for fresh although something that they name is another one; the next run builds them.

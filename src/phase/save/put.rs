@@ -27,11 +27,14 @@ pub(super) struct Began<'a> {
     pub(super) same: &'a BTreeSet<usize>,
     /// A pack that it refers to was missing or damaged.
     pub(super) damaged: bool,
+    /// With what would be added to it, it is larger than it may be.
+    pub(super) full: bool,
 }
 
 /// Where it went.
 pub(super) struct Landed {
     pub(super) saved: Saved,
+    pub(super) kind: DeltaKind,
     /// What the pack says of itself, whether the store took it or not.
     pub(super) manifest: Manifest,
     pub(super) pack: Parent,
@@ -61,6 +64,7 @@ pub(super) fn put(
         lineage,
         same: began.same,
         complete,
+        full: began.full,
     });
     let DeltaPlan { kind, parents, files, stored, stored_bytes } = delta::plan(files, previous.as_ref());
     let lineage = match (kind, &previous) {
@@ -86,8 +90,14 @@ pub(super) fn put(
     let mut draft = store.begin(&key, dir, sending)?;
     let written = pack::write(&mut draft, manifest, sources)?;
     let bytes = written.bytes;
-    let saved = if let Some(limit) = inputs.max_size.filter(|limit| bytes > *limit) {
-        Saved::Skipped(SkipReason::OverBudget { bytes, limit })
+    let mut taken = bytes;
+    if inputs.max_size.is_some() {
+        for parent in &written.index.manifest.parents {
+            taken += store.size(&parent.key)?;
+        }
+    }
+    let saved = if let Some(limit) = inputs.max_size.filter(|limit| taken > *limit) {
+        Saved::Skipped(SkipReason::OverBudget { bytes: taken, limit })
     } else {
         match draft.finish(&written.tail)? {
             Put::Stored => Saved::Stored { key: key.clone(), kind, files, bytes, content_bytes },
@@ -96,7 +106,7 @@ pub(super) fn put(
         }
     };
     let pack = Parent { key, sha256: written.sha256, bytes: stored_bytes };
-    Ok(Landed { saved, manifest: written.index.manifest, pack })
+    Ok(Landed { saved, kind, manifest: written.index.manifest, pack })
 }
 
 /// Whether all of it can be read. Where nothing more is asked, nothing has to be packed, either.

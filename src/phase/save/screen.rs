@@ -188,7 +188,8 @@ fn by_name(survey: &Survey, root: usize, unit: usize, at: usize, secrets: &Secre
     }
 }
 
-fn add_dependents(units: &mut BTreeSet<usize>, edges: &[Vec<Option<usize>>]) {
+/// What was built from one of these, too.
+pub(super) fn add_dependents(units: &mut BTreeSet<usize>, edges: &[Vec<Option<usize>>]) {
     if units.is_empty() {
         return;
     }

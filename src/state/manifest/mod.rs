@@ -52,6 +52,9 @@ pub struct Manifest {
     /// Places of units that were dropped lately.
     #[serde(default)]
     pub pruned: BTreeSet<String>,
+    /// Units that the job used and for which a budget had no room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<LeftOut>,
     /// Folders in which the job had left something that counts for nothing, with the names of it.
     #[serde(default)]
     pub litter: BTreeMap<String, BTreeSet<String>>,
@@ -69,6 +72,17 @@ pub struct Parent {
     pub sha256: Digest,
     /// Uncompressed bytes of file content that it holds.
     pub bytes: u64,
+}
+
+/// What a budget had no room for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// The budget.
+    pub limit: u64,
+    /// What the state would have taken with them.
+    pub whole: u64,
+    /// Places of the units.
+    pub units: BTreeSet<String>,
 }
 
 /// A package as a lock file names it.
@@ -268,6 +282,7 @@ impl Manifest {
             settings: BTreeMap::new(),
             locked: BTreeSet::new(),
             pruned: BTreeSet::new(),
+            left_out: None,
             litter: BTreeMap::new(),
             history: Vec::new(),
         }
