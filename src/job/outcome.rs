@@ -77,7 +77,14 @@ pub enum Start {
     #[default]
     Cold,
     /// A stored state was restored.
-    Restored { key: String, fit: Fit, units: usize },
+    Restored {
+        key: String,
+        fit: Fit,
+        units: usize,
+        /// The job that stored it, where that is another one.
+        #[serde(default)]
+        sibling: Option<String>,
+    },
     /// The disk was kept and its own manifest speaks for it.
     Kept { key: String, units: usize },
     /// The disk was kept and nobody speaks for it.

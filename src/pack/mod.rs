@@ -10,6 +10,7 @@ mod frame;
 mod index;
 mod pipeline;
 mod reader;
+pub mod seed;
 mod staging;
 mod tarball;
 mod unpack;

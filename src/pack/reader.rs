@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::index::{FRAME_HEAD, FrameInfo, Index, TRAILER};
 use crate::digest::Digest;
+use crate::state::manifest::{Content, Parent};
 use crate::store::Store;
 
 /// A stored pack whose index has been read and checked.
@@ -37,6 +38,16 @@ impl<'a> Pack<'a> {
         let end = index.frames.iter().map(|info| base.saturating_add(info.offset).saturating_add(info.len)).max();
         ensure!(end.unwrap_or(0) <= bytes, "`{key}` was cut: it has {bytes} bytes and needs {}", end.unwrap_or(0));
         Ok(Self { store, key: key.to_owned(), sha256, bytes, index, base })
+    }
+
+    /// What it is called in manifests that build on it.
+    pub fn as_parent(&self) -> Parent {
+        let own = |content: &Content| match content {
+            Content::File { size, at, .. } if at.pack == 0 => *size,
+            _ => 0,
+        };
+        let bytes = self.index.manifest.files.iter().map(|file| own(&file.content)).sum();
+        Parent { key: self.key.clone(), sha256: self.sha256, bytes }
     }
 
     pub(super) fn frame(&self, info: &FrameInfo) -> Result<Vec<u8>> {

@@ -59,8 +59,8 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
             Cold::Unanswered => format!("cold start: the store could not be asked for `{key}`"),
             Cold::TakenBack => "cold start: what had been brought was taken back".to_owned(),
         },
-        Start::Restored { key, fit, units } => {
-            let kind = if *fit == Fit::Soft { "" } else { ", the nearest state there is" };
+        Start::Restored { key, fit, units, sibling } => {
+            let kind = nearest(*fit, sibling.as_deref());
             let what = format!("{}, {}, {}", count(*units, "unit"), count(*files, "file"), size(*bytes));
             if *only_looked {
                 format!("{what}, would be restored from `{key}`{kind}")
@@ -111,6 +111,15 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
     lines.extend(only_looked.then(|| "`lookup-only`: nothing is restored, and nothing will be saved".to_owned()));
     lines.extend(notes.iter().map(|note| format!("note: {note}")));
     lines
+}
+
+/// How near a state is that was restored.
+pub(super) fn nearest(fit: Fit, sibling: Option<&str>) -> String {
+    match (sibling, fit) {
+        (Some(sibling), _) => format!(", which {sibling} stored: this job has nothing of its own yet"),
+        (None, Fit::Soft) => String::new(),
+        (None, _) => ", the nearest state there is".to_owned(),
+    }
 }
 
 /// What will be compiled, how long that takes, and what it comes of.

@@ -3,7 +3,7 @@
 //! Text from outside (paths, keys, messages) is escaped: it can neither end a table cell nor become a link or a tag.
 
 use super::chart;
-use super::log::{forecast_came_true, interpreter, rolled_by, saved};
+use super::log::{forecast_came_true, interpreter, nearest, rolled_by, saved};
 use super::markdown::{Page, SHOWN, escape, fold, list, section, table};
 use super::numbers;
 use super::outputs::state;
@@ -11,7 +11,6 @@ use crate::explain::advice::Unstored;
 use crate::explain::cause::Cause;
 use crate::explain::inspection::{InspectedUnit, Rebuild};
 use crate::job::outcome::{Cold, RestoreOutcome, SaveOutcome, Saved, Start};
-use crate::state::key::Fit;
 use crate::words::{count, duration, size};
 
 /// `job` is what the reader knows it by.
@@ -222,8 +221,8 @@ fn start(restore: &RestoreOutcome) -> String {
             Cold::Unanswered => "the store could not be asked".to_owned(),
             Cold::TakenBack => "nothing: what had been brought was taken back".to_owned(),
         },
-        Start::Restored { fit, units, .. } => {
-            let kind = if *fit == Fit::Soft { "" } else { ", the nearest state there is" };
+        Start::Restored { fit, units, sibling, .. } => {
+            let kind = escape(&nearest(*fit, sibling.as_deref()));
             format!("{}, {}{kind}", count(*units, "unit"), size(restore.bytes))
         }
         Start::Kept { units, .. } => format!("the disk was kept: {}", count(*units, "unit")),

@@ -2,6 +2,7 @@
 //!
 //! Pure. Whoever asks has found out which recorded files are still the ones on disk.
 
+use super::key::Key;
 use crate::state::manifest::{Content, FileEntry, Location, Manifest, Parent};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -76,7 +77,7 @@ pub fn plan(files: Vec<FileEntry>, previous: Option<&Previous<'_>>) -> DeltaPlan
         return base(files, NewBase::OverBudget);
     }
     let delta = delta(files.clone(), previous);
-    match too_much(&delta) {
+    match too_much(&delta, previous.lineage) {
         Some(reason) => base(files, reason),
         None => delta,
     }
@@ -145,15 +146,24 @@ fn alike(before: &FileEntry, now: &FileEntry) -> bool {
     }
 }
 
-fn too_much(delta: &DeltaPlan) -> Option<NewBase> {
-    // The base is the largest pack; the others are deltas.
-    let base = delta.parents.iter().map(|parent| parent.bytes).max().unwrap_or(0);
-    let all: u64 = delta.parents.iter().map(|parent| parent.bytes).sum();
-    let live: u64 = delta.files.iter().map(FileEntry::size).sum::<u64>() - delta.stored_bytes;
+/// Packs of siblings are not this lineage's to be written anew: what is dead in them lives there.
+fn too_much(delta: &DeltaPlan, lineage: &str) -> Option<NewBase> {
+    let is_own = |parent: &Parent| Key::parse(&parent.key).is_none_or(|key| key.lineage == lineage);
+    let own: Vec<bool> = delta.parents.iter().map(is_own).collect();
+    let of_own = |at: usize| at > 0 && own.get(at - 1).copied().unwrap_or_default();
+    let own_bytes = || delta.parents.iter().zip(&own).filter(|(_, own)| **own).map(|(parent, _)| parent.bytes);
+    // The base is the largest pack; the others are deltas. One that borrows is small, and so is its share of what is restored.
+    let (largest, base) = (delta.parents.iter().map(|parent| parent.bytes).max().unwrap_or(0), own_bytes().max());
+    let (all, base) = (own_bytes().sum::<u64>(), base.unwrap_or(0));
+    let live = |file: &FileEntry| match file.content {
+        Content::File { size, at, .. } if of_own(at.pack) => size,
+        _ => 0,
+    };
+    let live: u64 = delta.files.iter().map(live).sum();
     // A restore opens every parent, and a save that finds one gone has to store all: few and mostly alive is what makes both cheap.
-    if delta.parents.len() > MAX_DELTAS {
+    if own.iter().filter(|own| **own).count() > MAX_DELTAS {
         Some(NewBase::TooManyDeltas)
-    } else if all - base + delta.stored_bytes > base / 2 {
+    } else if all - base + delta.stored_bytes > largest / 2 {
         Some(NewBase::DeltasTooLarge)
     } else if all.saturating_sub(live) > all / 3 {
         Some(NewBase::TooMuchDead)

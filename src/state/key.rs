@@ -126,6 +126,18 @@ impl KeyParts {
     }
 }
 
+/// As people know a job.
+impl fmt::Display for NameParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words: Vec<&str> = [&self.workflow, &self.job, &self.key]
+            .into_iter()
+            .map(String::as_str)
+            .filter(|word| !word.is_empty())
+            .collect();
+        if words.is_empty() { f.write_str("another job") } else { write!(f, "`{}`", words.join(" / ")) }
+    }
+}
+
 impl NameParts {
     fn slug(&self) -> String {
         let Self { kind, key, workflow, job, roll } = self;
@@ -221,10 +233,7 @@ impl Key {
         let ["rekindle", format, name, hard, soft, lineage, state] = fields.as_slice() else {
             return None;
         };
-        let plain = |field: &&str| {
-            !field.is_empty() && field.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        };
-        if *format != FORMAT.to_string() || ![name, hard, soft, lineage, state].iter().all(|field| plain(field)) {
+        if *format != FORMAT.to_string() || ![name, hard, soft, lineage, state].iter().all(|field| is_field(field)) {
             return None;
         }
         let own = |field: &str| field.to_owned();
@@ -234,6 +243,11 @@ impl Key {
             state: own(state),
         })
     }
+}
+
+/// Whether a text can stand between the dots of a key.
+pub fn is_field(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 #[cfg(test)]

@@ -41,6 +41,13 @@ pub enum Part {
     Interpreter(Option<String>),
 }
 
+impl Part {
+    /// Whether it says whose entry it is, and nothing of what that holds.
+    pub fn is_name(&self) -> bool {
+        matches!(self, Self::Kind | Self::Key | Self::Workflow | Self::Job)
+    }
+}
+
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (words, name) = match self {

@@ -1,9 +1,11 @@
 //! What a stored state says about itself: the name under which it lies, what it holds, and what a new one adds.
 
+pub mod borrow;
 pub mod decision;
 pub mod delta;
 pub mod key;
 pub mod key_change;
 pub mod manifest;
 pub mod secrets;
+pub mod seed;
 pub mod worth;

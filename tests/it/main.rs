@@ -93,6 +93,7 @@ mod scenarios;
 mod secrets;
 #[cfg(target_os = "linux")]
 mod shim;
+mod siblings;
 #[cfg(target_os = "linux")]
 mod signals;
 mod silence;

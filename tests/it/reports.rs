@@ -42,7 +42,7 @@ impl Story {
             unit("app", "bin", 2.0, None),
             unit("app", "test", 3.0, None),
         ];
-        let start = Start::Restored { key: KEY.into(), fit: Fit::Soft, units: 4 };
+        let start = Start::Restored { key: KEY.into(), fit: Fit::Soft, units: 4, sibling: None };
         let stamping = Stamping { same: 120, ..Stamping::default() };
         let restore = RestoreOutcome {
             start,
@@ -183,7 +183,7 @@ fn a_locked_package_was_bumped() {
         (2, follows("core (lib)"), Some(0)),
         (3, follows("core (lib)"), Some(0)),
     ]);
-    story.restore.start = Start::Restored { key: KEY.into(), fit: Fit::Hard, units: 4 };
+    story.restore.start = Start::Restored { key: KEY.into(), fit: Fit::Hard, units: 4, sibling: None };
     story.rolled = vec![
         change(Part::LockedPackage("serde 1.0.1".into()), "registry abc", ""),
         change(Part::LockedPackage("serde 1.0.2".into()), "", "registry def"),

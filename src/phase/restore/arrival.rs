@@ -25,7 +25,7 @@ use crate::problem::{Warning, Warnings};
 use crate::stamp::doubt::Doubt;
 use crate::state::key::Fit;
 use crate::state::key_change::{Part, PartChange};
-use crate::state::manifest::{Content, Manifest, Parent, Root};
+use crate::state::manifest::{Content, Manifest, Root};
 use crate::store::Store;
 
 /// A clock difference that is waited out instead of shifted away.
@@ -41,8 +41,17 @@ pub(super) fn arrive(
     let fields = facts.parts.fields();
     let mut passed_over = BTreeSet::new();
     let judge = |candidates: &[(Pack<'_>, Fit)]| choice::nearest(facts, candidates);
-    let (pack, fit) = match choice::best(store, &fields, Some(roots), &judge, &mut passed_over, &mut outcome.warnings) {
-        Chosen::State(pack, fit) => (*pack, fit),
+    let mut chosen = choice::best(store, &fields, Some(roots), &judge, &mut passed_over, &mut outcome.warnings);
+    if let Chosen::Nothing = chosen {
+        let warnings = &mut outcome.warnings;
+        chosen = choice::of_siblings(store, &facts.parts, roots, &judge, &mut passed_over, warnings);
+    }
+    let (pack, fit, sibling) = match chosen {
+        Chosen::State(pack, fit) => (*pack, fit, None),
+        Chosen::Siblings(pack) => {
+            let sibling = pack.index.manifest.parts.name.to_string();
+            (*pack, Fit::Hard, Some(sibling))
+        }
         Chosen::Nothing => {
             if !passed_over.is_empty() {
                 outcome.cold = Cold::Unusable;
@@ -68,7 +77,7 @@ pub(super) fn arrive(
     let ahead = newest.since(file_system.now);
     let shift = if ahead > LOCK_WAIT { ahead } else { Duration::ZERO };
 
-    let own = parent_of(&pack);
+    let own = pack.as_parent();
     let key = pack.key.clone();
     let (packs, damaged_parents) = with_parents(store, pack, &manifest, &mut outcome.warnings);
     let left_out = room::left_out(&manifest, roots);
@@ -86,6 +95,7 @@ pub(super) fn arrive(
     }
     if fit != Fit::Soft {
         outcome.rolled = facts.parts.diff(&manifest.parts);
+        outcome.rolled.retain(|change| sibling.is_none() || !change.part.is_name());
     }
     if !shift.is_zero() {
         let text = format!(
@@ -118,7 +128,7 @@ pub(super) fn arrive(
     });
     doubts.extend(odd.map(|(at, _)| (at, Doubt::FromTheFuture)));
     Arrival {
-        start: Start::Restored { key, fit, units },
+        start: Start::Restored { key, fit, units, sibling },
         newest: newest.minus(shift),
         restored: Some(Restored { manifest, pack: own, lost_files, lost_units, damaged, changed: Vec::new() }),
         shift,
@@ -200,16 +210,6 @@ fn fingerprints(manifest: &Manifest) -> Vec<Late> {
         late[unit.root].insert(paths::path(&unit.place.fingerprint_dir()), depth);
     }
     late
-}
-
-/// What a pack is called in manifests that build on it.
-pub(super) fn parent_of(pack: &Pack<'_>) -> Parent {
-    let own = |content: &Content| match content {
-        Content::File { size, at, .. } if at.pack == 0 => *size,
-        _ => 0,
-    };
-    let bytes = pack.index.manifest.files.iter().map(|file| own(&file.content)).sum();
-    Parent { key: pack.key.clone(), sha256: pack.sha256, bytes }
 }
 
 /// Opens the packs that a manifest refers to; whether any is missing comes along.

@@ -11,9 +11,9 @@ use anyhow::{Result, ensure};
 use crate::git::Repository;
 use crate::job::facts::Facts;
 use crate::machine::paths;
-use crate::pack::Pack;
+use crate::pack::{Pack, seed};
 use crate::problem::{GivenUp, Warnings};
-use crate::state::key::{Fit, Key, KeyFields};
+use crate::state::key::{Fit, Key, KeyFields, KeyParts};
 use crate::state::manifest::LockedPackage;
 use crate::state::manifest::{InputKind, Manifest, Origin, Root, UnitRecord};
 use crate::store::Store;
@@ -28,6 +28,8 @@ const CANDIDATES: usize = 4;
 #[derive(Debug)]
 pub(super) enum Chosen<'a> {
     State(Box<Pack<'a>>, Fit),
+    /// Another job's, of equal set-up.
+    Siblings(Box<Pack<'a>>),
     Nothing,
     /// Nobody knows what is stored; a warning says why.
     Unanswered,
@@ -81,6 +83,40 @@ pub(super) fn best<'a>(
         }
     }
     Chosen::Nothing
+}
+
+/// The best state of another job that is set up like this one, where it has nothing itself.
+pub(super) fn of_siblings<'a>(
+    store: &'a dyn Store,
+    parts: &KeyParts,
+    roots: &[Root],
+    judge: &Judge<'a>,
+    passed_over: &mut BTreeSet<String>,
+    warnings: &mut Warnings,
+) -> Chosen<'a> {
+    let own = parts.fields();
+    let siblings = match seed::siblings(store, parts) {
+        Ok(siblings) => siblings,
+        Err(error) => {
+            warnings.fault("looking for jobs like this one", &error);
+            return Chosen::Nothing;
+        }
+    };
+    let mut candidates = Vec::new();
+    for key in seed::newest(store, &own, &siblings, CANDIDATES) {
+        match open(store, &key, Some(roots)) {
+            Ok(pack) => candidates.push((pack, Fit::Hard)),
+            Err(error) => {
+                warnings.fault("a stored state is passed over", &error);
+                passed_over.insert(key);
+            }
+        }
+    }
+    if candidates.is_empty() {
+        return Chosen::Nothing;
+    }
+    let best = if candidates.len() == 1 { 0 } else { judge(&candidates) };
+    Chosen::Siblings(Box::new(candidates.swap_remove(best).0))
 }
 
 /// Everything whose hard parts are equal, newest first. A service may name only the newest of what it is asked for, so the

@@ -57,7 +57,7 @@ pub(super) fn restore(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOut
         Chosen::State(pack, _) if pack.index.manifest.roots.len() == 1 => {
             bring(facts, store, *pack, (&held, wanted), &mut state, outcome)
         }
-        Chosen::State(..) | Chosen::Nothing | Chosen::Unanswered => BTreeSet::new(),
+        Chosen::State(..) | Chosen::Siblings(_) | Chosen::Nothing | Chosen::Unanswered => BTreeSet::new(),
     };
     // What is there before the job's own steps is not news.
     state.names = holdings(&facts.cargo_home, wanted, &brought).map(|held| held.names).unwrap_or_default();
@@ -75,7 +75,7 @@ fn bring<'a>(
 ) -> BTreeSet<PathBuf> {
     let home = &facts.cargo_home;
     let manifest = pack.index.manifest.clone();
-    let own = arrival::parent_of(&pack);
+    let own = pack.as_parent();
     let key = pack.key.clone();
     let staged = match Staged::beside(std::slice::from_ref(home)) {
         Ok(staged) => staged,

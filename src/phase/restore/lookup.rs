@@ -17,14 +17,25 @@ pub(super) fn look(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOutcom
     let mut passed_over = BTreeSet::new();
     let judge = |candidates: &[(Pack<'_>, Fit)]| choice::nearest(facts, candidates);
     let (fields, roots) = (facts.parts.fields(), facts.roots());
-    match choice::best(store, &fields, Some(&roots), &judge, &mut passed_over, &mut outcome.warnings) {
-        Chosen::State(pack, fit) => {
-            let manifest = &pack.index.manifest;
-            if fit != Fit::Soft {
-                outcome.rolled = facts.parts.diff(&manifest.parts);
-            }
-            (outcome.files, outcome.bytes) = (manifest.files.len(), manifest.content_bytes());
-            outcome.start = Start::Restored { key: pack.key.clone(), fit, units: manifest.units.len() };
+    let found = |pack: &Pack<'_>, fit, sibling: Option<String>, outcome: &mut RestoreOutcome| {
+        let manifest = &pack.index.manifest;
+        if fit != Fit::Soft {
+            outcome.rolled = facts.parts.diff(&manifest.parts);
+            outcome.rolled.retain(|change| sibling.is_none() || !change.part.is_name());
+        }
+        (outcome.files, outcome.bytes) = (manifest.files.len(), manifest.content_bytes());
+        outcome.start = Start::Restored { key: pack.key.clone(), fit, units: manifest.units.len(), sibling };
+    };
+    let mut chosen = choice::best(store, &fields, Some(&roots), &judge, &mut passed_over, &mut outcome.warnings);
+    if let Chosen::Nothing = chosen {
+        let warnings = &mut outcome.warnings;
+        chosen = choice::of_siblings(store, &facts.parts, &roots, &judge, &mut passed_over, warnings);
+    }
+    match chosen {
+        Chosen::State(pack, fit) => found(&pack, fit, None, outcome),
+        Chosen::Siblings(pack) => {
+            let sibling = pack.index.manifest.parts.name.to_string();
+            found(&pack, Fit::Hard, Some(sibling), outcome);
         }
         Chosen::Nothing => {
             if !passed_over.is_empty() {

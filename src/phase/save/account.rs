@@ -20,7 +20,8 @@ use crate::state::manifest::{InputKind, RunRecord};
 
 /// The last runs, and this one as far as it is known before anything is packed.
 pub(super) fn history(job: &Job<'_>, inspection: &Inspection) -> Vec<RunRecord> {
-    let mut history = job.previous().map(|restored| restored.manifest.history.clone()).unwrap_or_default();
+    let before = job.previous().filter(|_| !job.is_guest());
+    let mut history = before.map(|restored| restored.manifest.history.clone()).unwrap_or_default();
     history.push(RunRecord {
         commit: None,
         at: Moment::from(filetime::FileTime::from_system_time(SystemTime::now())),
@@ -49,7 +50,8 @@ pub(super) fn advice(job: &Job<'_>, outcome: &SaveOutcome) -> Vec<Advice> {
     };
     let root = &job.facts.base();
     let untracked = untracked(root, &outcome.inspection);
-    let history = job.previous().map(|restored| restored.manifest.history.as_slice()).unwrap_or_default();
+    let before = job.previous().filter(|_| !job.is_guest());
+    let history = before.map(|restored| restored.manifest.history.as_slice()).unwrap_or_default();
     advice::advise(&Measured {
         inspection: &outcome.inspection,
         weights: &outcome.weights,

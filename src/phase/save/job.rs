@@ -12,6 +12,7 @@ use crate::cargo::whereabouts::Place;
 use crate::job::facts::Facts;
 use crate::job::handover::{Restored, State};
 use crate::job::inputs::JobResult;
+use crate::job::outcome::Start;
 use crate::stamp::observed::Untouched;
 use crate::stamp::recorded;
 use crate::state::manifest::{Root, UnitRecord};
@@ -130,6 +131,11 @@ impl<'a> Job<'a> {
         self.state.unknown_units.contains(&self.unit(at).place.name_in(self.units[at].0))
     }
 
+    /// Whether it began with the state of another job, which is only set up alike.
+    pub(super) fn is_guest(&self) -> bool {
+        matches!(self.state.outcome.start, Start::Restored { sibling: Some(_), .. })
+    }
+
     /// How long each unit has been idle; `None` for one that goes.
     pub(super) fn ages(&self, edges: &[Vec<Option<usize>>], result: JobResult) -> Vec<Option<u32>> {
         let known = |at: usize| {
@@ -138,7 +144,8 @@ impl<'a> Job<'a> {
         };
         let known: Vec<Option<u32>> = (0..self.units.len()).map(known).collect();
         let evidence = if self.state.access_times { UseShown::AccessTimes } else { UseShown::Nothing };
-        let keep = self.state.inputs.keep_unused;
+        // What only the other one used is not this one's to carry along.
+        let keep = if self.is_guest() { 0 } else { self.state.inputs.keep_unused };
         liveness::ages(&self.all(), edges, &known, evidence, keep, result == JobResult::Succeeded)
     }
 

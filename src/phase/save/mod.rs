@@ -5,6 +5,7 @@
 mod account;
 mod assembled;
 mod beyond;
+mod borrowed;
 mod budget;
 mod collect;
 mod described;
@@ -30,7 +31,7 @@ mod whereabouts;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use self::budget::Without;
 use self::job::Job;
@@ -47,11 +48,13 @@ use crate::job::inputs::{Inputs, JobResult, SaveWishes};
 use crate::job::outcome::{SaveOutcome, Saved};
 use crate::machine::disk::FileSystem;
 use crate::machine::paths;
+use crate::pack::seed;
 use crate::problem::Warning;
 use crate::state::decision::{News, SaveDecision, SkipReason};
 use crate::state::delta::DeltaKind;
 use crate::state::manifest::{Manifest, Parent};
 use crate::state::secrets::Secrets;
+use crate::state::seed::grown;
 use crate::store;
 use crate::unit::Unit;
 use crate::words::count;
@@ -148,6 +151,9 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
 
     let used = Used { live: &live, ages: &ages, edges: &edges, secrets: &secrets, screened: &screened };
     let Stored { landed, whole, without } = store_within(job, &used, without, outcome)?;
+    if let Saved::Stored { .. } = landed.saved {
+        tell_siblings(job);
+    }
     outcome.left_out = without.told(job);
     // Nothing of it is to be believed later that was not there when the pack was begun.
     let (manifest, pack) = whole.unwrap_or((landed.manifest, landed.pack));
@@ -233,7 +239,21 @@ fn pack(
         full,
     });
     let state = state_digest(&manifest, job.state, inputs.attempt);
-    put::put(job.store, inputs, manifest, entries, began, state, Some(secrets))
+    put::put(job.store, inputs, manifest, entries, began, state, Some(secrets), Some(&job.state.parts))
+}
+
+/// Lets jobs of equal set-up know that they can start from this one's entries.
+fn tell_siblings(job: &Job<'_>) {
+    let parts = &job.state.parts;
+    let told = seed::siblings(job.store, parts).and_then(|siblings| {
+        let Some(siblings) = grown(&siblings, &parts.fields()) else { return Ok(()) };
+        let room = job.state.inputs.state.parent().context("the state file lies in no folder")?;
+        seed::plant(job.store, room, parts, siblings)
+    });
+    // Nothing of this job is lost.
+    if let Err(error) = told {
+        tracing::debug!("other jobs are not told of this state: {error:#}");
+    }
 }
 
 /// How many units Cargo took for fresh although something that they name is another one; the next run builds them.

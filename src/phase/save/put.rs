@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
+use super::borrowed;
 use crate::job::inputs::Inputs;
 use crate::job::outcome::Saved;
 use crate::machine::disk;
@@ -13,7 +14,7 @@ use crate::pack::{self, Pack, Source};
 use crate::problem::GivenUp;
 use crate::state::decision::SkipReason;
 use crate::state::delta::{self, DeltaKind, DeltaPlan, Previous};
-use crate::state::key::Key;
+use crate::state::key::{Key, KeyParts};
 use crate::state::manifest::{FileEntry, Manifest, Parent};
 use crate::state::secrets::Secrets;
 use crate::store::{Put, Sending, Store};
@@ -41,7 +42,7 @@ pub(super) struct Landed {
 }
 
 /// Plans, names, packs and stores a state, whose `manifest` lacks nothing but its files and what follows from them. `state` is the
-/// last field of its name.
+/// last field of its name. What packs of jobs like `siblings` hold is not stored again.
 pub(super) fn put(
     store: &dyn Store,
     inputs: &Inputs,
@@ -50,6 +51,7 @@ pub(super) fn put(
     began: Option<Began<'_>>,
     state: String,
     secrets: Option<&Secrets>,
+    siblings: Option<&KeyParts>,
 ) -> Result<Landed> {
     let (files, paths): (Vec<FileEntry>, Vec<PathBuf>) = entries.into_iter().unzip();
     // The name of an entry that somebody else gave is not a lineage to go on with.
@@ -66,12 +68,16 @@ pub(super) fn put(
         complete,
         full: began.full,
     });
-    let DeltaPlan { kind, parents, files, stored, stored_bytes } = delta::plan(files, previous.as_ref());
+    let mut plan = delta::plan(files, previous.as_ref());
+    if let (DeltaKind::Base(_), Some(job)) = (plan.kind, siblings) {
+        borrowed::subtract(store, job, &manifest.roots, &paths, &mut plan);
+    }
+    let DeltaPlan { kind, parents, files, stored, stored_bytes } = plan;
     let lineage = match (kind, &previous) {
         (DeltaKind::Delta, Some(previous)) => previous.lineage.to_owned(),
         _ => state.clone(),
     };
-    let key = Key { fields: manifest.parts.fields(), lineage, state }.to_string();
+    let key = Key { fields: manifest.parts.fields(), lineage: lineage.clone(), state }.to_string();
     tracing::debug!(key, ?kind, stored = stored.len(), bytes = stored_bytes, "what to store is planned");
     manifest.key.clone_from(&key);
     manifest.parents = parents;
@@ -92,7 +98,9 @@ pub(super) fn put(
     let bytes = written.bytes;
     let mut taken = bytes;
     if inputs.max_size.is_some() {
-        for parent in &written.index.manifest.parents {
+        // What a sibling stored is there in any case.
+        let parents = written.index.manifest.parents.iter();
+        for parent in parents.filter(|parent| Key::parse(&parent.key).is_some_and(|key| key.lineage == lineage)) {
             taken += store.size(&parent.key)?;
         }
     }

@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::digest::{ContentId, Digest};
 use crate::moment::Moment;
 use crate::state::key::{FORMAT, KeyParts};
+use crate::state::seed::{self, Sibling};
 
 pub use beyond::{BeyondInput, ReadBeyond};
 pub use unit::{Described, FingerprintRecord, Lies, MacroFacts, RunFacts, Scan, UnitRecord, Unread};
@@ -60,6 +61,9 @@ pub struct Manifest {
     pub litter: BTreeMap<String, BTreeSet<String>>,
     /// The last runs, newest last.
     pub history: Vec<RunRecord>,
+    /// Of a seed, which holds nothing else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub siblings: Vec<Sibling>,
 }
 
 /// How settings of Cargo's configuration are called, whichever file they stand in.
@@ -285,6 +289,7 @@ impl Manifest {
             left_out: None,
             litter: BTreeMap::new(),
             history: Vec::new(),
+            siblings: Vec::new(),
         }
     }
 
@@ -298,6 +303,10 @@ impl Manifest {
         };
         at_most("packs", self.parents.len(), MAX_PARENTS)?;
         at_most("roots", self.roots.len(), MAX_ROOTS)?;
+        at_most("siblings", self.siblings.len(), seed::MOST)?;
+        if let Some(sibling) = self.siblings.iter().find(|sibling| !sibling.is_plain()) {
+            return Err(ManifestError::BadName { name: sibling.name.escape_debug().to_string() });
+        }
         let within = |what, index: usize, len: usize| {
             if index < len { Ok(()) } else { Err(ManifestError::BadIndex { what, index }) }
         };

@@ -128,8 +128,13 @@ impl World {
         self.workspace().join("target")
     }
 
-    /// Stored packs of target folders, oldest first.
+    /// Stored packs of target folders, oldest first; no seeds.
     pub(crate) fn packs(&self) -> Vec<PathBuf> {
+        self.entries().into_iter().filter(|path| !path.to_string_lossy().contains("rekindle.2.seed.")).collect()
+    }
+
+    /// Stored entries, but for those of Cargo homes, oldest first.
+    pub(crate) fn entries(&self) -> Vec<PathBuf> {
         let Ok(entries) = fs::read_dir(self.store()) else {
             return Vec::new();
         };

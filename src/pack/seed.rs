@@ -1,0 +1,45 @@
+//! Seeds as they lie in a store: entries without files, that name jobs of equal set-up.
+//!
+//! Asked by a restore that has nothing of its own, and by a save. A seed that cannot be used is one that names nobody.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::{Pack, write};
+use crate::state::key::{Fit, Key, KeyFields, KeyParts};
+use crate::state::manifest::Manifest;
+use crate::state::seed::{self, Sibling};
+use crate::store::{Sending, Store};
+
+/// Those that the newest seed names.
+pub fn siblings(store: &dyn Store, parts: &KeyParts) -> Result<Vec<Sibling>> {
+    let Some(key) = newest_of(store, &seed::fields(parts))? else { return Ok(Vec::new()) };
+    let pack = Pack::open(store, &key).with_context(|| format!("the seed `{key}` cannot be used"))?;
+    Ok(if pack.index.manifest.key == key { pack.index.manifest.siblings } else { Vec::new() })
+}
+
+/// The newest entry of each, at most so many; not of the job itself.
+pub fn newest(store: &dyn Store, own: &KeyFields, siblings: &[Sibling], most: usize) -> Vec<String> {
+    let others = siblings.iter().filter(|sibling| sibling.name != own.name);
+    // A sibling that cannot be asked for is none; why not has been said where the job's own entries were looked for.
+    let newest = others.filter_map(|sibling| newest_of(store, &sibling.fields(own)).ok().flatten());
+    newest.take(most).collect()
+}
+
+fn newest_of(store: &dyn Store, fields: &KeyFields) -> Result<Option<String>> {
+    let entries = store.find(&fields.prefix(Fit::Hard))?;
+    let fits = |key: &String| Key::parse(key).is_some_and(|key| fields.admits(&key, Fit::Hard));
+    Ok(entries.into_iter().map(|entry| entry.key).find(fits))
+}
+
+/// Stores one.
+pub fn plant(store: &dyn Store, room: &Path, parts: &KeyParts, siblings: Vec<Sibling>) -> Result<()> {
+    let key = seed::key(seed::fields(parts), &siblings).to_string();
+    let mut manifest = Manifest::blank(seed::parts(parts), Vec::new());
+    (manifest.key, manifest.siblings) = (key.clone(), siblings);
+    let mut draft = store.begin(&key, room, Sending::AsTheyCome)?;
+    let written = write(&mut draft, manifest, Vec::new())?;
+    draft.finish(&written.tail)?;
+    Ok(())
+}
