@@ -14,9 +14,26 @@ use crate::store::{Sending, Store};
 
 /// Those that the newest seed names.
 pub fn siblings(store: &dyn Store, parts: &KeyParts) -> Result<Vec<Sibling>> {
-    let Some(key) = newest_of(store, &seed::fields(parts))? else { return Ok(Vec::new()) };
-    let pack = Pack::open(store, &key).with_context(|| format!("the seed `{key}` cannot be used"))?;
+    newest_of(store, &seed::fields(parts))?.map_or_else(|| Ok(Vec::new()), |key| read(store, &key))
+}
+
+fn read(store: &dyn Store, key: &str) -> Result<Vec<Sibling>> {
+    let pack = Pack::open(store, key).with_context(|| format!("the seed `{key}` cannot be used"))?;
     Ok(if pack.index.manifest.key == key { pack.index.manifest.siblings } else { Vec::new() })
+}
+
+/// Names this job in a new seed, if the newest one does not. `room` is a folder of its own.
+pub fn tell(store: &dyn Store, room: &Path, parts: &KeyParts) -> Result<()> {
+    let newest = newest_of(store, &seed::fields(parts))?;
+    let (siblings, unusable) = match newest.as_deref().map(|key| read(store, key)) {
+        Some(Ok(siblings)) => (siblings, None),
+        Some(Err(_)) => (Vec::new(), newest.as_deref()),
+        None => (Vec::new(), None),
+    };
+    match seed::grown(&siblings, &parts.fields()) {
+        Some(siblings) => plant(store, room, parts, siblings, unusable),
+        None => Ok(()),
+    }
 }
 
 /// The newest entry of each, at most so many; not of the job itself.
@@ -33,9 +50,15 @@ fn newest_of(store: &dyn Store, fields: &KeyFields) -> Result<Option<String>> {
     Ok(entries.into_iter().map(|entry| entry.key).find(fits))
 }
 
-/// Stores one.
-pub fn plant(store: &dyn Store, room: &Path, parts: &KeyParts, siblings: Vec<Sibling>) -> Result<()> {
-    let key = seed::key(seed::fields(parts), &siblings).to_string();
+/// Stores one. One that is unusable keeps its name.
+fn plant(
+    store: &dyn Store,
+    room: &Path,
+    parts: &KeyParts,
+    siblings: Vec<Sibling>,
+    unusable: Option<&str>,
+) -> Result<()> {
+    let key = seed::key(seed::fields(parts), &siblings, unusable).to_string();
     let mut manifest = Manifest::blank(seed::parts(parts), Vec::new());
     (manifest.key, manifest.siblings) = (key.clone(), siblings);
     let mut draft = store.begin(&key, room, Sending::AsTheyCome)?;

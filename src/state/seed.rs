@@ -42,9 +42,9 @@ pub fn parts(parts: &KeyParts) -> KeyParts {
     KeyParts { hard: HardParts::default(), soft: SoftParts::default(), ..parts.clone() }
 }
 
-/// The key of a seed that names these.
-pub fn key(fields: KeyFields, siblings: &[Sibling]) -> Key {
-    Key { fields, lineage: "0".to_owned(), state: Digest::of_value(&siblings).short() }
+/// The key of a seed that names these, in the place of one that cannot be used.
+pub fn key(fields: KeyFields, siblings: &[Sibling], unusable: Option<&str>) -> Key {
+    Key { fields, lineage: "0".to_owned(), state: Digest::of_value(&(siblings, unusable)).short() }
 }
 
 /// The siblings with one more, the newest first; none if it is known.
@@ -73,7 +73,7 @@ mod tests {
         assert_ne!(own, fields(&job("test", "2", "linux")));
         assert_ne!(own, fields(&job("test", "", "windows")));
         let names = grown(&[], &job("test", "", "linux").fields()).unwrap();
-        let key = key(own.clone(), &names).to_string();
+        let key = key(own.clone(), &names, None).to_string();
         assert!(
             key.starts_with(&own.prefix(Fit::Hard)) && Key::parse(&key).is_some_and(|key| own.admits(&key, Fit::Hard))
         );

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{Project, World, words};
+use crate::support::{Project, World};
 
 /// Two libraries of the registry's kind (vendored), a macro, and a program.
 fn project() -> Project {
@@ -129,12 +129,14 @@ fn a_seed_that_is_damaged_or_lies_costs_a_cold_start_and_no_more() {
     std::fs::write(seed, &whole[..whole.len() / 2]).unwrap();
     let restored = jobs.begin("test");
     assert!(restored.contains("cold start") && restored.contains("looking for jobs like this one"), "{restored}");
-    // One that names a job which is gone.
-    std::fs::write(seed, &whole).unwrap();
+    jobs.end("test --no-run --workspace");
+    let restored = jobs.begin("third");
+    assert!(restored.contains("which `test` stored") && !restored.contains("warning"), "{restored}");
+    // Jobs that are gone.
     for pack in jobs.world.packs() {
         std::fs::remove_file(pack).unwrap();
     }
-    let restored = jobs.begin("test");
+    let restored = jobs.begin("fourth");
     assert!(restored.contains("cold start") && !restored.contains("warning"), "{restored}");
 }
 

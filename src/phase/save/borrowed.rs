@@ -16,16 +16,16 @@ use crate::digest::Digest;
 use crate::pack::{Pack, seed};
 use crate::state::borrow::{self, Lender};
 use crate::state::delta::DeltaPlan;
-use crate::state::key::{Key, KeyParts};
-use crate::state::manifest::{FileEntry, Parent, Root};
+use crate::state::key::Key;
+use crate::state::manifest::{FileEntry, Manifest, Parent};
 use crate::store::Store;
 
 /// How many siblings are asked.
 const SIBLINGS: usize = 6;
 
 /// Takes out of the plan of a base what need not be stored. `paths` say where its files lie.
-pub(super) fn subtract(store: &dyn Store, job: &KeyParts, roots: &[Root], paths: &[PathBuf], plan: &mut DeltaPlan) {
-    match borrow(store, job, roots, paths, &plan.files) {
+pub(super) fn subtract(store: &dyn Store, base: &Manifest, paths: &[PathBuf], plan: &mut DeltaPlan) {
+    match borrow(store, base, paths, &plan.files) {
         Ok(Some((files, taken))) => {
             let borrowed: BTreeSet<usize> = taken.files.iter().copied().collect();
             plan.files = files;
@@ -45,19 +45,13 @@ pub(super) fn subtract(store: &dyn Store, job: &KeyParts, roots: &[Root], paths:
 
 type Taken = (Vec<FileEntry>, borrow::Borrowed);
 
-fn borrow(
-    store: &dyn Store,
-    job: &KeyParts,
-    roots: &[Root],
-    paths: &[PathBuf],
-    files: &[FileEntry],
-) -> Result<Option<Taken>> {
-    let own = job.fields();
-    let siblings = seed::siblings(store, job)?;
+fn borrow(store: &dyn Store, base: &Manifest, paths: &[PathBuf], files: &[FileEntry]) -> Result<Option<Taken>> {
+    let own = base.parts.fields();
+    let siblings = seed::siblings(store, &base.parts)?;
     let keys = seed::newest(store, &own, &siblings, SIBLINGS);
     // One that cannot be opened lends nothing.
     let opened = keys.iter().filter_map(|key| Pack::open(store, key).ok());
-    let packs: Vec<Pack<'_>> = opened.filter(|pack| pack.index.manifest.roots == roots).collect();
+    let packs: Vec<Pack<'_>> = opened.filter(|pack| pack.index.manifest.roots == base.roots).collect();
     let lenders: Vec<Lender<'_>> =
         packs.iter().map(|pack| Lender { manifest: &pack.index.manifest, pack: pack.as_parent() }).collect();
     let alike = borrow::alike(files, &lenders);

@@ -51,8 +51,7 @@ pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
         hasher.field(name);
     }
     let state = hasher.finish().short();
-    let put =
-        |full| put::put(job.store, inputs, manifest.clone(), entries.clone(), began(full), state.clone(), None, None);
+    let put = |full| put::put(job.store, inputs, manifest.clone(), entries.clone(), began(full), state.clone(), None);
     let landed = put(false)?;
     let is_over = matches!(landed.saved, Saved::Skipped(SkipReason::OverBudget { .. }));
     Ok(if is_over && landed.kind == DeltaKind::Delta { put(true)?.saved } else { landed.saved })

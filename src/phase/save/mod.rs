@@ -54,7 +54,6 @@ use crate::state::decision::{News, SaveDecision, SkipReason};
 use crate::state::delta::DeltaKind;
 use crate::state::manifest::{Manifest, Parent};
 use crate::state::secrets::Secrets;
-use crate::state::seed::grown;
 use crate::store;
 use crate::unit::Unit;
 use crate::words::count;
@@ -239,17 +238,13 @@ fn pack(
         full,
     });
     let state = state_digest(&manifest, job.state, inputs.attempt);
-    put::put(job.store, inputs, manifest, entries, began, state, Some(secrets), Some(&job.state.parts))
+    put::put(job.store, inputs, manifest, entries, began, state, Some(secrets))
 }
 
 /// Lets jobs of equal set-up know that they can start from this one's entries.
 fn tell_siblings(job: &Job<'_>) {
-    let parts = &job.state.parts;
-    let told = seed::siblings(job.store, parts).and_then(|siblings| {
-        let Some(siblings) = grown(&siblings, &parts.fields()) else { return Ok(()) };
-        let room = job.state.inputs.state.parent().context("the state file lies in no folder")?;
-        seed::plant(job.store, room, parts, siblings)
-    });
+    let room = job.state.inputs.state.parent().context("the state file lies in no folder");
+    let told = room.and_then(|room| seed::tell(job.store, room, &job.state.parts));
     // Nothing of this job is lost.
     if let Err(error) = told {
         tracing::debug!("other jobs are not told of this state: {error:#}");

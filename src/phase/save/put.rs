@@ -14,7 +14,7 @@ use crate::pack::{self, Pack, Source};
 use crate::problem::GivenUp;
 use crate::state::decision::SkipReason;
 use crate::state::delta::{self, DeltaKind, DeltaPlan, Previous};
-use crate::state::key::{Key, KeyParts};
+use crate::state::key::Key;
 use crate::state::manifest::{FileEntry, Manifest, Parent};
 use crate::state::secrets::Secrets;
 use crate::store::{Put, Sending, Store};
@@ -42,7 +42,7 @@ pub(super) struct Landed {
 }
 
 /// Plans, names, packs and stores a state, whose `manifest` lacks nothing but its files and what follows from them. `state` is the
-/// last field of its name. What packs of jobs like `siblings` hold is not stored again.
+/// last field of its name. `secrets` are those that a target folder must not hold.
 pub(super) fn put(
     store: &dyn Store,
     inputs: &Inputs,
@@ -51,7 +51,6 @@ pub(super) fn put(
     began: Option<Began<'_>>,
     state: String,
     secrets: Option<&Secrets>,
-    siblings: Option<&KeyParts>,
 ) -> Result<Landed> {
     let (files, paths): (Vec<FileEntry>, Vec<PathBuf>) = entries.into_iter().unzip();
     // The name of an entry that somebody else gave is not a lineage to go on with.
@@ -69,8 +68,9 @@ pub(super) fn put(
         full: began.full,
     });
     let mut plan = delta::plan(files, previous.as_ref());
-    if let (DeltaKind::Base(_), Some(job)) = (plan.kind, siblings) {
-        borrowed::subtract(store, job, &manifest.roots, &paths, &mut plan);
+    // A Cargo home has no siblings.
+    if plan.kind != DeltaKind::Delta && secrets.is_some() {
+        borrowed::subtract(store, &manifest, &paths, &mut plan);
     }
     let DeltaPlan { kind, parents, files, stored, stored_bytes } = plan;
     let lineage = match (kind, &previous) {
