@@ -3,9 +3,11 @@
 mod event;
 mod roll;
 pub mod runner;
+mod scope;
 
 pub use event::{Event, PullRequest};
 pub use roll::{GithubToken, key_roll};
+pub use scope::Scope;
 
 use serde::{Deserialize, Serialize};
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use vec1::{Vec1, vec1};
 
 use crate::cargo::incremental::Wish;
+use crate::github::Scope;
 use crate::job::variables::VariableWish;
 use crate::machine::environment::user_cache;
 use crate::problem::WrongInput;
@@ -73,6 +74,9 @@ pub struct Inputs {
     pub env_vars: VariableWish,
     pub workflow: String,
     pub job: String,
+    /// Of the run, where the store is one that has scopes.
+    #[serde(default)]
+    pub scope: Scope,
     /// How often this run was started; 1 the first time.
     pub attempt: u32,
     #[serde(default)]
@@ -169,8 +173,10 @@ impl RawInputs {
             Vec1::try_from_vec(named).unwrap_or_else(|_| vec1![WorkspaceInput { root: current.clone(), target: None }]);
         let from_env = |name: &str| std::env::var(name).unwrap_or_default();
         let state = self.state.unwrap_or_else(|| default_state(&current));
+        let store = store(self.store.as_deref())?;
         Ok(Inputs {
-            store: store(self.store.as_deref())?,
+            scope: if store == StoreInput::Actions { Scope(from_env("GITHUB_REF")) } else { Scope::default() },
+            store,
             key: self.key.map(|key| without_nothing(&key)).unwrap_or_default(),
             shared_key: self.shared_key.unwrap_or_default().trim().to_owned(),
             key_roll: self.key_roll.unwrap_or_default().trim().to_owned(),

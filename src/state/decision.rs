@@ -37,6 +37,8 @@ pub enum SkipReason {
     Never,
     /// The store does not take anything from this job.
     NotAllowed(String),
+    /// Nobody would read it.
+    Unread(String),
     OverBudget {
         bytes: u64,
         limit: u64,
@@ -46,13 +48,14 @@ pub enum SkipReason {
 }
 
 impl SaveDecision {
-    /// `refusal` is what the store says before it is asked to take anything.
-    pub fn make(mode: SaveMode, refusal: Option<&str>, news: News) -> Self {
+    /// `refusal` is what the store says before it is asked to take anything; `unread` why nobody would read it.
+    pub fn make(mode: SaveMode, refusal: Option<&str>, unread: Option<&str>, news: News) -> Self {
         match mode {
             SaveMode::Never => Self::Skip(SkipReason::Never),
             _ if refusal.is_some() => Self::Skip(SkipReason::NotAllowed(refusal.unwrap_or_default().to_owned())),
             _ if news.units == 0 => Self::Skip(SkipReason::NothingBuilt),
             SaveMode::Always => Self::Save,
+            SaveMode::Auto if unread.is_some() => Self::Skip(SkipReason::Unread(unread.unwrap_or_default().to_owned())),
             SaveMode::Auto if news.first || news.damaged || news.compiled + news.dropped + news.outdated > 0 => {
                 Self::Save
             }
@@ -66,6 +69,7 @@ impl fmt::Display for SkipReason {
         match self {
             Self::Never => f.write_str("`save: never`"),
             Self::NotAllowed(reason) => f.write_str(reason),
+            Self::Unread(reason) => write!(f, "{reason} (`save: always` stores it)"),
             Self::OverBudget { bytes, limit } => write!(f, "it takes {bytes} bytes, and `max-size` is {limit}"),
             Self::NothingNew => f.write_str("nothing was compiled and nothing was dropped"),
             Self::NothingBuilt => f.write_str("there is nothing in the target folder"),
@@ -80,7 +84,7 @@ mod tests {
     #[test]
     fn news_is_saved_and_no_news_is_not() {
         let quiet = News { units: 9, ..News::default() };
-        assert_eq!(SaveDecision::make(SaveMode::Auto, None, quiet), SaveDecision::Skip(SkipReason::NothingNew));
+        assert_eq!(SaveDecision::make(SaveMode::Auto, None, None, quiet), SaveDecision::Skip(SkipReason::NothingNew));
         for news in [
             News { compiled: 1, ..quiet },
             News { dropped: 1, ..quiet },
@@ -88,11 +92,14 @@ mod tests {
             News { damaged: true, ..quiet },
             News { first: true, ..quiet },
         ] {
-            assert_eq!(SaveDecision::make(SaveMode::Auto, None, news), SaveDecision::Save);
-            let refused = SaveDecision::make(SaveMode::Always, Some("read-only"), news);
+            assert_eq!(SaveDecision::make(SaveMode::Auto, None, None, news), SaveDecision::Save);
+            let refused = SaveDecision::make(SaveMode::Always, Some("read-only"), None, news);
             assert_eq!(refused, SaveDecision::Skip(SkipReason::NotAllowed("read-only".into())));
-            assert_eq!(SaveDecision::make(SaveMode::Never, None, news), SaveDecision::Skip(SkipReason::Never));
+            assert_eq!(SaveDecision::make(SaveMode::Never, None, None, news), SaveDecision::Skip(SkipReason::Never));
         }
-        assert_eq!(SaveDecision::make(SaveMode::Always, None, quiet), SaveDecision::Save);
+        assert_eq!(SaveDecision::make(SaveMode::Always, None, Some("a tag"), quiet), SaveDecision::Save);
+        let news = News { first: true, ..quiet };
+        let skipped = SaveDecision::make(SaveMode::Auto, None, Some("a tag"), news);
+        assert_eq!(skipped, SaveDecision::Skip(SkipReason::Unread("a tag".into())));
     }
 }

@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// Deltas on one base before it is written anew.
 pub const MAX_DELTAS: usize = 8;
 
+/// The same on the base of another ref: what a restore may still open.
+const MAX_LENT_DELTAS: usize = 40;
+
 /// The restored state, as far as its bytes can be built on.
 #[derive(Debug)]
 pub struct Previous<'a> {
@@ -22,6 +25,8 @@ pub struct Previous<'a> {
     pub complete: bool,
     /// There is no room for it and more.
     pub full: bool,
+    /// It is another ref's to write the base anew: what this one stores only it itself reads.
+    pub lent: bool,
 }
 
 /// What to store, and on what.
@@ -77,7 +82,7 @@ pub fn plan(files: Vec<FileEntry>, previous: Option<&Previous<'_>>) -> DeltaPlan
         return base(files, NewBase::OverBudget);
     }
     let delta = delta(files.clone(), previous);
-    match too_much(&delta, previous.lineage) {
+    match too_much(&delta, previous.lineage).filter(|_| !previous.lent || delta.parents.len() > MAX_LENT_DELTAS) {
         Some(reason) => base(files, reason),
         None => delta,
     }
@@ -200,7 +205,8 @@ mod tests {
         let time = |path: &str| now.iter().find(|file| file.path == path).map(|file| file.mtime);
         let files = old.files.iter().enumerate();
         let same = files.filter(|(_, file)| time(&file.path) == Some(file.mtime)).map(|(at, _)| at).collect();
-        let previous = Previous { manifest: old, pack: own, lineage: "l", same: &same, complete, full: false };
+        let previous =
+            Previous { manifest: old, pack: own, lineage: "l", same: &same, complete, full: false, lent: false };
         plan(now, Some(&previous))
     }
 
@@ -213,6 +219,27 @@ mod tests {
         assert_eq!(plan.parents, [parent("base", 1000)]);
         let Content::File { at, .. } = &plan.files[0].content else { panic!() };
         assert_eq!(at.pack, 1);
+    }
+
+    #[test]
+    fn a_pull_request_writes_no_base_anew() {
+        let files = |mtime| vec![file("a", 700, mtime, 0), file("b", 300, 1, 0)];
+        let old = manifest(files(1), Vec::new());
+        let previous = |same, lent, complete| Previous {
+            manifest: &old,
+            pack: parent("p", 1000),
+            lineage: "l",
+            same,
+            complete,
+            full: false,
+            lent,
+        };
+        let same = BTreeSet::from([1]);
+        assert_eq!(plan(files(2), Some(&previous(&same, false, true))).kind, DeltaKind::Base(NewBase::DeltasTooLarge));
+        let delta = plan(files(2), Some(&previous(&same, true, true)));
+        assert_eq!((delta.kind, delta.stored), (DeltaKind::Delta, vec![0]));
+        // There is nothing to build on.
+        assert_eq!(plan(files(2), Some(&previous(&same, true, false))).kind, DeltaKind::Base(NewBase::ParentLost));
     }
 
     #[test]

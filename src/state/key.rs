@@ -129,11 +129,10 @@ impl KeyParts {
 /// As people know a job.
 impl fmt::Display for NameParts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words: Vec<&str> = [&self.workflow, &self.job, &self.key]
-            .into_iter()
-            .map(String::as_str)
-            .filter(|word| !word.is_empty())
-            .collect();
+        // A matrix is JSON over several lines.
+        let key = self.key.replace(['{', '}', '"'], " ").split_whitespace().collect::<Vec<_>>().join(" ");
+        let words: Vec<&str> =
+            [&self.workflow, &self.job, &key].into_iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
         if words.is_empty() { f.write_str("another job") } else { write!(f, "`{}`", words.join(" / ")) }
     }
 }

@@ -133,9 +133,11 @@ fn the_second_run_of_a_workflow_compiles_nothing() {
     let act = Act::new().with_installed_program();
     let first = act.run("push.yml", "push", &[]);
     assert!(first.succeeded, "{}", first.log);
-    // Jobs of a matrix have names of their own.
-    assert_eq!(first.said("state miss, hit"), ["compiled 5, state miss, hit false"; 2], "{}", first.log);
-    assert_eq!(first.said("target: saved").len(), 2, "{}", first.log);
+    // Jobs of a matrix have names of their own. One that begins when the other has ended has all that it needs.
+    let cold = first.said("compiled 5, state miss, hit false").len();
+    let warm = first.said("compiled 0, state exact, hit true").len();
+    assert!(cold > 0 && cold + warm == 2, "{}", first.log);
+    assert_eq!(first.said("target: saved").len(), cold, "{}", first.log);
     assert!(first.log.contains("### Rekindle: cold start of test, 0 units fresh, 6 compiled"), "{}", first.log);
 
     let second = act.run("push.yml", "push", &[]);

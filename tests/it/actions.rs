@@ -111,7 +111,7 @@ fn a_pull_request_starts_from_its_base_and_saves_in_its_own_scope() {
     assert!(first.save.log.contains("changes only"), "{}", first.save.log);
     let second = runner.job();
     assert!(second.compiled.is_empty(), "{second:#?}");
-    let scopes: Vec<String> = runner.service.entries().into_iter().map(|entry| entry.scope).collect();
+    let scopes: Vec<String> = runner.entries().into_iter().map(|entry| entry.scope).collect();
     assert_eq!(scopes, ["refs/heads/main", "refs/pull/7/merge"]);
     // The base does not see it.
     runner.scopes = MAIN;
@@ -181,10 +181,15 @@ fn a_name_that_nobody_finishes_does_not_hold_up_a_second_attempt() {
 #[test]
 fn jobs_of_a_matrix_share_no_name() {
     let mut runner = Runner::new();
-    for system in ["a", "b"] {
+    for (system, state) in [("a", "miss"), ("b", "exact")] {
         runner.set("REKINDLE_KEY", &format!("{{\n  \"system\": \"{system}\"\n}}"));
-        assert_eq!(runner.job().restore.outputs["state"], "miss");
+        assert_eq!(runner.job().restore.outputs["state"], state);
     }
+    // It has what the other one built, and no news.
+    assert_eq!(runner.keys().len(), 1);
+    write(&runner.world.origin().join("lib/src/text.txt"), "two");
+    runner.world.commit("edit");
+    runner.job();
     let keys = runner.keys();
     assert!(keys[0].contains("system-a-") && keys[1].contains("system-b-"), "{keys:?}");
 }
@@ -256,6 +261,42 @@ fn a_wrong_input_is_one_annotation() {
 }
 
 #[test]
+fn what_nobody_reads_is_stored_only_if_somebody_wants_it() {
+    let mut runner = Runner::new();
+    for reference in ["refs/tags/v1", "refs/heads/gh-readonly-queue/main/pr-1-abc"] {
+        runner.set("GITHUB_REF", reference);
+        let job = runner.job();
+        assert!(job.save.log.contains("target: not saved, no other run reads what a "), "{}", job.save.log);
+        assert!(runner.keys().is_empty() && job.save.warnings().is_empty());
+    }
+    runner.set("REKINDLE_SAVE", "always");
+    runner.job();
+    assert_eq!(runner.keys().len(), 1);
+}
+
+#[test]
+fn a_pull_request_stores_changes_only_however_many_they_are() {
+    let mut runner = with_ballast(2);
+    runner.set("GITHUB_REF", "refs/heads/main");
+    runner.job();
+    runner.set("GITHUB_REF", "refs/pull/7/merge");
+    runner.scopes = PULL_REQUEST;
+    for round in 0..2 {
+        // All of it is new, which is a base on a branch.
+        write(&runner.world.origin().join("lib/build.rs"), &format!("{}// {round}\n", ballast(2)));
+        runner.world.commit("edit");
+        let job = runner.job();
+        assert!(job.save.log.contains("changes only"), "{}", job.save.log);
+    }
+    assert!(runner.job().compiled.is_empty());
+    // On the branch the same is written anew.
+    runner.set("GITHUB_REF", "refs/heads/main");
+    runner.scopes = MAIN;
+    let job = runner.job();
+    assert!(job.save.log.contains("everything, because the deltas have grown"), "{}", job.save.log);
+}
+
+#[test]
 fn a_pack_over_budget_is_not_stored() {
     let mut runner = Runner::new();
     runner.set("REKINDLE_MAX_SIZE", "1 kB");
@@ -320,7 +361,7 @@ fn no_secret_is_in_anything_that_a_run_writes() {
         written.extend(files_below(&runner.world.dir.join(format!("temp-{number}"))));
     }
     let files = written.into_iter().map(|path| (path.display().to_string(), fs::read(&path).unwrap()));
-    let packs = runner.service.entries().into_iter().map(|entry| {
+    let packs = runner.entries().into_iter().map(|entry| {
         let raw = zstd::decode_all(runner.service.blob(&entry.key).as_slice()).unwrap_or_default();
         (entry.key, raw)
     });

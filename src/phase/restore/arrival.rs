@@ -48,9 +48,9 @@ pub(super) fn arrive(
     }
     let (pack, fit, sibling) = match chosen {
         Chosen::State(pack, fit) => (*pack, fit, None),
-        Chosen::Siblings(pack) => {
+        Chosen::Siblings(pack, fit) => {
             let sibling = pack.index.manifest.parts.name.to_string();
-            (*pack, Fit::Hard, Some(sibling))
+            (*pack, fit, Some(sibling))
         }
         Chosen::Nothing => {
             if !passed_over.is_empty() {

@@ -29,7 +29,7 @@ const CANDIDATES: usize = 4;
 pub(super) enum Chosen<'a> {
     State(Box<Pack<'a>>, Fit),
     /// Another job's, of equal set-up.
-    Siblings(Box<Pack<'a>>),
+    Siblings(Box<Pack<'a>>, Fit),
     Nothing,
     /// Nobody knows what is stored; a warning says why.
     Unanswered,
@@ -105,6 +105,7 @@ pub(super) fn of_siblings<'a>(
     let mut candidates = Vec::new();
     for key in seed::newest(store, &own, &siblings, CANDIDATES) {
         match open(store, &key, Some(roots)) {
+            // What another job used says nothing of what this one uses.
             Ok(pack) => candidates.push((pack, Fit::Hard)),
             Err(error) => {
                 warnings.fault("a stored state is passed over", &error);
@@ -116,7 +117,10 @@ pub(super) fn of_siblings<'a>(
         return Chosen::Nothing;
     }
     let best = if candidates.len() == 1 { 0 } else { judge(&candidates) };
-    Chosen::Siblings(Box::new(candidates.swap_remove(best).0))
+    let (pack, _) = candidates.swap_remove(best);
+    // What lies there is as good as the job's own.
+    let fit = if pack.index.manifest.parts.fields().soft == own.soft { Fit::Soft } else { Fit::Hard };
+    Chosen::Siblings(Box::new(pack), fit)
 }
 
 /// Everything whose hard parts are equal, newest first. A service may name only the newest of what it is asked for, so the

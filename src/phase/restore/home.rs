@@ -57,7 +57,7 @@ pub(super) fn restore(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOut
         Chosen::State(pack, _) if pack.index.manifest.roots.len() == 1 => {
             bring(facts, store, *pack, (&held, wanted), &mut state, outcome)
         }
-        Chosen::State(..) | Chosen::Siblings(_) | Chosen::Nothing | Chosen::Unanswered => BTreeSet::new(),
+        Chosen::State(..) | Chosen::Siblings(..) | Chosen::Nothing | Chosen::Unanswered => BTreeSet::new(),
     };
     // What is there before the job's own steps is not news.
     state.names = holdings(&facts.cargo_home, wanted, &brought).map(|held| held.names).unwrap_or_default();

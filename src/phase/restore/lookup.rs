@@ -33,9 +33,9 @@ pub(super) fn look(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOutcom
     }
     match chosen {
         Chosen::State(pack, fit) => found(&pack, fit, None, outcome),
-        Chosen::Siblings(pack) => {
+        Chosen::Siblings(pack, fit) => {
             let sibling = pack.index.manifest.parts.name.to_string();
-            found(&pack, Fit::Hard, Some(sibling), outcome);
+            found(&pack, fit, Some(sibling), outcome);
         }
         Chosen::Nothing => {
             if !passed_over.is_empty() {

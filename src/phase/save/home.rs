@@ -24,6 +24,9 @@ pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
     if let Some(reason) = job.store.access().write.refusal() {
         return Ok(Saved::Skipped(SkipReason::NotAllowed(reason.to_owned())));
     }
+    if let (SaveMode::Auto, Some(reason)) = (inputs.save, inputs.scope.unread()) {
+        return Ok(Saved::Skipped(SkipReason::Unread(reason.to_owned())));
+    }
     // The lock file may have been written by the job itself.
     let wanted = Wanted::Locked(&job.facts.locked);
     let held = holdings(&job.facts.cargo_home, wanted, &BTreeSet::new())?;
@@ -36,6 +39,7 @@ pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
     let root = Root { label: "home".to_owned(), path: job.facts.cargo_home.clone() };
     let mut manifest = Manifest::blank(before.parts.clone(), vec![root]);
     manifest.history.clear();
+    manifest.scope.clone_from(&inputs.scope.0);
     let known = before.manifest.as_ref().map(times).unwrap_or_default();
     let entries = held.files.iter().filter_map(|found| entry(found, &job.facts.cargo_home, &known));
     let entries: Vec<(FileEntry, PathBuf)> = entries.collect();

@@ -144,7 +144,9 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
         units: live.len(),
     };
     let access = job.store.access();
-    if let SaveDecision::Skip(reason) = SaveDecision::make(inputs.save, access.write.refusal(), news) {
+    if let SaveDecision::Skip(reason) =
+        SaveDecision::make(inputs.save, access.write.refusal(), inputs.scope.unread(), news)
+    {
         return Ok(Saved::Skipped(reason));
     }
 
@@ -222,6 +224,7 @@ fn pack(
     manifest.settings = job.facts.settings();
     manifest.pruned = job.pruned(live);
     manifest.left_out = without.record(job);
+    manifest.scope.clone_from(&inputs.scope.0);
     let entries = kept_files::files(job, live, screened);
     let advised: Vec<String> = account::advice(job, outcome).iter().map(Advice::name).collect();
     if let Some(run) = outcome.history.last_mut() {

@@ -66,6 +66,7 @@ pub(super) fn put(
         same: began.same,
         complete,
         full: began.full,
+        lent: inputs.scope.is_pull_request() && began.manifest.scope != inputs.scope.0,
     });
     let mut plan = delta::plan(files, previous.as_ref());
     // A Cargo home has no siblings.
@@ -78,6 +79,9 @@ pub(super) fn put(
         _ => state.clone(),
     };
     let key = Key { fields: manifest.parts.fields(), lineage: lineage.clone(), state }.to_string();
+    if let (DeltaKind::Delta, Some((began, _))) = (kind, &began) {
+        manifest.scope.clone_from(&began.manifest.scope);
+    }
     tracing::debug!(key, ?kind, stored = stored.len(), bytes = stored_bytes, "what to store is planned");
     manifest.key.clone_from(&key);
     manifest.parents = parents;

@@ -59,6 +59,9 @@ pub struct Manifest {
     /// Folders in which the job had left something that counts for nothing, with the names of it.
     #[serde(default)]
     pub litter: BTreeMap<String, BTreeSet<String>>,
+    /// The ref whose runs wrote the base, where the store goes by refs.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub scope: String,
     /// The last runs, newest last.
     pub history: Vec<RunRecord>,
     /// Of a seed, which holds nothing else.
@@ -289,6 +292,7 @@ impl Manifest {
             left_out: None,
             litter: BTreeMap::new(),
             history: Vec::new(),
+            scope: String::new(),
             siblings: Vec::new(),
         }
     }

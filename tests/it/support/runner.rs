@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rekindle::github::runner;
 
-use super::cache_service::CacheService;
+use super::cache_service::{CacheService, StoredEntry};
 use super::{Project, World};
 
 pub(crate) const MAIN: &[(&str, u8)] = &[("refs/heads/main", 3)];
@@ -132,7 +132,12 @@ impl Runner {
 
     /// Keys of target packs in the order in which they were stored.
     pub(crate) fn keys(&self) -> Vec<String> {
-        self.service.entries().into_iter().map(|entry| entry.key).collect()
+        self.entries().into_iter().map(|entry| entry.key).collect()
+    }
+
+    /// What is stored, seeds apart.
+    pub(crate) fn entries(&self) -> Vec<StoredEntry> {
+        self.service.entries().into_iter().filter(|entry| !entry.key.starts_with("rekindle.2.seed.")).collect()
     }
 }
 
