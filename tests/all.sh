@@ -208,6 +208,8 @@ if [ "${REKINDLE_FULL:-}" = 1 ]; then
   REKINDLE_FAULTS=${REKINDLE_FAULTS:-1000} cargo nextest run --locked --profile full -E 'test(/^faults/)'
   step "the newest Cargo"
   bash tests/e2e/newest_cargo.sh
+  step "other systems"
+  bash tests/e2e/other_systems.sh
   step "real projects"
   bash tests/e2e/real_projects.sh
   bash tests/e2e/cryptography.sh

@@ -262,6 +262,7 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_wrapper_is_not_the_compiler() {
         let of = |text: &str| identity(&words(text));

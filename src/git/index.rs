@@ -168,7 +168,6 @@ fn offset(bytes: &[u8], mut at: usize) -> Option<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::disk::Meta;
 
     /// What it printed, if it succeeded.
     fn said(dir: &Path, arguments: &[&str]) -> Option<String> {
@@ -194,8 +193,11 @@ mod tests {
         Repository::discover(dir).unwrap()
     }
 
+    // Where there is a status-change time.
+    #[cfg(unix)]
     #[test]
     fn a_status_change_time_that_moved_leaves_the_tree_clean_in_every_version() {
+        use crate::machine::disk::Meta;
         for (format, version) in [("sha1", "2"), ("sha1", "3"), ("sha1", "4"), ("sha256", "2")] {
             let dir = tempfile::tempdir().unwrap();
             let repository = repository(dir.path(), format);

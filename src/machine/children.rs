@@ -32,11 +32,13 @@ impl Drop for Entry {
 }
 
 /// From now on programs can be told to end.
+#[cfg(unix)]
 pub(super) fn watch() {
     WATCHED.store(true, Ordering::Relaxed);
 }
 
 /// Tells all to end, and lets none be started any more.
+#[cfg(unix)]
 pub(super) fn end_all() {
     let under_way = list();
     platform::end(&under_way);
@@ -115,10 +117,7 @@ mod platform {
 
 #[cfg(not(unix))]
 mod platform {
-    use std::collections::BTreeSet;
     use std::process::Command;
 
     pub(super) fn set_apart(_command: &mut Command) {}
-
-    pub(super) fn end(_leaders: &BTreeSet<u32>) {}
 }

@@ -1,6 +1,6 @@
 //! The file system's edge: metadata, times, walking, and what the file system at hand can do.
 //!
-//! Everything that differs between platforms is in here. A path that is not UTF-8 is never recorded: the walk hands it back
+//! What differs between platforms is in `system`. A path that is not UTF-8 is never recorded: the walk hands it back
 //! apart, so that callers can refuse to believe anything about it.
 
 use std::io;
@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;
 use crate::machine::shell::Shell;
+use crate::machine::system::{self, Facts};
 use crate::moment::Moment;
 
 #[derive(Clone, Debug)]
@@ -48,10 +49,10 @@ impl Meta {
 
     /// Of the path itself, not of what a symlink leads to.
     pub fn of(path: &Path) -> io::Result<Self> {
-        fs::symlink_metadata(path).map(|meta| Self::from_std(&meta))
+        system::look(path).map(|(meta, facts)| Self::new(&meta, facts))
     }
 
-    fn from_std(meta: &std::fs::Metadata) -> Self {
+    fn new(meta: &std::fs::Metadata, facts: Facts) -> Self {
         let file_type = meta.file_type();
         let kind = if file_type.is_symlink() {
             Kind::Symlink
@@ -62,13 +63,13 @@ impl Meta {
         } else {
             Kind::Other
         };
-        let (mode, identity, links, owners) = platform::facts(meta);
+        let Facts { mode, identity, links, owners, changed } = facts;
         Self {
             kind,
             size: meta.len(),
             mtime: FileTime::from_last_modification_time(meta).into(),
             atime: FileTime::from_last_access_time(meta).into(),
-            ctime: platform::changed(meta),
+            ctime: changed,
             mode,
             identity,
             links,
@@ -77,121 +78,13 @@ impl Meta {
     }
 }
 
-#[cfg(unix)]
-mod platform {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    use std::path::Path;
-
-    use crate::moment::Moment;
-
-    pub(super) type Facts = (u32, Option<(u64, u64)>, u64, Option<(u32, u32)>);
-
-    pub(super) fn facts(meta: &std::fs::Metadata) -> Facts {
-        (meta.mode() & 0o777, Some((meta.dev(), meta.ino())), meta.nlink(), Some((meta.uid(), meta.gid())))
-    }
-
-    #[expect(clippy::unnecessary_wraps, reason = "other platforms do not say")]
-    pub(super) fn changed(meta: &std::fs::Metadata) -> Option<Moment> {
-        Some(Moment::from_nanos(meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec())))
-    }
-
-    /// Sets the permission bits, and only those.
-    pub fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
-        fs_err::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o777))
-    }
-
-    pub fn set_file_mode(file: &std::fs::File, mode: u32) -> std::io::Result<()> {
-        file.set_permissions(std::fs::Permissions::from_mode(mode & 0o777))
-    }
-
-    pub(super) fn make_private(dir: &Path) -> std::io::Result<()> {
-        use std::os::unix::fs::DirBuilderExt;
-        std::fs::DirBuilder::new().mode(0o700).create(dir)
-    }
-
-    /// Makes a temporary file readable and writable to whom the umask lets at it, as any new file is.
-    pub fn leave_to_umask(file: &mut tempfile::Builder) {
-        file.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-
-    /// Makes a symlink whose text is this.
-    pub fn symlink(text: impl AsRef<Path>, path: &Path) -> std::io::Result<()> {
-        fs_err::os::unix::fs::symlink(text.as_ref(), path)
-    }
-
-    /// Takes a file's lock for as long as it is open. Where there are no locks, nothing is taken.
-    pub fn lock(file: &std::fs::File) {
-        let _ = rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
-    }
-
-    /// Whether somebody holds the lock; nobody knows where there are no locks.
-    pub(super) fn holds(file: &std::fs::File) -> Option<bool> {
-        match rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Some(false),
-            Err(rustix::io::Errno::WOULDBLOCK) => Some(true),
-            Err(_) => None,
-        }
-    }
-}
-
-#[cfg(not(unix))]
-mod platform {
-    use std::path::Path;
-
-    use crate::moment::Moment;
-
-    pub(super) type Facts = (u32, Option<(u64, u64)>, u64, Option<(u32, u32)>);
-
-    pub(super) fn changed(_meta: &std::fs::Metadata) -> Option<Moment> {
-        None
-    }
-
-    pub(super) fn facts(meta: &std::fs::Metadata) -> Facts {
-        let mode = if meta.permissions().readonly() { 0o444 } else { 0o644 };
-        (mode, None, 1, None)
-    }
-
-    pub(super) fn make_private(dir: &Path) -> std::io::Result<()> {
-        fs_err::create_dir(dir)
-    }
-
-    /// There are none to set.
-    pub fn set_mode(_path: &Path, _mode: u32) -> std::io::Result<()> {
-        Ok(())
-    }
-
-    pub fn set_file_mode(_file: &std::fs::File, _mode: u32) -> std::io::Result<()> {
-        Ok(())
-    }
-
-    /// There are no locks that a killed process gives back here.
-    pub fn lock(_file: &std::fs::File) {}
-
-    pub fn leave_to_umask(_file: &mut tempfile::Builder) {}
-
-    pub(super) fn holds(_file: &std::fs::File) -> Option<bool> {
-        None
-    }
-
-    /// Makes a symlink whose text is this.
-    pub fn symlink(text: impl AsRef<Path>, path: &Path) -> std::io::Result<()> {
-        let text = text.as_ref();
-        let target = path.parent().map_or_else(|| text.into(), |parent| parent.join(text));
-        if target.is_dir() {
-            std::os::windows::fs::symlink_dir(text, path)
-        } else {
-            std::os::windows::fs::symlink_file(text, path)
-        }
-    }
-}
-
-pub use platform::{leave_to_umask, lock, set_file_mode, set_mode, symlink};
+pub use crate::machine::system::{leave_to_umask, lock, set_file_mode, set_mode, symlink};
 
 /// Whether a process that is alive holds the lock of this file. Where nobody can tell, one that is younger than `abandoned` is
 /// taken to be held.
 pub fn is_locked(path: &Path, abandoned: Duration) -> bool {
     let Ok(file) = fs::File::open(path) else { return false };
-    platform::holds(file.file()).unwrap_or_else(|| {
+    system::holds(file.file()).unwrap_or_else(|| {
         let now = Moment::from(FileTime::now());
         Meta::of(path).is_ok_and(|meta| now.since(meta.mtime) < abandoned)
     })
@@ -240,13 +133,7 @@ fn copy_in(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Sets the modification time of the path itself, a symlink's own included; the access time stays.
 pub fn set_mtime(path: &Path, kind: Kind, mtime: Moment) -> io::Result<()> {
-    match kind {
-        Kind::Symlink => {
-            let atime = Meta::of(path)?.atime;
-            filetime::set_symlink_file_times(path, atime.to_file_time(), mtime.to_file_time())
-        }
-        Kind::File | Kind::Folder | Kind::Other => filetime::set_file_mtime(path, mtime.to_file_time()),
-    }
+    system::set_mtime(path, kind == Kind::Symlink, mtime.to_file_time())
 }
 
 /// One thing found by a walk.
@@ -363,7 +250,7 @@ pub fn make_private(dir: &Path) -> io::Result<()> {
     if let Some(above) = dir.parent() {
         fs::create_dir_all(above)?;
     }
-    match platform::make_private(dir) {
+    match system::make_private(dir) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made,
     }

@@ -13,3 +13,4 @@ pub mod paths;
 pub mod process;
 pub mod room;
 pub mod shell;
+mod system;

@@ -136,6 +136,18 @@ pub fn lexical(path: &Path) -> PathBuf {
     tidy
 }
 
+/// Whether Windows takes a name as it is. Others it gives a meaning of their own: a device, a stream of another file, or the same
+/// name without its end. Not asked on Unix, where every name is just a name.
+pub fn windows_takes(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or(name).trim_end().to_uppercase();
+    let is_device = match stem.strip_prefix("COM").or_else(|| stem.strip_prefix("LPT")) {
+        Some(number) => number.chars().count() == 1 && number.chars().all(|char| "0123456789¹²³".contains(char)),
+        None => ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"].contains(&stem.as_str()),
+    };
+    let is_odd = |char: char| char.is_control() || "<>:\"|?*\\/".contains(char);
+    !is_device && !name.contains(is_odd) && !name.ends_with(['.', ' ']) && !name.is_empty()
+}
+
 /// Paths in what is stored.
 pub mod as_text {
     use std::path::{Path, PathBuf};
@@ -162,6 +174,16 @@ mod tests {
         assert!(!is_under("/a/b", "/a/b"));
         assert_eq!(parent("/a/b"), Some("/a"));
         assert_eq!(parent("/a"), None);
+    }
+
+    #[test]
+    fn names_that_windows_gives_a_meaning_of_their_own_are_known() {
+        for name in ["aux", "Con.rs", "nul .txt", "COM1", "lpt².d", "a:b", "a::$DATA", "a.", "a ", "..", "a?", ""] {
+            assert!(!windows_takes(name), "{name}");
+        }
+        for name in ["auxiliary", "console.rs", ".fingerprint", "com10", "com", "libaux-1.rlib", "a b", "\u{e9}"] {
+            assert!(windows_takes(name), "{name}");
+        }
     }
 
     #[cfg(unix)]

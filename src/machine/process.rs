@@ -82,11 +82,13 @@ mod platform {
     }
 }
 
-#[cfg(not(unix))]
+#[cfg(windows)]
 mod platform {
     use std::io;
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
     use std::process::{Command, ExitCode};
+
+    use winapi_util::Handle;
 
     /// Nothing is ever shared here, so there is nothing to lock.
     #[derive(Debug)]
@@ -129,8 +131,10 @@ mod platform {
         fs_err::metadata(path).is_ok_and(|meta| meta.is_file())
     }
 
-    pub fn identity(path: &Path) -> Option<PathBuf> {
-        fs_err::canonicalize(path).ok()
+    /// Equal for two paths of one file, through links of either kind.
+    pub fn identity(path: &Path) -> Option<(u64, u64)> {
+        let of = winapi_util::file::information(Handle::from_path_any(path).ok()?).ok()?;
+        Some((of.volume_serial_number(), of.file_index()))
     }
 }
 

@@ -6,6 +6,7 @@
 //! Memory: a packing or unpacking thread holds one frame's compressed bytes and one window of at most 64 MiB; besides, a few packed
 //! frames wait to be written, or 64 MiB of fetched ones to be unpacked.
 
+mod cases;
 mod frame;
 mod index;
 mod pipeline;

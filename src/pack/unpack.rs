@@ -18,7 +18,7 @@ use rayon::prelude::*;
 
 use super::index::FrameInfo;
 use super::reader::Pack;
-use super::{frame, pipeline};
+use super::{cases, frame, pipeline};
 use crate::machine::disk::{self, Kind, Meta};
 use crate::machine::paths;
 use crate::moment::Moment;
@@ -114,6 +114,10 @@ pub(super) fn unpack(
             Ok(path) => places[at] = Some(path),
             Err(error) => failures.add(at, &error),
         }
+    }
+    for at in cases::mixed_up(manifest, dirs, &places) {
+        failures.add(at, &anyhow!("this file system takes its name for that of another file"));
+        places[at] = None;
     }
     let whole: HashSet<usize> =
         by_frame.values().flatten().filter(|chunk| chunk.whole).map(|chunk| chunk.file).collect();
@@ -347,7 +351,8 @@ impl Folders {
 fn place(root: &Path, entry: &FileEntry, folders: &mut Folders) -> Result<PathBuf> {
     let relative = paths::path(&entry.path);
     // On Unix a backslash is a character like any other, but nobody needs one that looks like a way out.
-    let odd = |part: &str| part.contains('\\') && (cfg!(windows) || part.split('\\').any(|word| word == ".."));
+    let is_way_out = |part: &str| part.contains('\\') && part.split('\\').any(|word| word == "..");
+    let odd = |part: &str| if cfg!(windows) { !paths::windows_takes(part) } else { is_way_out(part) };
     let plain = !entry.path.is_empty()
         && !entry.path.contains('\0')
         && relative.components().all(|part| matches!(part, Component::Normal(_)))

@@ -50,10 +50,11 @@ mod tests {
     use super::*;
 
     #[test]
-    #[cfg(unix)]
     fn a_module_lies_in_one_of_two_files() {
-        assert_eq!(other_module_file("/p/src/b/mod.rs").as_deref(), Some("/p/src/b.rs"));
-        assert_eq!(other_module_file("/p/src/b.rs").as_deref(), Some("/p/src/b/mod.rs"));
-        assert_eq!(other_module_file("/p/src/b.txt"), None);
+        let local = |path: &str| path.replace('/', std::path::MAIN_SEPARATOR_STR);
+        let other = |path: &str| other_module_file(&local(path));
+        assert_eq!(other("/p/src/b/mod.rs"), Some(local("/p/src/b.rs")));
+        assert_eq!(other("/p/src/b.rs"), Some(local("/p/src/b/mod.rs")));
+        assert_eq!(other("/p/src/b.txt"), None);
     }
 }

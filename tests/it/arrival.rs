@@ -6,10 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use filetime::FileTime;
 
-#[cfg(target_os = "linux")]
-use crate::support::as_root;
-use crate::support::runner::files_below;
 use crate::support::{World, restored_time, words, write};
+#[cfg(target_os = "linux")]
+use crate::support::{as_root, runner::files_below};
 
 const SUB_2: &str = "pub fn sub() -> &'static str { \"sub-2\" }\n";
 

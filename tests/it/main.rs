@@ -39,7 +39,6 @@ mod configs;
 mod crowd;
 mod described;
 mod doctor;
-#[cfg(unix)]
 mod documented;
 mod drafts;
 #[cfg(unix)]
@@ -48,17 +47,14 @@ mod explain;
 mod faults;
 #[cfg(target_os = "linux")]
 mod followed;
-#[cfg(target_os = "linux")]
 mod forecast;
 #[cfg(target_os = "linux")]
 mod frontends;
-#[cfg(unix)]
 mod fuzz;
 mod home;
 mod home_arrival;
 #[cfg(target_os = "linux")]
 mod hook;
-#[cfg(target_os = "linux")]
 mod identity;
 mod ignores;
 #[cfg(target_os = "linux")]
@@ -77,6 +73,7 @@ mod liveness;
 mod macros;
 mod moved;
 mod mtime;
+mod names;
 #[cfg(unix)]
 mod oracle;
 mod overlooked;
@@ -113,5 +110,4 @@ mod vendored;
 mod whereabouts;
 #[cfg(target_os = "linux")]
 mod withheld;
-#[cfg(unix)]
 mod written;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use filetime::FileTime;
 
 use crate::explain::explained;
-use crate::support::{World, git, write};
+#[cfg(unix)]
+use crate::support::git;
+use crate::support::{World, write};
 
 /// Git writes a file anew when only its mode changes, so a machine that was never wiped runs what reads it.
 #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use filetime::FileTime;
 use rekindle::digest::Digest;
+use rekindle::machine::disk;
 use rekindle::moment::Moment;
 use rekindle::pack::{self, Pack, Source, Staged};
 use rekindle::state::key::{FORMAT, HardParts, KeyParts, NameParts, SoftParts};
@@ -322,7 +323,7 @@ fn hostile_with(dir: &Path, change: impl FnOnce(&mut Manifest, &mut Vec<pack::Fr
     (store, "k".to_owned())
 }
 
-fn unpack(dir: &Path, change: impl FnOnce(&mut Manifest)) -> pack::Unpacked {
+pub(crate) fn unpack(dir: &Path, change: impl FnOnce(&mut Manifest)) -> pack::Unpacked {
     let (store, key) = hostile(dir, change);
     let pack = Pack::open(&store, &key).unwrap();
     let manifest = pack.index.manifest.clone();
@@ -436,14 +437,13 @@ fn no_path_leads_out_of_its_root() {
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn nothing_is_written_through_a_symlink() {
     let dir = tempfile::tempdir().unwrap();
     let elsewhere = dir.path().join("elsewhere");
     fs::create_dir_all(&elsewhere).unwrap();
     fs::create_dir_all(dir.path().join("root")).unwrap();
-    std::os::unix::fs::symlink(&elsewhere, dir.path().join("root/link")).unwrap();
+    disk::symlink(&elsewhere, &dir.path().join("root/link")).unwrap();
     let unpacked = unpack(dir.path(), |manifest| manifest.files[0].path = "link/file".to_owned());
     assert!(unpacked.failed[&0].contains("is in the way"), "{:?}", unpacked.failed);
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
@@ -453,7 +453,7 @@ fn nothing_is_written_through_a_symlink() {
     let victim = dir.path().join("victim");
     fs::write(&victim, "mine").unwrap();
     fs::create_dir_all(dir.path().join("root")).unwrap();
-    std::os::unix::fs::symlink(&victim, dir.path().join("root/file")).unwrap();
+    disk::symlink(&victim, &dir.path().join("root/file")).unwrap();
     assert!(unpack(dir.path(), |_| {}).failed.is_empty());
     assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
     assert_eq!(fs::read_to_string(dir.path().join("root/file")).unwrap(), "evil");

@@ -264,7 +264,6 @@ fn holds_secret(path: &Path, secrets: &Secrets) -> io::Result<bool> {
 mod tests {
     use super::*;
 
-    #[cfg(unix)]
     #[test]
     fn what_a_cargo_takes_away_meanwhile_is_gone_and_not_unreadable() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,8 +1,10 @@
 //! A world of its own for each test: an origin repository, a work tree that is cloned from it, a store and a Cargo home; and the
 //! cache service, where a test needs one.
 
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "some of their tests need what tests/all.sh installs"))]
 pub(crate) mod azurite;
 pub(crate) mod bad_service;
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "some of their tests need what tests/all.sh installs"))]
 pub(crate) mod cache_service;
 mod project;
 #[cfg(target_os = "linux")]

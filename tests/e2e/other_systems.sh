@@ -1,0 +1,189 @@
+#!/usr/bin/env bash
+# What can be known on Linux about the other systems. Arguments: names of steps; without any, all of them.
+#
+#   lint      library, program and tests, for Windows, macOS and musl: type-checked by clippy, nothing is run
+#   windows   unit tests, and the integration tests that need neither Cargo nor git, run under Wine
+#   linux     file systems (ext4 with casefold, xfs, btrfs, overlayfs, tmpfs; noatime), with the tests of names and packs; needs root
+#
+# Everything is installed below target/tools/systems, once; standard libraries come by rustup. How it can be wrong: Wine is not
+# Windows. It has no NTFS: names, links, times and locks are those of the disk below, as Wine shows them.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+ZIGLANG=0.17.1
+ZIGBUILD=0.24.1
+WINDOWS=x86_64-pc-windows-gnu
+# zig is the C compiler and linker of these.
+ZIG_TARGETS=(aarch64-apple-darwin x86_64-unknown-linux-musl aarch64-unknown-linux-musl)
+
+systems=$PWD/target/tools/systems
+files=$systems/root
+mkdir -p "$systems"
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+step() { printf '\n== %s (after %d s)\n' "$*" "$SECONDS"; }
+
+# Debian's packages, unpacked and not installed: each set once.
+unpack() { # name of the set, packages
+  local name=$1
+  shift
+  if [ -e "$systems/$name" ]; then return; fi
+  step "installing $name"
+  local debs
+  debs=$(mktemp -d)
+  (
+    cd "$debs"
+    apt-get download -qq -o APT::Sandbox::User=root "$@" > /dev/null 2>&1 ||
+      { apt-get update -qq > /dev/null && apt-get download -qq -o APT::Sandbox::User=root "$@" > /dev/null; }
+    for package in *.deb; do dpkg -x "$package" "$files"; done
+    printf '%s\n' *.deb > "$systems/$name"
+  )
+  rm -rf "$debs"
+}
+
+need_target() { # target
+  [ -d "$(rustc --print sysroot)/lib/rustlib/$1/lib" ] || rustup target add "$1" > /dev/null 2>&1 ||
+    { echo "there is no standard library for $1 here" >&2; return 1; }
+}
+
+need_zig() {
+  if [ ! -e "$systems/zig-$ZIGLANG-$ZIGBUILD" ]; then
+    step "installing zig"
+    python3 -m venv "$systems/python"
+    "$systems/python/bin/pip" install --quiet --disable-pip-version-check "ziglang==$ZIGLANG" "cargo-zigbuild==$ZIGBUILD"
+    touch "$systems/zig-$ZIGLANG-$ZIGBUILD"
+  fi
+}
+zigbuild() { PATH="$systems/python/bin:$PATH" cargo-zigbuild "$@"; }
+
+need_mingw() {
+  unpack mingw binutils-mingw-w64-x86-64 mingw-w64-common mingw-w64-x86-64-dev gcc-mingw-w64-base \
+    gcc-mingw-w64-x86-64-win32-runtime gcc-mingw-w64-x86-64-win32
+  # By the name that Rust knows.
+  ln -sf x86_64-w64-mingw32-gcc-win32 "$files/usr/bin/x86_64-w64-mingw32-gcc"
+  need_target "$WINDOWS"
+}
+
+lint() {
+  need_mingw
+  need_zig
+  step "clippy for $WINDOWS"
+  PATH="$files/usr/bin:$PATH" cargo clippy --quiet --all-targets --locked --target "$WINDOWS" -- --deny warnings
+  for target in "${ZIG_TARGETS[@]}"; do
+    need_target "$target"
+    step "clippy for $target"
+    zigbuild clippy --quiet --all-targets --locked --target "$target" -- --deny warnings
+  done
+}
+
+# Wine from Debian's packages, and a Windows of its own below target/tools.
+need_wine() {
+  need_mingw
+  unpack wine wine64 libwine libz-mingw-w64 libunwind8
+  local wine=$files/usr/lib/wine libraries=$files/usr/lib/x86_64-linux-gnu zlib=$files/usr/x86_64-w64-mingw32/lib/zlib1.dll
+  export WINEPREFIX=$systems/prefix WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml,winemenubuilder.exe=" DISPLAY=
+  export LD_LIBRARY_PATH=$libraries PATH="$wine:$PATH"
+  if [ ! -e "$WINEPREFIX/ready" ]; then
+    step "making a Windows"
+    rm -rf "$WINEPREFIX"
+    # Debian's names the server by its full path.
+    printf '#!/bin/sh\nexec "%s/wineserver64" -p5 "$@"\n' "$wine" > "$wine/wineserver"
+    cp "$zlib" "$libraries/wine/x86_64-windows/"
+    timeout 120 wine64 wineboot --init < /dev/null > /dev/null 2>&1 || true
+    # What this Wine has not, and Rust's standard library asks for.
+    printf '%s\n' '#include <windows.h>' 'BOOLEAN NTAPI SystemFunction036(PVOID, ULONG);' \
+      '__declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE to, SIZE_T length) { return SystemFunction036(to, (ULONG)length); }' \
+      > "$systems/prng.c"
+    "$files/usr/bin/x86_64-w64-mingw32-gcc" -shared -s -o "$WINEPREFIX/drive_c/windows/system32/bcryptprimitives.dll" \
+      "$systems/prng.c" -ladvapi32
+    cp "$zlib" "$WINEPREFIX/drive_c/windows/system32/"
+    touch "$WINEPREFIX/ready"
+  fi
+}
+
+# The program that cargo built for Windows, of this kind.
+built() { # kind of target, arguments for cargo
+  local kind=$1
+  shift
+  PATH="$files/usr/bin:$PATH" cargo test --locked --no-run --target "$WINDOWS" --message-format=json "$@" 2> /dev/null |
+    sed -n 's/.*"kind":\["'"$kind"'"\].*"executable":"\([^"]*\)".*/\1/p' | tail -n 1
+}
+
+windows() {
+  need_wine
+  step "compiling the tests for Windows"
+  local unit integration
+  unit=$(built lib --lib)
+  integration=$(built test --test it)
+  [ -x "$unit" ] && [ -x "$integration" ] || { echo "the tests for Windows cannot be built" >&2; return 1; }
+  # This Wine says that it has made a symlink, and has not. There is no git and no Cargo in it.
+  local unit_skipped=(--skip a_symlink_gets_its_own_time --skip what_a_cargo_takes_away --skip what_is_not_understood_is_left_alone)
+  local alone=(
+    names:: doctor:: ignores:: drafts:: reports::
+    packs::a_file_that_cannot_be_made packs::files_that_claim packs::no_path_leads packs::sizes_and_places packs::what_would_take
+    commands::an_unknown_option commands::whoever_reads_only
+  )
+  # They ask git.
+  local skipped=(--skip a_folder_of_a_repository --skip git_says)
+  if [ "${REKINDLE_FULL:-}" = 1 ]; then alone+=(fuzz::read:: fuzz::answers:: packs::very_many); fi
+  step "unit tests under $(wine64 --version)"
+  timeout 600 wine64 "$unit" --quiet --test-threads=2 "${unit_skipped[@]}" < /dev/null
+  step "integration tests that need neither Cargo nor git"
+  timeout 900 wine64 "$integration" --quiet --test-threads=2 "${skipped[@]}" "${alone[@]}" < /dev/null
+}
+
+# The tests of names and packs, with the temporary folder on another file system.
+on() { # what it is, folder
+  step "$1"
+  TMPDIR=$2 "$integration" --quiet "${of_packs[@]}"
+}
+
+# On a file system made for this, in a file; one that this machine cannot make or mount is named and passed over.
+made() { # name, options for mkfs, options for mount
+  local image=$mounts/$1.img dir=$mounts/$1 kind=${1%%-*}
+  mkdir -p "$dir"
+  truncate -s 400M "$image"
+  # shellcheck disable=SC2086 # several words
+  if mkfs."$kind" -q $2 "$image" > /dev/null 2>&1 && mount -o "loop$3" "$image" "$dir" 2> /dev/null; then
+    mounted+=("$dir")
+    mkdir "$dir/temp"
+    if [ "$1" = ext4-casefold ]; then chattr +F "$dir/temp"; fi
+    on "$1" "$dir/temp"
+  else
+    step "$1 cannot be had here"
+  fi
+}
+
+linux() {
+  unpack filesystems xfsprogs btrfs-progs libinih1 liburcu8
+  PATH="$files/sbin:$files/usr/sbin:$files/bin:$PATH" LD_LIBRARY_PATH=$files/usr/lib/x86_64-linux-gnu:$files/lib/x86_64-linux-gnu
+  export PATH LD_LIBRARY_PATH
+  local integration of_packs=(names:: packs::a_file_that_cannot_be_made packs::files_that_claim packs::no_path_leads packs::nothing_is_written)
+  integration=$(cargo test --locked --no-run --test it --message-format=json 2> /dev/null |
+    sed -n 's/.*"kind":\["test"\].*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
+  mounts=$(mktemp -d) mounted=()
+  trap 'for dir in ${mounted[@]+"${mounted[@]}"}; do umount "$dir" || true; done; rm -rf "$mounts"' EXIT
+  made ext4-casefold "-O casefold" ""
+  made ext4-noatime "" ",noatime"
+  made xfs "" ""
+  made btrfs "" ""
+  mkdir "$mounts/memory" "$mounts/over"
+  if mount -t tmpfs tmpfs "$mounts/memory"; then
+    mounted+=("$mounts/memory")
+    mkdir "$mounts"/memory/{temp,lower,upper,work}
+    on tmpfs "$mounts/memory/temp"
+    if mount -t overlay -o "lowerdir=$mounts/memory/lower,upperdir=$mounts/memory/upper,workdir=$mounts/memory/work" overlay "$mounts/over"; then
+      mounted=("$mounts/over" "${mounted[@]}")
+      on overlayfs "$mounts/over"
+    fi
+  fi
+}
+
+steps=("$@")
+[ ${#steps[@]} -gt 0 ] || steps=(lint windows linux)
+for name in "${steps[@]}"; do
+  case $name in
+    lint | windows | linux) "$name" ;;
+    *) echo "unknown step $name" >&2; exit 2 ;;
+  esac
+done
+step "the end"
