@@ -6,3 +6,4 @@ pub mod key;
 pub mod key_change;
 pub mod manifest;
 pub mod secrets;
+pub mod stored;
