@@ -2,6 +2,7 @@
 
 pub mod decision;
 pub mod delta;
+pub mod housekeeping;
 pub mod key;
 pub mod key_change;
 pub mod manifest;
