@@ -1,11 +1,16 @@
-//! What GitHub knows about the run: the event that started it, and labels of a pull request as they stand now. Pure.
+//! What GitHub knows about the run and its repository: the event that started it, labels of a pull request as they stand now, and
+//! what the repository's cache holds. Pure.
 
 mod event;
+mod repository;
 mod roll;
 pub mod runner;
+mod token;
 
 pub use event::{Event, PullRequest};
-pub use roll::{GithubToken, key_roll};
+pub use repository::{Refusal, Repository};
+pub use roll::key_roll;
+pub use token::GithubToken;
 
 use serde::{Deserialize, Serialize};
 

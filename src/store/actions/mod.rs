@@ -5,6 +5,7 @@
 
 mod blob;
 mod fault;
+mod listed;
 mod retry;
 mod rpc;
 mod service;
@@ -33,6 +34,7 @@ use super::{Access, Draft, Entry, Sending, Store, Stored};
 use crate::machine::net::{Engine, Net};
 use crate::problem::GivenUp;
 
+pub use self::listed::ListedStore;
 pub use self::service::{Absence, Service};
 
 /// The first request for an entry: most indexes end within it.
