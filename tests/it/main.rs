@@ -58,6 +58,8 @@ mod home_arrival;
 #[cfg(target_os = "linux")]
 mod hook;
 #[cfg(target_os = "linux")]
+mod housekeeping;
+#[cfg(target_os = "linux")]
 mod identity;
 mod ignores;
 #[cfg(target_os = "linux")]
