@@ -63,6 +63,13 @@ pub enum Command {
     Try(TryArgs),
     /// Print the parts of the key, or explain how two keys differ
     Key(KeyArgs),
+    /// List what lies in a store, who refers to whom, and what can go
+    Ls(LsArgs),
+    /// Take away what no job needs any more
+    ///
+    /// What newer entries have replaced, what closed pull requests and deleted branches left, and with `--max-size` the least recently
+    /// used; never what a state that a job can start from refers to.
+    Prune(PruneArgs),
     /// Give files the time of their last commit, by the rules of git-restore-mtime
     Mtime(MtimeArgs),
     /// Say what in the files of a checkout makes its CI slow or wrong
@@ -158,6 +165,9 @@ pub struct SaveArgs {
     /// Successful runs for which an unused unit is kept
     #[arg(long, value_name = "RUNS", allow_negative_numbers = true)]
     pub keep_unused: Option<String>,
+    /// A token with `actions: write`, to prune what this save makes superfluous in the cache service
+    #[arg(long, value_name = "TOKEN", env = "REKINDLE_GITHUB_TOKEN", hide_env_values = true)]
+    pub github_token: Option<String>,
     /// How the job went; nothing ages in one that did not succeed
     #[arg(long, value_enum, default_value_t)]
     pub job_result: JobResultArg,
@@ -232,6 +242,42 @@ pub struct KeyArgs {
     /// Print the parts as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Which store is looked at.
+#[derive(Debug, Args)]
+pub struct StoreArgs {
+    /// Where packs are kept: `dir:PATH`, or `actions`, the cache of a repository [default: `actions` in a workflow, else a folder
+    /// in the user's cache folder]
+    #[arg(long, value_name = "STORE", env = "REKINDLE_STORE")]
+    pub store: Option<String>,
+    /// A token with `actions: read`, or `actions: write` to prune, for the repository that `GITHUB_REPOSITORY` names
+    #[arg(long, value_name = "TOKEN", env = "REKINDLE_GITHUB_TOKEN", hide_env_values = true)]
+    pub github_token: Option<String>,
+    /// Print it as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct LsArgs {
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Say what would go, and remove nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Remove the least recently used, too, until the rest is no larger than this, as in `2 GB`
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    pub max_size: Option<String>,
+    /// Longer than any job takes: what was of use within it stays [default: 7 h, in a folder 15 min]
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
+    pub grace: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -23,6 +23,7 @@
 //!   trusted).
 //! - [`explain`]: why a unit was compiled, and what would stop it.
 //! - [`store`] and [`pack`]: where states are kept, and the archives that hold them.
+//! - [`housekeeping`]: what lies in a store, who refers to whom, and taking away what nobody needs. `state::housekeeping` decides.
 //! - [`python`] and [`shim`]: interpreters, and the `cargo` in front of cargo that gives a build's throw-away environment a path
 //!   that stays.
 //! - [`job`]: one job from its inputs to its outcome, and what `restore` hands over to `save`.
@@ -47,6 +48,7 @@ pub mod doctor;
 pub mod explain;
 pub mod git;
 pub mod github;
+pub mod housekeeping;
 pub mod job;
 pub mod machine;
 pub mod moment;

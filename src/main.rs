@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{CommandFactory, Parser};
 use rekindle::cli::{
-    AffectedArgs, Cli, Command, CompletionsArgs, DoctorArgs, ExplainArgs, FindingsFormat, KeyArgs, MtimeArgs,
-    PythonArgs, RestoreArgs, SaveArgs, TryArgs,
+    AffectedArgs, Cli, Command, CompletionsArgs, DoctorArgs, ExplainArgs, FindingsFormat, KeyArgs, LsArgs, MtimeArgs,
+    PruneArgs, PythonArgs, RestoreArgs, SaveArgs, StoreArgs, TryArgs,
 };
 use rekindle::git::TimeOf;
 use rekindle::github::GithubToken;
@@ -20,9 +20,9 @@ use rekindle::job::handover::State;
 use rekindle::job::inputs::{Lookup, Miss, RawInputs, SaveWishes, Strictness, Summary, default_state};
 use rekindle::job::outcome::{IsolationOutcome, RestoreOutcome, SaveOutcome};
 use rekindle::machine::{disk, interrupt};
-use rekindle::phase::{self, try_it::TryInputs};
+use rekindle::phase::{self, prune::PruneWishes, try_it::TryInputs};
 use rekindle::problem::{JobFault, Warning, Warnings, WrongInput};
-use rekindle::report::{self, findings, log, outputs, summary, table};
+use rekindle::report::{self, findings, log, outputs, stock, summary, table};
 use rekindle::state::secrets::Secrets;
 
 fn main() -> ExitCode {
@@ -55,6 +55,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Affected(args) => affected(args),
         Command::Try(args) => try_it(args),
         Command::Key(args) => key(args),
+        Command::Ls(args) => in_nobodys_way("nothing was listed", ls(args)),
+        Command::Prune(args) => in_nobodys_way("nothing was pruned", prune(args)),
         Command::Mtime(args) => mtime(&args),
         Command::Doctor(args) => doctor(&args),
         Command::Python(args) => python(args),
@@ -135,10 +137,11 @@ fn hand_on(outcome: &RestoreOutcome) -> Result<()> {
 }
 
 fn save(args: SaveArgs) -> Result<ExitCode> {
-    let SaveArgs { save, keep_unused, job_result, state } = args;
+    let SaveArgs { save, keep_unused, job_result, github_token, state } = args;
+    let token = github_token.as_deref().and_then(GithubToken::new);
     let wishes = SaveWishes::resolve(save.as_deref(), keep_unused.as_deref())?;
     let path = state.map_or_else(|| std::env::current_dir().map(|dir| default_state(&dir)), Ok)?;
-    match phase::save::run(&path, wishes, job_result.into()) {
+    match phase::save::run(&path, wishes, job_result.into(), token.as_ref()) {
         Ok((state, outcome)) => {
             let mut warnings = outcome.warnings.clone();
             if let Err(error) = write_reports(&path, &state, &outcome) {
@@ -258,6 +261,23 @@ fn key(args: KeyArgs) -> Result<ExitCode> {
         return data(&serde_json::to_string_pretty(&parts)?);
     }
     print(&log::key(&parts))
+}
+
+fn ls(args: LsArgs) -> Result<ExitCode> {
+    let StoreArgs { store, github_token, json } = args.store;
+    let inputs = RawInputs { store, ..RawInputs::default() }.resolve()?;
+    let token = github_token.as_deref().and_then(GithubToken::new);
+    let found = phase::ls::run(&inputs.store, token.as_ref())?;
+    if json { data(&stock::json(&found)?) } else { print(&stock::text(&found)) }
+}
+
+fn prune(args: PruneArgs) -> Result<ExitCode> {
+    let PruneArgs { store: StoreArgs { store, github_token, json }, dry_run, max_size, grace } = args;
+    let inputs = RawInputs { store, max_size, ..RawInputs::default() }.resolve()?;
+    let wishes = PruneWishes::resolve(dry_run, inputs.max_size, grace.as_deref())?;
+    let token = github_token.as_deref().and_then(GithubToken::new);
+    let done = phase::prune::run(&inputs.store, token.as_ref(), wishes)?;
+    if json { data(&stock::pruning_json(&done)?) } else { print(&stock::pruning(&done)) }
 }
 
 fn mtime(args: &MtimeArgs) -> Result<ExitCode> {

@@ -186,12 +186,12 @@ cargo deny --locked check --hide-inclusion-graph licenses bans sources
 typos
 git ls-files '*.sh' .ci/run | xargs shellcheck --external-sources
 git ls-files '*.yml' '*.yaml' | xargs yamllint --strict
-git ls-files '.github/workflows/*' 'tests/e2e/workflows/*' | xargs check-jsonschema --quiet --builtin-schema vendor.github-workflows
+git ls-files '.github/workflows/*' 'docs/workflows/*' 'tests/e2e/workflows/*' | xargs check-jsonschema --quiet --builtin-schema vendor.github-workflows
 check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml dist/*/action.yml
 check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
-zizmor --offline --quiet --persona=auditor action.yml dist .github
+zizmor --offline --quiet --persona=auditor action.yml dist docs/workflows .github
 ruff check --quiet --no-cache --line-length 130 tests/e2e
 ruff format --quiet --no-cache --line-length 130 --check tests/e2e
 for script in dist/hook/*.js tests/e2e/*.mjs; do node --check "$script"; done

@@ -17,6 +17,12 @@ function environment(env) {
   return result;
 }
 
+/** For a save, which goes by what the restore was told in everything else: the token is written down nowhere. */
+function withToken(env) {
+  const token = env['INPUT_GITHUB-TOKEN'] || '';
+  return token.trim() === '' ? env : { ...env, REKINDLE_GITHUB_TOKEN: token };
+}
+
 /** Runs the program to its end, also when the job is cancelled meanwhile. */
 function run(binary, args, env) {
   return new Promise((resolve) => {
@@ -88,4 +94,4 @@ function conclude(phase) {
     });
 }
 
-module.exports = { conclude, environment, meaning, result, run, warn };
+module.exports = { conclude, environment, meaning, result, run, warn, withToken };

@@ -1,13 +1,18 @@
-//! What GitHub knows about the run: the event that started it, and labels of a pull request as they stand now. Pure.
+//! What GitHub knows about the run and its repository: the event that started it, labels of a pull request as they stand now, and
+//! what the repository's cache holds. Pure.
 
 mod event;
+mod repository;
 mod roll;
 pub mod runner;
 mod scope;
+mod token;
 
 pub use event::{Event, PullRequest};
-pub use roll::{GithubToken, key_roll};
+pub use repository::{Refusal, Repository};
+pub use roll::key_roll;
 pub use scope::Scope;
+pub use token::GithubToken;
 
 use serde::{Deserialize, Serialize};
 

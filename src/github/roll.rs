@@ -4,7 +4,6 @@
 //! and a note says so.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,28 +11,12 @@ use anyhow::{Context, Result, ensure};
 use octocrab::Octocrab;
 
 use super::event::{Event, PullRequest};
+use super::token::GithubToken;
 use super::{Roll, RollSource};
 use crate::machine::net::{self, Engine};
 
 const LABEL: &str = "rekindle-roll:";
 const LABELS_LIMIT: Duration = Duration::from_secs(10);
-
-/// A token of the job, never shown.
-#[derive(Clone)]
-pub struct GithubToken(String);
-
-impl fmt::Debug for GithubToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("GithubToken(***)")
-    }
-}
-
-impl GithubToken {
-    pub fn new(text: &str) -> Option<Self> {
-        let text = text.trim();
-        (!text.is_empty()).then(|| Self(text.to_owned()))
-    }
-}
 
 /// The wish of this run, and what could not be asked. An input and a label add up.
 pub fn key_roll(
@@ -79,7 +62,7 @@ fn live_labels(number: u64, env: &BTreeMap<String, String>, token: Option<&Githu
     let api = env.get("GITHUB_API_URL").map_or("https://api.github.com", String::as_str).to_owned();
     net::choose_tls();
     let work = async {
-        let client = Octocrab::builder().base_uri(api)?.personal_token(token.0.clone()).build()?;
+        let client = Octocrab::builder().base_uri(api)?.personal_token(token.reveal()).build()?;
         let labels = client.issues(owner, name).list_labels_for_issue(number).per_page(100).send().await?;
         Ok(labels.items.into_iter().map(|label| label.name).collect())
     };

@@ -122,6 +122,21 @@ impl State {
         path.with_file_name(format!("{stem}-{}.json", hasher.finish().short()))
     }
 
+    /// What nobody else calls this job.
+    pub fn lease(&self) -> String {
+        let mut hasher = FieldHasher::default();
+        hasher.field(paths::text(&self.inputs.state)).field(&self.mark.0);
+        hasher.finish().short()
+    }
+
+    /// The packs, by key, that what was restored is made of.
+    pub fn builds_on(&self) -> BTreeSet<String> {
+        let target = self.restored.as_ref().map(|restored| (&restored.pack, &restored.manifest));
+        let home = self.home.pack.as_ref().zip(self.home.manifest.as_ref());
+        let packs = target.into_iter().chain(home).flat_map(|(pack, manifest)| manifest.parents.iter().chain([pack]));
+        packs.map(|pack| pack.key.clone()).collect()
+    }
+
     pub fn store(&self, path: &Path) -> Result<()> {
         disk::write_atomically(path, &serde_json::to_vec(self)?)
             .with_context(|| format!("cannot write the state file `{}`", path.display()))

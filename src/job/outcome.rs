@@ -15,6 +15,7 @@ use crate::python::Interpreter;
 use crate::stamp::doubt::{ClockSkew, Doubt};
 use crate::state::decision::SkipReason;
 use crate::state::delta::DeltaKind;
+use crate::state::housekeeping::Pruned;
 use crate::state::key::Fit;
 use crate::state::key_change::PartChange;
 use crate::state::manifest::RunRecord;
@@ -139,8 +140,20 @@ pub struct SaveOutcome {
     pub nothing_aged: bool,
     pub target: Saved,
     pub home: Saved,
+    pub pruned: Pruned,
     pub seconds: f64,
     pub warnings: Warnings,
+}
+
+impl SaveOutcome {
+    /// The entries that this job has added.
+    pub fn stored(&self) -> Vec<String> {
+        let key = |saved: &Saved| match saved {
+            Saved::Stored { key, .. } => Some(key.clone()),
+            _ => None,
+        };
+        [&self.target, &self.home].into_iter().filter_map(key).collect()
+    }
 }
 
 #[derive(Debug, Default)]

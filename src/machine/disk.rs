@@ -258,13 +258,24 @@ pub fn make_private(dir: &Path) -> io::Result<()> {
 
 /// Writes a file so that readers see the old content or the new one, never a part.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_by(tempfile::Builder::new().prefix(".rekindle-"), path, bytes)
+}
+
+fn write_by(draft: &mut tempfile::Builder, path: &Path, bytes: &[u8]) -> io::Result<()> {
     // The parent of a bare name is there, and empty.
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     make_private(dir)?;
-    let file = tempfile::Builder::new().prefix(".rekindle-").tempfile_in(dir)?;
+    let file = draft.tempfile_in(dir)?;
     fs::write(file.path(), bytes)?;
     file.persist(path).map_err(|failure| failure.error)?;
     Ok(())
+}
+
+/// The same for a file in a folder that users share: the umask alone decides who may read it.
+pub fn write_for_all(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut draft = tempfile::Builder::new();
+    leave_to_umask(draft.prefix(".rekindle-"));
+    write_by(&mut draft, path, bytes)
 }
 
 #[cfg(test)]

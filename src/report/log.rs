@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::numbers;
+use super::{numbers, stock};
 use crate::explain::advice::{Advice, Unstored};
 use crate::explain::forecast::{self, Affected, Forecast};
 use crate::explain::inspection::{Inspection, Rebuild};
@@ -201,6 +201,7 @@ pub fn save(outcome: &SaveOutcome) -> Vec<String> {
         nothing_aged,
         target,
         home,
+        pruned,
         seconds,
         warnings: _,
     } = outcome;
@@ -229,6 +230,7 @@ pub fn save(outcome: &SaveOutcome) -> Vec<String> {
     }
     lines.extend(saved_line("target", target));
     lines.extend(saved_line("Cargo home", home));
+    lines.extend(stock::pruned(pruned).map(|text| format!("pruned: {text}")));
     let (old, new): (Vec<&Advice>, Vec<&Advice>) = advice.iter().partition(|advice| advice.is_old());
     lines.extend(new.iter().map(|advice| format!("advice: {}; {}", advice.evidence, advice.fix)));
     if !old.is_empty() {

@@ -10,5 +10,6 @@ mod markdown;
 mod numbers;
 pub mod outputs;
 pub mod python;
+pub mod stock;
 pub mod summary;
 pub mod table;

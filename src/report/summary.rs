@@ -7,10 +7,12 @@ use super::log::{forecast_came_true, interpreter, nearest, rolled_by, saved};
 use super::markdown::{Page, SHOWN, escape, fold, list, section, table};
 use super::numbers;
 use super::outputs::state;
+use super::stock;
 use crate::explain::advice::Unstored;
 use crate::explain::cause::Cause;
 use crate::explain::inspection::{InspectedUnit, Rebuild};
 use crate::job::outcome::{Cold, RestoreOutcome, SaveOutcome, Saved, Start};
+use crate::state::housekeeping::Pruned;
 use crate::words::{count, duration, size};
 
 /// `job` is what the reader knows it by.
@@ -23,6 +25,9 @@ pub fn markdown(job: &str, restore: &RestoreOutcome, save: &SaveOutcome) -> Stri
     rows.extend(forecast(restore, save).map(|text| ("Forecast", text)));
     rows.push(("Target", saved(&save.target).unwrap_or_else(|| "not saved".to_owned())));
     rows.push(("Cargo home", saved(&save.home).unwrap_or_else(|| "nothing new".to_owned())));
+    if let Pruned::Done { .. } = save.pruned {
+        rows.extend(stock::pruned(&save.pruned).map(|text| ("Pruned", text)));
+    }
     let spared = numbers::spared(&save.inspection).map(|spared| format!("; {spared}")).unwrap_or_default();
     rows.push(("Time", format!("restore {}, save {}{spared}", duration(restore.seconds), duration(save.seconds))));
     page.add(0, table(&rows));

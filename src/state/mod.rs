@@ -3,9 +3,11 @@
 pub mod borrow;
 pub mod decision;
 pub mod delta;
+pub mod housekeeping;
 pub mod key;
 pub mod key_change;
 pub mod manifest;
 pub mod secrets;
 pub mod seed;
+pub mod stored;
 pub mod worth;

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use fs_err as fs;
 use tempfile::NamedTempFile;
 
-use super::{Access, Draft, Entry, Put, Sending, Store};
+use super::{Access, Draft, Entry, Put, Sending, Store, Stored};
 use crate::machine::disk::{self, Found, Kind, Meta};
 use crate::machine::interrupt::Unfinished;
 use crate::moment::Moment;
@@ -64,6 +64,8 @@ impl Store for DirStore {
         file.seek(SeekFrom::Start(offset))?;
         let mut bytes = vec![0; usize::try_from(len)?];
         file.read_exact(&mut bytes).with_context(|| format!("`{key}` ends early"))?;
+        // Disks note few reads by themselves. Another user's file is left to what they do.
+        let _ = filetime::set_file_handle_times(file.file(), Some(filetime::FileTime::now()), None);
         Ok(bytes)
     }
 
@@ -76,6 +78,25 @@ impl Store for DirStore {
         let unfinished = Unfinished::new(file.path());
         sweep(&self.files()?, Meta::of(file.path())?.mtime);
         Ok(Box::new(Incoming { store: self, key: key.to_owned(), file, unfinished }))
+    }
+
+    fn list(&self) -> Result<Vec<Stored>> {
+        let stored = |found: &Found| {
+            let Found { path, meta } = found;
+            let key = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?.to_owned();
+            let (place, used) = (key.clone(), meta.atime.max(meta.mtime));
+            Some(Stored { key, scope: None, bytes: meta.size, created: meta.mtime, used, place })
+        };
+        let mut listed: Vec<Stored> = self.files()?.iter().filter_map(stored).collect();
+        listed.retain(|entry| entry.key.starts_with("rekindle."));
+        Ok(listed)
+    }
+
+    fn remove(&self, entry: &Stored) -> Result<()> {
+        match fs::remove_file(self.path(&entry.place)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     fn describe(&self) -> String {
@@ -195,5 +216,23 @@ mod tests {
         assert_eq!(store.read("a.1", 0, 3).unwrap(), b"a.1");
         assert!(store.read("a.1", 0, 4).is_err());
         assert!(store.size("a.3").is_err());
+    }
+
+    #[test]
+    fn what_is_listed_can_be_removed_once_or_twice_and_is_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = DirStore::new(dir.path().join("store"));
+        assert_eq!(store.list().unwrap(), []);
+        for key in ["rekindle.2.a", "rekindle.2.b", "somebody.else"] {
+            put(&store, key, key);
+        }
+        let listed = store.list().unwrap();
+        let seen: Vec<(&str, u64)> = listed.iter().map(|entry| (entry.key.as_str(), entry.bytes)).collect();
+        assert_eq!(seen, [("rekindle.2.a", 12), ("rekindle.2.b", 12)]);
+        assert!(listed.iter().all(|entry| entry.used >= entry.created && entry.created > Moment::EPOCH));
+        store.remove(&listed[0]).unwrap();
+        store.remove(&listed[0]).unwrap();
+        assert_eq!(store.list().unwrap(), listed[1..]);
+        assert!(store.size("somebody.else").is_ok());
     }
 }

@@ -17,6 +17,8 @@ pub use dir::DirStore;
 pub use none::NoStore;
 pub use open::open;
 
+pub use crate::state::stored::Stored;
+
 /// Which store somebody wants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -43,6 +45,13 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Begins an entry whose bytes are still being made. What has to lie somewhere until then lies in `room`, a folder of this
     /// job's own.
     fn begin<'a>(&'a self, key: &str, room: &Path, sending: Sending) -> Result<Box<dyn Draft + 'a>>;
+
+    /// Every entry that is Rekindle's, whoever stored it, in no order. For housekeeping: it may take many requests. A list that is
+    /// not whole is an error.
+    fn list(&self) -> Result<Vec<Stored>>;
+
+    /// Takes an entry away that `list` named. One that is gone already is no error.
+    fn remove(&self, entry: &Stored) -> Result<()>;
 
     /// Where it is, for people.
     fn describe(&self) -> String;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use super::{Access, Draft, Entry, Permit, Sending, Store};
+use super::{Access, Draft, Entry, Permit, Sending, Store, Stored};
 
 #[derive(Debug)]
 pub struct NoStore {
@@ -37,6 +37,14 @@ impl Store for NoStore {
 
     fn begin<'a>(&'a self, _: &str, _: &Path, _: Sending) -> Result<Box<dyn Draft + 'a>> {
         bail!("nothing can be stored: {}", self.reason)
+    }
+
+    fn list(&self) -> Result<Vec<Stored>> {
+        bail!("nothing can be listed: {}", self.reason)
+    }
+
+    fn remove(&self, entry: &Stored) -> Result<()> {
+        bail!("there is no `{}`: {}", entry.key, self.reason)
     }
 
     fn describe(&self) -> String {

@@ -196,3 +196,14 @@ fn what_the_runner_cannot_take_costs_the_save_and_not_the_job() {
         assert!(said.contains("::warning") && said.contains("cannot be started (ENOTDIR)"), "{said}");
     }
 }
+
+#[test]
+fn a_save_and_a_prune_get_the_token_and_a_prune_its_inputs() {
+    let hook = Hook::with("echo \"$* | ${REKINDLE_GITHUB_TOKEN:-none} | ${REKINDLE_STORE:-none}\"");
+    let token = ("INPUT_GITHUB-TOKEN", "the-token");
+    let saved = hook.run("post.js", &[token, ("INPUT_JOB-STATUS", "success")]);
+    assert_eq!(saved, (Some(0), "save --state state.json --job-result success | the-token | none\n".into()));
+    let pruned = hook.run("prune.js", &[token, ("INPUT_STORE", "dir:/cache"), ("INPUT_MAX-SIZE", " 2 GB ")]);
+    assert_eq!(pruned, (Some(0), "prune --max-size 2 GB | the-token | dir:/cache\n".into()));
+    assert_eq!(hook.run("prune.js", &[("INPUT_MAX-SIZE", "")]).1, "prune | none | none\n");
+}

@@ -55,6 +55,8 @@ mod home;
 mod home_arrival;
 #[cfg(target_os = "linux")]
 mod hook;
+#[cfg(target_os = "linux")]
+mod housekeeping;
 mod identity;
 mod ignores;
 #[cfg(target_os = "linux")]

@@ -195,7 +195,7 @@ fn the_actions_inputs_are_those_of_the_program_and_of_the_readme() {
     let mut of_restore = members("dist/restore/action.yml", "inputs");
     of_restore.retain(|name| name != "binary");
     assert_eq!(of_restore, inputs);
-    assert_eq!(members("dist/save/action.yml", "inputs"), ["binary", "job-status"]);
+    assert_eq!(members("dist/save/action.yml", "inputs"), ["binary", "github-token", "job-status"]);
     for half in ["dist/restore/action.yml", "dist/save/action.yml"] {
         let (half, hook) = (yaml(&root().join(half)), yaml(&root().join("dist/hook/action.yml")));
         for (name, input) in half["inputs"].as_mapping().unwrap() {
@@ -283,9 +283,10 @@ fn is_hex(text: &str, digits: usize) -> bool {
 /// Every file that can name another action.
 fn workflows_and_actions() -> Vec<PathBuf> {
     let workflows = fs::read_dir(root().join(".github/workflows")).unwrap().map(|entry| entry.unwrap().path());
-    let actions = ["action.yml", "dist/hook/action.yml", "dist/restore/action.yml", "dist/save/action.yml"];
+    let halves = ["dist/hook", "dist/prune", "dist/restore", "dist/save"].map(|half| format!("{half}/action.yml"));
+    let actions = halves.into_iter().chain(["action.yml".to_owned()]);
     let actions = actions.map(|file| root().join(file));
-    workflows.chain(actions.into_iter().filter(|path| path.exists())).collect()
+    workflows.chain(actions.filter(|path| path.exists())).collect()
 }
 
 /// Whatever stands below this key, at any depth.

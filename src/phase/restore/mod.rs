@@ -27,6 +27,7 @@ use crate::cargo::survey;
 use crate::cargo::units::Survey;
 use crate::explain::snapshot::Snapshot;
 use crate::github::{self, GithubToken};
+use crate::housekeeping::lease;
 use crate::job::facts::Facts;
 use crate::job::handover::{HomeState, JobMark, LocalManifest, Restored, Run, State};
 use crate::job::inputs::{Inputs, Lookup, Stamp};
@@ -41,6 +42,7 @@ use crate::stamp::doubt::Doubt;
 use crate::stamp::observed::Watch;
 use crate::stamp::recorded;
 use crate::stamp::sight::Stamped;
+use crate::state::decision::SaveMode;
 use crate::state::key::FORMAT;
 use crate::state::manifest::Root;
 use crate::state::secrets::Secrets;
@@ -140,7 +142,13 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
         }
         JobMark::default()
     });
-    state_of(&facts, &inputs, &home, brought, mark, &outcome).store(&inputs.state)?;
+    let state = state_of(&facts, &inputs, &home, brought, mark, &outcome);
+    // Whoever saves nothing builds on nothing.
+    let builds_on = if inputs.save == SaveMode::Never { BTreeSet::new() } else { state.builds_on() };
+    if let Err(error) = lease::hold(&inputs.store, &state.lease(), &builds_on) {
+        tracing::debug!(?error, "no lease is held: the save may have to store everything");
+    }
+    state.store(&inputs.state)?;
     Ok(outcome)
 }
 

@@ -41,6 +41,8 @@ use crate::cargo::survey;
 use crate::digest::FieldHasher;
 use crate::explain::advice::Advice;
 use crate::explain::weigh;
+use crate::github::GithubToken;
+use crate::housekeeping::{self, lease};
 use crate::job::beginning::Beginning;
 use crate::job::facts::Facts;
 use crate::job::handover::{JobMark, LocalManifest, State};
@@ -64,7 +66,12 @@ const BUDGET: Duration = Duration::from_secs(15 * 60);
 const BUDGET_WHEN_CANCELLED: Duration = Duration::from_secs(4 * 60);
 
 /// What `restore` did comes along: the report is about both.
-pub fn run(path: &Path, wishes: SaveWishes, result: JobResult) -> Result<(State, SaveOutcome)> {
+pub fn run(
+    path: &Path,
+    wishes: SaveWishes,
+    result: JobResult,
+    token: Option<&GithubToken>,
+) -> Result<(State, SaveOutcome)> {
     let began = Instant::now();
     let mut state = State::load(path)?;
     wishes.apply(&mut state.inputs);
@@ -72,6 +79,11 @@ pub fn run(path: &Path, wishes: SaveWishes, result: JobResult) -> Result<(State,
     if let Err(error) = save(&state, result, &mut outcome) {
         outcome.warnings.fault("nothing was saved", &error);
     }
+    // Whoever cancelled the job waits for its end.
+    if result != JobResult::Cancelled {
+        outcome.pruned = housekeeping::after_save(&state.inputs.store, token, &outcome.stored());
+    }
+    lease::release(&state.inputs.store, &state.lease());
     outcome.seconds = began.elapsed().as_secs_f64();
     Ok((state, outcome))
 }

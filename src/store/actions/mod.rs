@@ -5,6 +5,7 @@
 
 mod blob;
 mod fault;
+mod listed;
 mod retry;
 mod rpc;
 mod service;
@@ -20,7 +21,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -29,10 +30,11 @@ use self::fault::Fault;
 use self::retry::{Limits, Retry};
 use self::rpc::Match;
 use self::signed::SignedUrl;
-use super::{Access, Draft, Entry, Sending, Store};
+use super::{Access, Draft, Entry, Sending, Store, Stored};
 use crate::machine::net::{Engine, Net};
 use crate::problem::GivenUp;
 
+pub use self::listed::ListedStore;
 pub use self::service::{Absence, Service};
 
 /// The first request for an entry: most indexes end within it.
@@ -154,6 +156,14 @@ impl Store for ActionsStore {
         ensure!(self.inner.service.access.write.refusal().is_none(), "nothing may be stored here");
         self.inner.usable()?;
         Ok(Box::new(upload::Upload::begin(&self.engine, &self.inner, key, room, sending)?))
+    }
+
+    fn list(&self) -> Result<Vec<Stored>> {
+        bail!("the cache service lists nothing: only GitHub's REST interface does")
+    }
+
+    fn remove(&self, _: &Stored) -> Result<()> {
+        bail!("the cache service removes nothing: only GitHub's REST interface does")
     }
 
     fn describe(&self) -> String {

@@ -11,7 +11,7 @@ use rekindle::git::{GitIndex, Repository};
 use rekindle::job::handover::{LocalManifest, State};
 use rekindle::pack::{Late, Pack, Staged};
 use rekindle::shim::late::LateList;
-use rekindle::store::{Access, DirStore, Draft, Entry, Sending, Store};
+use rekindle::store::{Access, DirStore, Draft, Entry, Sending, Store, Stored};
 use sha1::Digest as _;
 
 use super::Reader;
@@ -112,6 +112,14 @@ impl Store for One {
 
     fn begin<'a>(&'a self, _: &str, _: &Path, _: Sending) -> Result<Box<dyn Draft + 'a>> {
         bail!("nothing is stored here")
+    }
+
+    fn list(&self) -> Result<Vec<Stored>> {
+        bail!("nothing is listed here")
+    }
+
+    fn remove(&self, _: &Stored) -> Result<()> {
+        bail!("nothing is removed here")
     }
 
     fn describe(&self) -> String {

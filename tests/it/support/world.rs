@@ -139,6 +139,7 @@ impl World {
             return Vec::new();
         };
         let mut packs: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        packs.retain(|path| path.extension().is_some_and(|end| end == "zst"));
         packs.retain(|path| !path.to_string_lossy().contains(".cargo-home-"));
         packs.sort_by_key(|path| FileTime::from_last_modification_time(&fs::metadata(path).unwrap()));
         packs

@@ -8,6 +8,7 @@ const TWIRP: &str = "/twirp/github.actions.results.api.v1.CacheService/";
 pub(super) const V1: &str = "/_apis/artifactcache/";
 pub(super) const V1_ARCHIVES: &str = "/_apis/artifactcache/archives/";
 pub(super) const BLOBS: &str = "/blob/";
+pub(super) const REPOSITORY: &str = "/repos/owner/name/";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Route {
@@ -24,6 +25,9 @@ pub(crate) enum Route {
     V1Chunk,
     V1Commit,
     V1Download,
+    /// The interface for people and programs: what is asked of it, and what is to be removed.
+    RestGet,
+    RestDelete,
     /// Nothing that the protocol knows; answered 404.
     Unknown,
 }
@@ -46,6 +50,13 @@ impl Route {
                 (&Method::PUT, Some("blocklist")) => Self::PutBlockList,
                 (&Method::GET, None) => Self::GetBlob,
                 (&Method::HEAD, None) => Self::HeadBlob,
+                _ => Self::Unknown,
+            };
+        }
+        if path.starts_with(REPOSITORY) {
+            return match call.method {
+                Method::GET => Self::RestGet,
+                Method::DELETE => Self::RestDelete,
                 _ => Self::Unknown,
             };
         }

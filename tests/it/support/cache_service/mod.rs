@@ -10,6 +10,7 @@ mod exchange;
 mod faults;
 mod grants;
 mod log;
+pub(crate) mod rest;
 mod server;
 mod state;
 mod token;
@@ -105,6 +106,34 @@ impl CacheService {
         let mut state = self.state.lock();
         let id = state.newest(key).id;
         state.lose(id);
+    }
+
+    /// Entries and what was read of them are older from now on.
+    pub(crate) fn age(&self, hours: i64) {
+        for entry in &mut self.state.lock().entries {
+            entry.created -= SignedDuration::from_hours(hours);
+            entry.used -= SignedDuration::from_hours(hours);
+        }
+    }
+
+    /// Finished entries of this ref that hold nothing.
+    pub(crate) fn fill(&self, scope: &str, keys: &[String]) {
+        let mut state = self.state.lock();
+        for key in keys {
+            let id = state.reserve(key, "another version", scope).expect("a key of its own");
+            state.entry_mut(id).expect("it was just made").size = Some(1);
+        }
+    }
+
+    /// What other actions keep, in bytes.
+    pub(crate) fn set_other_caches(&self, bytes: u64) {
+        self.state.lock().other_caches = bytes;
+    }
+
+    pub(crate) fn set_open(&self, pull_requests: &[u64], branches: &[&str]) {
+        let mut state = self.state.lock();
+        state.open_pull_requests = pull_requests.to_vec();
+        state.branches = branches.iter().map(|name| (*name).to_owned()).collect();
     }
 
     /// What was asked so far, in the order of the answers.

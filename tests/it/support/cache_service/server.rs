@@ -10,7 +10,7 @@ use super::faults::Outcome;
 use super::log::{Route, Seen};
 use super::state::State;
 use super::wire::{Cut, Listener};
-use super::{Shared, blob, twirp, v1};
+use super::{Shared, blob, rest, twirp, v1};
 
 pub(super) async fn run(listener: Listener, state: Shared) {
     let service = Router::new().fallback(serve).with_state(state).into_make_service_with_connect_info::<Cut>();
@@ -44,6 +44,9 @@ fn decide(state: &mut State, call: &Call) -> Outcome {
     let key = key(state, route, call);
     let fault = state.faults.take(route);
     let outcome = Outcome::of(fault, || answer(state, route, call));
+    if let (Route::GetBlob, Some(entry)) = (route, call.id().and_then(|id| state.entry_mut(id))) {
+        entry.used = jiff::Timestamp::now();
+    }
     let range = ["range", "x-ms-range", "content-range"].iter().find_map(|name| call.header(name));
     state.log.push(Seen {
         route,
@@ -75,6 +78,7 @@ fn answer(state: &mut State, route: Route, call: &Call) -> Reply {
             blob::answer(state, route, call)
         }
         Route::V1Download => blob::answer(state, route, call),
+        Route::RestGet | Route::RestDelete => rest::answer(state, route, call),
         Route::V1Lookup | Route::V1Reserve | Route::V1Chunk | Route::V1Commit => v1::answer(state, route, call),
         Route::Unknown => twirp_error(StatusCode::NOT_FOUND, "bad_route", "no handler for this path"),
     }

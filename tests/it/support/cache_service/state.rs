@@ -31,6 +31,7 @@ pub(super) struct Entry {
     pub(super) version: String,
     pub(super) scope: String,
     pub(super) created: Timestamp,
+    pub(super) used: Timestamp,
     /// The size that was finalized; before that the key is only reserved.
     pub(super) size: Option<u64>,
     pub(super) blob: Content,
@@ -61,6 +62,10 @@ pub(super) struct State {
     pub(super) expired_urls: BTreeMap<Route, usize>,
     pub(super) gets_per_url: usize,
     pub(super) ignores_ranges: bool,
+    /// What the repository is, beside what it caches here.
+    pub(super) other_caches: u64,
+    pub(super) open_pull_requests: Vec<u64>,
+    pub(super) branches: Vec<String>,
     last_id: u64,
     answers: u64,
 }
@@ -80,6 +85,9 @@ impl State {
             expired_urls: BTreeMap::new(),
             gets_per_url: usize::MAX,
             ignores_ranges: false,
+            other_caches: 0,
+            open_pull_requests: Vec::new(),
+            branches: vec!["main".to_owned()],
             last_id: 0,
             answers: 0,
         }
@@ -103,6 +111,7 @@ impl State {
             version: version.to_owned(),
             scope: scope.to_owned(),
             created: Timestamp::now(),
+            used: Timestamp::now(),
             size: None,
             blob: Content::default(),
         });
@@ -211,6 +220,11 @@ impl State {
     pub(super) fn newest(&mut self, key: &str) -> &mut Entry {
         let found = self.entries.iter_mut().rev().find(|entry| entry.size.is_some() && entry.has_key(key));
         found.unwrap_or_else(|| panic!("no finished entry `{key}`"))
+    }
+
+    pub(super) fn remove(&mut self, id: u64) {
+        self.lose(id);
+        self.entries.retain(|entry| entry.id != id);
     }
 
     pub(super) fn evict(&mut self, key_prefix: &str) {
