@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser};
 use rekindle::cli::{
     AffectedArgs, Cli, Command, CompletionsArgs, DoctorArgs, ExplainArgs, FindingsFormat, KeyArgs, MtimeArgs,
-    PythonArgs, RestoreArgs, SaveArgs, TryArgs,
+    PolicyArgs, PythonArgs, RestoreArgs, SaveArgs, StoreArgs, StoreCommand, TryArgs,
 };
 use rekindle::git::TimeOf;
 use rekindle::github::GithubToken;
@@ -22,8 +22,10 @@ use rekindle::job::outcome::{IsolationOutcome, RestoreOutcome, SaveOutcome};
 use rekindle::machine::{disk, interrupt};
 use rekindle::phase::{self, try_it::TryInputs};
 use rekindle::problem::{JobFault, Warning, Warnings, WrongInput};
+use rekindle::report::policy::Policy;
 use rekindle::report::{self, findings, log, outputs, summary, table};
 use rekindle::state::secrets::Secrets;
+use rekindle::store::object::{Location, NewKeys};
 
 fn main() -> ExitCode {
     // Nothing that costs time comes before this: it is in the way of every call of cargo.
@@ -58,6 +60,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Mtime(args) => mtime(&args),
         Command::Doctor(args) => doctor(&args),
         Command::Python(args) => python(args),
+        Command::Store(args) => store(args),
         Command::Cargo(args) => Ok(cargo(args.arguments, false)),
         Command::Completions(args) => completions(&args),
     }
@@ -306,6 +309,22 @@ fn cargo(arguments: Vec<OsString>, as_cargo: bool) -> ExitCode {
         say(&format!("cargo cannot be started: {error}"));
         ExitCode::from(126)
     })
+}
+
+fn store(args: StoreArgs) -> Result<ExitCode> {
+    match args.command {
+        StoreCommand::Policy(PolicyArgs { location: text, repository, repository_id: id, branches }) => {
+            let wrong =
+                || WrongInput::new("the bucket is not named", "write it as `s3://bucket/prefix`, `gs://…` or `az://…`");
+            let location = Location::parse(&text).ok_or_else(wrong)?;
+            print(&Policy { location, repository, id, branches }.lines())
+        }
+        StoreCommand::Keys => {
+            let keys = NewKeys::make().context("this system gives no random numbers")?;
+            let NewKeys { secret, public } = keys;
+            print(&[format!("REKINDLE_SIGNING_SECRET={secret}"), format!("REKINDLE_SIGNING_KEYS={public}")])
+        }
+    }
 }
 
 fn completions(args: &CompletionsArgs) -> Result<ExitCode> {
