@@ -6,14 +6,16 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
+use fs_err as fs;
 
 use super::object::ObjectStore;
 use super::{About, Access, DirStore, Draft, Entry, Put, Sending, Store};
 use crate::digest::Digest;
+use crate::machine::disk;
 use crate::problem::{Warning, Warnings};
 
 /// What is copied at once.
@@ -35,7 +37,10 @@ struct State {
 
 impl TierStore {
     pub(super) fn new(folder: &Path, far: ObjectStore) -> Self {
-        let near = DirStore::new(folder.join(far.partition()).components().collect::<PathBuf>());
+        let part = folder.join(far.partition());
+        // The rights of the folder itself say who may share it. A save that finds no part says why.
+        let _ = disk::make_private(folder).and_then(|()| fs::create_dir_all(&part));
+        let near = DirStore::new(part);
         Self { near, far, state: Mutex::default() }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use object_store::path::Path as Name;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::Value;
 
 pub(crate) struct Bucket {
@@ -42,17 +42,5 @@ impl Bucket {
 
     pub(crate) fn json(&self, name: &str) -> Value {
         serde_json::from_slice(&self.get(name)).unwrap()
-    }
-
-    pub(crate) fn put(&self, name: &str, bytes: Vec<u8>) {
-        self.runtime.block_on(self.store.put(&Name::from(name), PutPayload::from(bytes))).unwrap();
-    }
-
-    pub(crate) fn put_json(&self, name: &str, value: &Value) {
-        self.put(name, value.to_string().into_bytes());
-    }
-
-    pub(crate) fn remove(&self, name: &str) {
-        self.runtime.block_on(self.store.delete(&Name::from(name))).unwrap();
     }
 }

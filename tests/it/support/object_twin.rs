@@ -129,7 +129,10 @@ fn plain(status: StatusCode) -> Reply {
 
 impl Inner {
     fn answer(&mut self, method: &Method, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Reply {
-        let name = uri.path().trim_start_matches('/').to_owned();
+        let name = percent_encoding::percent_decode_str(uri.path().trim_start_matches('/'))
+            .decode_utf8()
+            .unwrap()
+            .into_owned();
         let query: HashMap<&str, &str> =
             uri.query().unwrap_or_default().split('&').map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect();
         let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());

@@ -119,12 +119,21 @@ impl Weed {
             let topology = format!("http://127.0.0.1:{}/dir/status", self.ports.master);
             let known = send("GET", &topology, &[], b"").map(|answer| answer.text().matches("\"PublicUrl\"").count());
             let url = format!("http://127.0.0.1:{}/buckets/{BUCKET}/", self.ports.filer);
-            let made = || send("POST", &url, &[], b"").is_ok_and(|answer| (200..300).contains(&answer.status));
+            let done = |method| send(method, &url, &[], b"").is_ok_and(|answer| (200..300).contains(&answer.status));
+            let made = || done("POST") || done("GET");
             let gateway = || std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports.s3)).is_ok();
             known.is_ok_and(|known| known >= count) && made() && gateway()
         };
         while !is_up() {
-            assert!(began.elapsed() < PATIENCE, "weed does not start: {}", self.log());
+            assert!(
+                began.elapsed() < PATIENCE,
+                "weed does not start: {:?} {:?} {}",
+                send("GET", &format!("http://127.0.0.1:{}/dir/status", self.ports.master), &[], b"")
+                    .map(|answer| answer.text()),
+                send("GET", &format!("http://127.0.0.1:{}/buckets/{BUCKET}/", self.ports.filer), &[], b"")
+                    .map(|answer| answer.status),
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
     }
