@@ -171,7 +171,7 @@ impl Write for Twice<'_> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.drafts.iter_mut().try_for_each(|draft| draft.flush())
+        self.drafts.iter_mut().try_for_each(Write::flush)
     }
 }
 

@@ -46,6 +46,11 @@ fn key(state: usize) -> String {
     format!("{NAME}{:016x}.{:016x}.{state:016x}.{state:016x}", 5, 7)
 }
 
+/// Each state has bytes of its own.
+fn bytes(state: usize, count: usize) -> Vec<u8> {
+    vec![u8::try_from(state).unwrap(); count]
+}
+
 fn put(store: &dyn Store, key: &str, bytes: &[u8]) -> anyhow::Result<Put> {
     let room = tempfile::tempdir().unwrap();
     let mut draft = store.begin(key, room.path(), Sending::AsTheyCome)?;
@@ -77,7 +82,7 @@ fn a_server_without_conditions_is_written_to_all_the_same_and_that_is_said_once(
             let store = open(&env);
             assert_eq!(found(&store), Vec::<String>::new());
             for state in [1, 2] {
-                assert_eq!(put(&store, &key(state), &[state as u8; 100]).unwrap(), Put::Stored, "{conditions:?}");
+                assert_eq!(put(&store, &key(state), &bytes(state, 100)).unwrap(), Put::Stored, "{conditions:?}");
             }
             assert_eq!(put(&store, &key(1), b"another").unwrap(), Put::AlreadyThere);
             assert_eq!(store.warnings().len(), usize::from(warns), "{conditions:?}: {:?}", store.warnings());
@@ -98,7 +103,7 @@ fn generations_decide_between_writers() {
             let (env, barrier) = (&env, &barrier);
             scope.spawn(move || {
                 barrier.wait();
-                assert_eq!(put(&open(env), &key(state), &[state as u8; 10]).unwrap(), Put::Stored);
+                assert_eq!(put(&open(env), &key(state), &bytes(state, 10)).unwrap(), Put::Stored);
             });
         }
     });
@@ -112,7 +117,7 @@ fn a_lookup_is_a_few_small_reads_whatever_is_stored() {
     let twin = Twin::start();
     let env = on(&s3(&twin), &[("GITHUB_REF", "refs/pull/3/merge"), ("GITHUB_BASE_REF", "main")]);
     for state in 0..30 {
-        put(&open(&env), &key(state), &[state as u8; 50]).unwrap();
+        put(&open(&env), &key(state), &bytes(state, 50)).unwrap();
     }
     twin.asked();
     let store = open(&env);
@@ -131,7 +136,7 @@ fn a_lookup_is_a_few_small_reads_whatever_is_stored() {
 fn a_request_that_fails_now_and_then_is_repeated_and_large_packs_go_in_parts() {
     let twin = Twin::start();
     let env = on(&s3(&twin), &[]);
-    let bytes: Vec<u8> = (0..20_000_000_u32).map(|at| (at / 1000) as u8).collect();
+    let bytes: Vec<u8> = (0..20_000).flat_map(|at| bytes(at % 251, 1000)).collect();
     twin.fail(2);
     assert_eq!(put(&open(&env), &key(1), &bytes).unwrap(), Put::Stored);
     let parts = twin.asked().iter().filter(|asked| asked.starts_with("PUT ") && asked.contains("/p/")).count();

@@ -19,6 +19,7 @@ use crate::support::weed::{SECRET, Weed};
 /// Far more than any of this takes.
 const LONG: Duration = Duration::from_secs(120);
 const STORE: &str = "s3://packs/rekindle";
+const WRITERS: usize = 24;
 
 /// A machine that has nothing but what the bucket gives.
 fn runner(weed: &Weed, files: &[(&str, &str)]) -> Runner {
@@ -131,7 +132,7 @@ fn a_container_of_azure_is_a_store_like_any_other() {
             scope.spawn(move || {
                 let store = open();
                 barrier.wait();
-                assert_eq!(put(&store, &key(0, at), &vec![u8::try_from(at).unwrap(); 100]).unwrap(), Put::Stored);
+                assert_eq!(put(&store, &key(0, at), &[u8::try_from(at).unwrap(); 100]).unwrap(), Put::Stored);
             });
         }
     });
@@ -177,7 +178,6 @@ fn check(store: &ObjectStore, key: &str) {
 fn of_many_writers_each_is_seen_and_of_one_key_there_is_one_winner() {
     let weed = Weed::start();
     let env = environment(&weed);
-    const WRITERS: usize = 24;
     let barrier = Barrier::new(WRITERS + 8);
     thread::scope(|scope| {
         for at in 0..WRITERS {
@@ -235,7 +235,8 @@ fn a_volume_server_that_dies_takes_no_stored_entry_with_it() {
     let mut weed = Weed::with_volumes(3);
     let env = environment(&weed);
     // Much more than one request moves.
-    let bytes = |at: usize| -> Vec<u8> { (0..24_000_000_usize).map(|byte| (byte / 4096 + at) as u8).collect() };
+    let block = |number: usize| vec![u8::try_from(number % 251).unwrap(); 4096];
+    let bytes = |at: usize| -> Vec<u8> { (0..6_000).flat_map(|number| block(number + at)).collect() };
     assert_eq!(put(&open(&env), &key(0, 0), &bytes(0)).unwrap(), Put::Stored);
     let began = std::sync::atomic::AtomicBool::new(false);
     let stored: Vec<usize> = thread::scope(|scope| {

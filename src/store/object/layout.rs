@@ -4,6 +4,8 @@
 //! digest of its index, which names every byte of it; nobody changes one. A pack carries its manifest, so a manifest has no object
 //! of its own.
 
+use std::fmt::Write as _;
+
 use super::scope::Zone;
 use crate::digest::Digest;
 
@@ -57,7 +59,8 @@ fn spelled(text: &str) -> String {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => spelled.push(char::from(byte)),
             // Two of them alone would be a way up.
             b'.' if !spelled.is_empty() => spelled.push('.'),
-            other => spelled.push_str(&format!("={other:02X}")),
+            // Writing into a text has no failing case.
+            other => drop(write!(spelled, "={other:02X}")),
         }
     }
     if spelled.len() <= SPELLED {

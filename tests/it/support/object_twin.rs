@@ -189,16 +189,16 @@ impl Inner {
     fn put(&mut self, name: String, body: Bytes) -> Reply {
         self.generation += 1;
         self.objects.insert(name, (body, self.generation));
-        (StatusCode::OK, self.version(self.generation), Bytes::new())
+        (StatusCode::OK, Self::version(self.generation), Bytes::new())
     }
 
-    fn version(&self, generation: u64) -> Vec<(&'static str, String)> {
+    fn version(generation: u64) -> Vec<(&'static str, String)> {
         vec![("etag", format!("\"{generation}\"")), ("x-goog-generation", generation.to_string())]
     }
 
     fn get(&self, name: &str, range: Option<&str>) -> Reply {
         let Some((bytes, generation)) = self.objects.get(name) else { return plain(StatusCode::NOT_FOUND) };
-        let mut headers = self.version(*generation);
+        let mut headers = Self::version(*generation);
         headers.push(("last-modified", "Fri, 27 Nov 2026 12:00:00 GMT".to_owned()));
         let Some((from, to)) = range.and_then(|range| range.strip_prefix("bytes=")?.split_once('-')) else {
             return (StatusCode::OK, headers, bytes.clone());
