@@ -1,5 +1,5 @@
 //! What has to be set up around a bucket so that its zones hold: roles by which only protected branches store what they read, as
-//! text to be looked through and applied. Pure.
+//! text to be looked through and applied.
 //!
 //! GitHub's token says which ref a job runs for, and the provider gives rights by that. Nothing here is applied by this program.
 
