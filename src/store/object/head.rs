@@ -1,4 +1,4 @@
-//! The head of a name in one scope: its newest entries, the newest first, and the packs that they are made of. Pure.
+//! The head of a name in one scope: its newest entries, the newest first, and the packs that they are made of.
 //!
 //! A head is small, whatever is stored, and it is a hint: what it names is believed only after its digest was compared. Two that
 //! were written at once are united, and nothing that both could hold is lost.

@@ -1,4 +1,4 @@
-//! What objects are called. Pure.
+//! What objects are called.
 //!
 //! `<prefix>/v1/<repository>/<zone>/h/<scope>/<name>` is a head, small and mutable. `<zone>/p/<sha256>` is a pack, named by the
 //! digest of its index, which names every byte of it; nobody changes one. A pack carries its manifest, so a manifest has no object

@@ -1,4 +1,4 @@
-//! Which entries a job may see and where it may store, by the ref and the event that it runs for. Pure.
+//! Which entries a job may see and where it may store, by the ref and the event that it runs for.
 //!
 //! The same as on GitHub: a job reads its own ref, the one that it is merged into, and the default branch. Protected branches live
 //! in a zone of their own, which nobody else writes and outside of which they read nothing. What this says is good manners only:

@@ -1,4 +1,4 @@
-//! What the heads of a name come to: where to start from, and where each pack that they name lies. Pure.
+//! What the heads of a name come to: where to start from, and where each pack that they name lies.
 
 use std::collections::HashMap;
 
