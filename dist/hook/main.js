@@ -2,6 +2,7 @@
 'use strict';
 
 const { appendFileSync } = require('node:fs');
+const { identified } = require('./identity.js');
 const { locate } = require('./locate.js');
 const { conclude, environment, meaning, run, warn } = require('./run.js');
 
@@ -20,7 +21,8 @@ async function main() {
       warn(`the step after the job cannot be told of the program (${error.code}): nothing will be saved`);
     }
   }
-  const end = await run(binary, ['restore'], environment(process.env));
+  const env = environment(process.env);
+  const end = await identified(env, (more) => run(binary, ['restore'], { ...env, ...more }));
   return meaning(end, [1, 2]) || Number(MUST_HIT && !end.cancelled && !(end.ran && end.code === 0));
 }
 

@@ -1,7 +1,8 @@
 // After the job's own steps, however they ended: save. What `main` was told counts, not what the inputs say by now.
 'use strict';
 
-const { conclude, meaning, result, run, withToken } = require('./run.js');
+const { identified } = require('./identity.js');
+const { conclude, environment, meaning, result, run, withToken } = require('./run.js');
 
 async function main() {
   const { STATE_binary: binary, STATE_state: state } = process.env;
@@ -10,7 +11,8 @@ async function main() {
     return 0;
   }
   const status = result(process.env);
-  return meaning(await run(binary, ['save', '--state', state, '--job-result', status], withToken(process.env)), [1]);
+  const save = (more) => run(binary, ['save', '--state', state, '--job-result', status], { ...withToken(process.env), ...more });
+  return meaning(await identified(environment(process.env), save), [1]);
 }
 
 conclude(main());

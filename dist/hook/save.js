@@ -1,15 +1,18 @@
 // A save that a workflow places itself, as a step of its own. What the step that restored was told counts.
 'use strict';
 
+const { identified } = require('./identity.js');
 const { locate } = require('./locate.js');
-const { conclude, meaning, result, run, withToken } = require('./run.js');
+const { conclude, environment, meaning, result, run, withToken } = require('./run.js');
 
 async function main() {
   const binary = await locate();
   if (!binary) {
     return 0;
   }
-  return meaning(await run(binary, ['save', '--job-result', result(process.env)], withToken(process.env)), [1]);
+  const status = result(process.env);
+  const save = (more) => run(binary, ['save', '--job-result', status], { ...withToken(process.env), ...more });
+  return meaning(await identified(environment(process.env), save), [1]);
 }
 
 conclude(main());

@@ -10,6 +10,22 @@ use serde::Deserialize;
 #[serde(default)]
 pub struct Event {
     pub pull_request: Option<PullRequest>,
+    pub repository: Repository,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Repository {
+    pub id: u64,
+    pub default_branch: String,
+}
+
+/// One side of a pull request.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Side {
+    /// A repository that is gone has none.
+    repo: Option<Repository>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -17,6 +33,8 @@ pub struct Event {
 pub struct PullRequest {
     pub number: u64,
     labels: Vec<Label>,
+    head: Side,
+    base: Side,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -35,5 +53,13 @@ impl Event {
 impl PullRequest {
     pub fn labels(&self) -> impl Iterator<Item = &str> {
         self.labels.iter().map(|label| label.name.as_str())
+    }
+
+    /// Whether its commits come from another repository, or from nobody knows where.
+    pub fn is_foreign(&self) -> bool {
+        match (&self.head.repo, &self.base.repo) {
+            (Some(head), Some(base)) => head.id != base.id,
+            _ => true,
+        }
     }
 }

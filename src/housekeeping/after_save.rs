@@ -22,7 +22,12 @@ const DELTAS: u64 = 8;
 /// Prunes what belongs to these entries, which the job has just stored: a folder as a whole, elsewhere their own names. Nothing that
 /// goes wrong is more than a reason.
 pub fn after_save(input: &StoreInput, token: Option<&GithubToken>, stored: &[String]) -> Pruned {
-    let is_due = |key: &String| *input != StoreInput::Actions || token.is_some() && is_worth_asking(key);
+    let is_due = |key: &String| match input {
+        StoreInput::Dir(_) => true,
+        StoreInput::Actions => token.is_some() && is_worth_asking(key),
+        // A bucket has its own rule.
+        StoreInput::Object(_) | StoreInput::Tiers(..) => false,
+    };
     if !stored.iter().any(is_due) {
         return Pruned::NotDue;
     }

@@ -46,6 +46,10 @@ impl Shelf {
                 let (store, _) = store::open(input, budget);
                 Ok(Self { store, repository: None, dir: Some(dir.clone()), scopes: None })
             }
+            StoreInput::Object(_) | StoreInput::Tiers(..) => {
+                let hint = "see docs/stores.md for the rule";
+                Err(WrongInput::new("what lies in a bucket goes by the bucket's own lifecycle rule", hint).into())
+            }
             StoreInput::Actions => {
                 let env = environment::variables();
                 let token = token.context("no `github-token` is given")?;

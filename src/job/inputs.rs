@@ -14,6 +14,7 @@ use crate::problem::WrongInput;
 use crate::python::wish::PythonWish;
 use crate::state::decision::SaveMode;
 use crate::store::StoreInput;
+use crate::store::object::Location;
 
 /// What the action can be told, in the order of `action.yml`.
 pub const OF_THE_ACTION: [&str; 18] = [
@@ -280,14 +281,34 @@ fn store(text: Option<&str>) -> Result<StoreInput> {
         None if crate::github::runner::is_step() => Ok(StoreInput::Actions),
         None => Ok(StoreInput::Dir(default_store())),
         Some("actions") => Ok(StoreInput::Actions),
-        Some(text) => match text.split_once(':') {
-            Some(("dir", path)) if !path.is_empty() => Ok(StoreInput::Dir(std::path::absolute(path)?)),
-            _ => {
-                let hint = "write `actions`, or `dir:` and the path of a folder, as in `dir:/var/cache/rekindle`";
-                Err(WrongInput::new(format!("the store `{text}` is of no known kind"), hint).into())
+        Some(text) => {
+            if let Some(location) = Location::parse(text) {
+                return Ok(StoreInput::Object(location));
             }
-        },
+            if let Some((path, location)) = tiers(text) {
+                return Ok(StoreInput::Tiers(std::path::absolute(path)?, location));
+            }
+            match text.split_once(':') {
+                Some(("dir", path)) if !path.is_empty() => Ok(StoreInput::Dir(std::path::absolute(path)?)),
+                _ => Err(unknown_store(text).into()),
+            }
+        }
     }
+}
+
+/// `dir:/cache,s3://bucket`: a folder before a bucket.
+fn tiers(text: &str) -> Option<(&str, Location)> {
+    let (folder, far) = text.rsplit_once(',')?;
+    let path = folder.trim().strip_prefix("dir:").filter(|path| !path.is_empty())?;
+    Some((path, Location::parse(far.trim())?))
+}
+
+fn unknown_store(text: &str) -> WrongInput {
+    // Credentials do not belong here, and are not shown to whoever reads the log.
+    let shown = if text.contains(['@', '?']) { "(not shown)" } else { text };
+    let hint = "write `actions`, `dir:` and the path of a folder, as in `dir:/var/cache/rekindle`, or `s3://bucket/prefix`, \
+                `gs://bucket/prefix`, `az://container/prefix`, or a folder before one of these, as in `dir:/cache,s3://bucket/prefix`";
+    WrongInput::new(format!("the store `{shown}` is of no known kind"), hint)
 }
 
 fn default_store() -> PathBuf {
@@ -352,6 +373,17 @@ mod tests {
         let wrong = error.downcast_ref::<WrongInput>().unwrap();
         assert_eq!(wrong.what, "invalid value `sometimes` for `save`");
         assert_eq!(wrong.hint, "write `auto`, `always`, `never`, `true`, `false`");
+    }
+
+    #[test]
+    fn a_store_is_a_service_a_folder_a_bucket_or_a_folder_before_a_bucket() {
+        let bucket = || Location::parse("s3://bucket/ci").unwrap();
+        assert_eq!(store(Some("s3://bucket/ci")).unwrap(), StoreInput::Object(bucket()));
+        assert_eq!(store(Some("dir:/a,b")).unwrap(), StoreInput::Dir(std::path::absolute("/a,b").unwrap()));
+        let near = std::path::absolute("/a,b").unwrap();
+        assert_eq!(store(Some("dir:/a,b, s3://bucket/ci")).unwrap(), StoreInput::Tiers(near, bucket()));
+        let error = store(Some("s3://key:secret@bucket")).unwrap_err().to_string();
+        assert_eq!(error, "the store `(not shown)` is of no known kind");
     }
 
     #[test]

@@ -37,7 +37,14 @@ fn is_withheld(name: &str) -> bool {
     let of_runner = name.starts_with("ACTIONS_") && (name.contains("TOKEN") || name.ends_with("_URL"));
     let of_input = name.starts_with("INPUT_") && name.contains("TOKEN");
     let named = ["GITHUB_TOKEN", "GH_TOKEN", "GITHUB_ENTERPRISE_TOKEN", "GH_ENTERPRISE_TOKEN", "REKINDLE_GITHUB_TOKEN"];
-    of_runner || of_input || named.contains(&name.as_str())
+    // What proves to a bucket who the job is, or signs for it.
+    let of_bucket = [
+        "REKINDLE_SIGNING_SECRET",
+        "GOOGLE_OAUTH_ACCESS_TOKEN",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AZURE_FEDERATED_TOKEN_FILE",
+    ];
+    of_runner || of_input || named.contains(&name.as_str()) || of_bucket.contains(&name.as_str())
 }
 
 /// What a program prints, as far as it does so in time; none if it cannot be run.
@@ -111,7 +118,8 @@ mod tests {
         {
             assert!(is_withheld(name), "{name}");
         }
-        for name in ["ACTIONS_ID_TOKEN_REQUEST_TOKEN", "INPUT_GITHUB-TOKEN", "GITHUB_TOKEN", "REKINDLE_GITHUB_TOKEN"] {
+        for name in ["ACTIONS_ID_TOKEN_REQUEST_TOKEN", "INPUT_GITHUB-TOKEN", "GITHUB_TOKEN", "REKINDLE_SIGNING_SECRET"]
+        {
             assert!(is_withheld(name), "{name}");
         }
         for name in ["PATH", "CARGO_REGISTRIES_MINE_TOKEN", "RUSTFLAGS", "GITHUB_SHA", "ACTIONS_STEP_DEBUG"] {

@@ -9,6 +9,7 @@ use reqwest::redirect::Policy;
 use tokio::runtime::{Handle, Runtime};
 
 const CONNECT: Duration = Duration::from_secs(10);
+const AT_ONCE: Duration = Duration::from_secs(1);
 /// A connection on which nothing arrives for this long is dead.
 const SILENCE: Duration = Duration::from_secs(30);
 
@@ -58,15 +59,7 @@ impl Net {
     /// A client whose work has to be over in `budget`.
     pub fn new(budget: Duration) -> Result<Self> {
         let patience = Patience::from_environment();
-        choose_tls();
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("rekindle/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(patience.of(CONNECT))
-            .read_timeout(patience.of(SILENCE))
-            // A call carries a token, and a signed url is one: neither goes where somebody else says.
-            .redirect(Policy::none())
-            .build()
-            .context("no HTTP client can be made")?;
+        let client = client(patience, Plain::Allowed)?;
         Ok(Self { client, deadline: Instant::now() + patience.of(budget), patience })
     }
 
@@ -74,6 +67,36 @@ impl Net {
     pub fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
+}
+
+/// Whether anything may go over the line unprotected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plain {
+    Allowed,
+    Refused,
+}
+
+/// A client that gives up on silence and goes nowhere else.
+pub fn client(patience: Patience, plain: Plain) -> Result<reqwest::Client> {
+    built(patience, plain, CONNECT)
+}
+
+/// One for whom an answer comes from this very machine, and at once, or not at all.
+pub fn quick_client(patience: Patience) -> Result<reqwest::Client> {
+    built(patience, Plain::Allowed, AT_ONCE)
+}
+
+fn built(patience: Patience, plain: Plain, connect: Duration) -> Result<reqwest::Client> {
+    choose_tls();
+    reqwest::Client::builder()
+        .user_agent(concat!("rekindle/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(patience.of(connect))
+        .read_timeout(patience.of(SILENCE))
+        // A call carries a token, and a signed url is one: neither goes where somebody else says.
+        .redirect(Policy::none())
+        .https_only(plain == Plain::Refused)
+        .build()
+        .context("no HTTP client can be made")
 }
 
 /// Which cryptography TLS uses; asked for before the first client is made.
@@ -87,7 +110,7 @@ pub fn choose_tls() {
 pub struct Patience(f64);
 
 impl Patience {
-    fn from_environment() -> Self {
+    pub fn from_environment() -> Self {
         let factor = std::env::var("REKINDLE_PATIENCE").ok().and_then(|text| text.parse::<f64>().ok());
         Self(factor.filter(|factor| factor.is_finite() && *factor > 0.0).unwrap_or(1.0))
     }

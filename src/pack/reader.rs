@@ -35,6 +35,9 @@ impl<'a> Pack<'a> {
         };
         let body = store.read(key, offset, len)?;
         let (index, sha256) = Index::decode(&body, &trailer).with_context(unusable)?;
+        if let Some(expected) = store.digest(key) {
+            ensure!(sha256 == expected, "`{key}` is not the pack that the store names");
+        }
         let end = index.frames.iter().map(|info| base.saturating_add(info.offset).saturating_add(info.len)).max();
         ensure!(end.unwrap_or(0) <= bytes, "`{key}` was cut: it has {bytes} bytes and needs {}", end.unwrap_or(0));
         Ok(Self { store, key: key.to_owned(), sha256, bytes, index, base })

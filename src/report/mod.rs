@@ -9,6 +9,7 @@ pub mod log;
 mod markdown;
 mod numbers;
 pub mod outputs;
+pub mod policy;
 pub mod python;
 pub mod stock;
 pub mod summary;

@@ -202,6 +202,44 @@ mod tests {
         assert_eq!(left, expected);
     }
 
+    /// The folder was made for several users, and each of them lists, reads and stores while the others do.
+    #[test]
+    fn of_many_writers_one_wins_and_readers_see_whole_entries_only() {
+        const USERS: usize = 12;
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("store");
+        fs::create_dir(&folder).unwrap();
+        // Another user's draft, old enough to be swept, where nobody may remove anything of it.
+        fs::create_dir(folder.join(".incoming-aB3dE9")).unwrap();
+        let barrier = std::sync::Barrier::new(2 * USERS);
+        let puts: Vec<Put> = std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..USERS)
+                .map(|at| {
+                    let (store, barrier) = (DirStore::new(folder.clone()), &barrier);
+                    scope.spawn(move || {
+                        barrier.wait();
+                        assert_eq!(put(&store, &format!("own.{at:02}"), &"x".repeat(10_000)), Put::Stored);
+                        put(&store, "shared.1", &at.to_string().repeat(10_000))
+                    })
+                })
+                .collect();
+            for _ in 0..USERS {
+                let (store, barrier) = (DirStore::new(folder.clone()), &barrier);
+                scope.spawn(move || {
+                    barrier.wait();
+                    for entry in (0..20).flat_map(|_| store.find("own.").unwrap()) {
+                        assert_eq!(store.size(&entry.key).unwrap(), 10_000);
+                        assert_eq!(store.read(&entry.key, 0, 10_000).unwrap(), vec![b'x'; 10_000]);
+                    }
+                });
+            }
+            writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+        });
+        assert_eq!(puts.iter().filter(|put| **put == Put::Stored).count(), 1, "{puts:?}");
+        let store = DirStore::new(folder);
+        assert_eq!((store.find("own.").unwrap().len(), store.find("shared.").unwrap().len()), (USERS, 1));
+    }
+
     #[test]
     fn the_newest_entry_comes_first_and_a_second_put_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();

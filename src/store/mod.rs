@@ -5,13 +5,19 @@
 pub mod actions;
 mod dir;
 mod none;
+pub mod object;
 mod open;
+mod tiers;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::problem::Warning;
+use crate::state::manifest::Parent;
 
 pub use dir::DirStore;
 pub use none::NoStore;
@@ -26,6 +32,10 @@ pub enum StoreInput {
     Dir(PathBuf),
     /// The cache service of the runner.
     Actions,
+    /// A bucket of an object store.
+    Object(object::Location),
+    /// A folder of this machine in front of one.
+    Tiers(PathBuf, object::Location),
 }
 
 /// A kind of place to keep packs in.
@@ -53,6 +63,16 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Takes an entry away that `list` named. One that is gone already is no error.
     fn remove(&self, entry: &Stored) -> Result<()>;
 
+    /// The digest of the index that an entry has to have, where the store knows it. Whoever opens the entry compares.
+    fn digest(&self, _key: &str) -> Option<Digest> {
+        None
+    }
+
+    /// What went wrong so far and made no call fail.
+    fn warnings(&self) -> Vec<Warning> {
+        Vec::new()
+    }
+
     /// Where it is, for people.
     fn describe(&self) -> String;
 }
@@ -60,8 +80,20 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 /// An entry that is being made: the frames of a pack are written to it. Nobody sees it before it is finished, and one that is
 /// dropped has never been.
 pub trait Draft: Write {
+    /// Says what the entry holds, for a store that names things by content; before it is finished.
+    fn tell(&mut self, _about: About) {}
+
     /// Adds what comes behind the frames, and stores the whole. An entry of that key that is already there stays as it is.
     fn finish(self: Box<Self>, tail: &[u8]) -> Result<Put>;
+}
+
+/// What a store may want to know of an entry.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// The digest of its index.
+    pub sha256: Digest,
+    /// The packs that it refers to.
+    pub parents: Vec<Parent>,
 }
 
 /// Whether bytes may leave before it is known that there will be an entry. A name that was reserved for nothing stays so.

@@ -1,9 +1,15 @@
 //! From what somebody wants to a store that can be asked, or to none.
 
+use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Result;
+
 use super::actions::{Absence, ActionsStore, Service};
+use super::object::{Location, ObjectStore};
+use super::tiers::TierStore;
 use super::{DirStore, NoStore, Store, StoreInput};
+use crate::github::Event;
 use crate::machine::environment;
 use crate::problem::Warning;
 
@@ -14,6 +20,14 @@ pub fn open(input: &StoreInput, budget: Duration) -> (Box<dyn Store>, Option<War
         |reason: &str, warning: Option<Warning>| -> (Box<dyn Store>, _) { (Box::new(NoStore::new(reason)), warning) };
     match input {
         StoreInput::Dir(dir) => (Box::new(DirStore::new(dir.clone())), None),
+        StoreInput::Object(location) => match bucket(location, budget) {
+            Ok(store) => (Box::new(store), None),
+            Err(error) => none("it cannot be asked", Some(Warning::of(&format!("the store `{location}`"), &error))),
+        },
+        StoreInput::Tiers(folder, location) => match bucket(location, budget) {
+            Ok(store) => (Box::new(TierStore::new(folder, store)), None),
+            Err(error) => none("it cannot be asked", Some(Warning::of(&format!("the store `{location}`"), &error))),
+        },
         StoreInput::Actions => match Service::choose(&environment::variables(), jiff::Timestamp::now().as_second()) {
             Ok(service) => match ActionsStore::open(service, budget) {
                 Ok(store) => (Box::new(store), None),
@@ -23,4 +37,10 @@ pub fn open(input: &StoreInput, budget: Duration) -> (Box<dyn Store>, Option<War
             Err(Absence::Fault(reason)) => none(&reason, Some(Warning::new(format!("there is no cache: {reason}")))),
         },
     }
+}
+
+fn bucket(location: &Location, budget: Duration) -> Result<ObjectStore> {
+    let env = environment::variables();
+    let event = env.get("GITHUB_EVENT_PATH").map(|path| Event::load(Path::new(path))).unwrap_or_default();
+    ObjectStore::open(location, &env, &event, budget)
 }

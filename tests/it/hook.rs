@@ -207,3 +207,101 @@ fn a_save_and_a_prune_get_the_token_and_a_prune_its_inputs() {
     assert_eq!(pruned, (Some(0), "prune --max-size 2 GB | the-token | dir:/cache\n".into()));
     assert_eq!(hook.run("prune.js", &[("INPUT_MAX-SIZE", "")]).1, "prune | none | none\n");
 }
+
+/// Answers as GitHub's token service and Google's exchange do, and says what it was asked.
+fn identity_service() -> (String, std::sync::mpsc::Receiver<String>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (sender, asked) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let (mut request, mut buffer) = (Vec::new(), [0; 4096]);
+            let is_whole = |request: &[u8]| {
+                let text = String::from_utf8_lossy(request).to_ascii_lowercase();
+                let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+                let length =
+                    head.split_once("content-length: ").map_or("0", |(_, rest)| rest.split("\r\n").next().unwrap());
+                body.len() >= length.parse().unwrap()
+            };
+            while !is_whole(&request) {
+                let read = stream.read(&mut buffer).unwrap();
+                request.extend(&buffer[..read]);
+            }
+            let text = String::from_utf8(request).unwrap();
+            let body = if text.starts_with("POST") {
+                r#"{"access_token":"access-0123456789"}"#
+            } else {
+                r#"{"value":"header.0123456789.signature"}"#
+            };
+            sender.send(text).unwrap();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            std::io::Write::write_all(&mut stream, format!("{head}{body}").as_bytes()).unwrap();
+        }
+    });
+    (url, asked)
+}
+
+#[test]
+fn a_bucket_that_asks_for_it_is_told_who_the_job_is_and_nothing_of_it_stays() {
+    let hook = Hook::with(
+        "for file in \"$AWS_WEB_IDENTITY_TOKEN_FILE\" \"$AZURE_FEDERATED_TOKEN_FILE\"; do [ -z \"$file\" ] || \
+         { stat -c 'mode %a' \"$file\"; echo \"file $(cat \"$file\")\"; }; done; echo \"access $GOOGLE_OAUTH_ACCESS_TOKEN\"; \
+         echo \"key $REKINDLE_KEY\"; exit 3",
+    );
+    let (url, asked) = identity_service();
+    let temp = hook.path("temp");
+    fs::create_dir(&temp).unwrap();
+    let service = format!("{url}/token?api-version=2.0");
+    let usual = [
+        ("ACTIONS_ID_TOKEN_REQUEST_URL", service.as_str()),
+        ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "bearer-of-the-job"),
+        ("RUNNER_TEMP", temp.to_str().unwrap()),
+        ("REKINDLE_GOOGLE_EXCHANGE", url.as_str()),
+        ("INPUT_KEY", "a"),
+    ];
+    let with = |more: &[(&'static str, &'static str)]| -> Vec<(&str, &str)> { [&usual[..], more].concat() };
+    let s3 = [("INPUT_STORE", "s3://bucket/ci"), ("AWS_ROLE_ARN", "arn:aws:iam::1:role/a")];
+    let tiers = [("INPUT_STORE", "dir:/cache,s3://bucket/ci"), ("AWS_ROLE_ARN", "arn:aws:iam::1:role/a")];
+    let az = [("INPUT_STORE", "az://container"), ("AZURE_CLIENT_ID", "c"), ("AZURE_TENANT_ID", "t")];
+    for phase in ["main.js", "post.js", "save.js"] {
+        for (bucket, audience) in [
+            (&s3[..], "sts.amazonaws.com"),
+            (&tiers[..], "sts.amazonaws.com"),
+            (&az[..], "api%3A%2F%2FAzureADTokenExchange"),
+        ] {
+            let (_, said) = hook.run(phase, &with(bucket));
+            assert!(said.starts_with("::add-mask::header.0123456789.signature\n"), "{said}");
+            assert!(said.contains("\nmode 600\nfile header.0123456789.signature\n"), "{said}");
+            let request = asked.recv().unwrap();
+            assert!(request.contains(&format!("&audience={audience} HTTP")), "{request}");
+            assert!(request.contains("authorization: Bearer bearer-of-the-job"), "{request}");
+            assert_eq!(fs::read_dir(&temp).unwrap().count(), 0, "the token stayed");
+            assert_eq!(said.contains("key a"), phase == "main.js", "{said}");
+        }
+    }
+    let provider = "projects/1/locations/global/workloadIdentityPools/github/providers/github";
+    let gs = with(&[("INPUT_STORE", "gs://bucket"), ("GOOGLE_WORKLOAD_IDENTITY_PROVIDER", provider)]);
+    let (_, said) = hook.run("main.js", &gs);
+    assert!(said.contains("\naccess access-0123456789\n"), "{said}");
+    assert!(asked.recv().unwrap().contains("&audience=%2F%2Fiam.googleapis.com%2Fprojects%2F1%2F"));
+    assert!(asked.recv().unwrap().contains("subject_token=header.0123456789.signature"));
+
+    // Nobody is asked where no bucket wants it, other credentials are there, or the job may not.
+    let other = [("INPUT_STORE", "actions"), ("AWS_ROLE_ARN", "arn:aws:iam::1:role/a")];
+    let keys = [&s3[..], &[("AWS_ACCESS_KEY_ID", "key")]].concat();
+    for env in [with(&other), with(&keys), s3.to_vec()] {
+        let (_, said) = hook.run("main.js", &env);
+        assert!(!said.contains("add-mask") && !said.contains("file "), "{said}");
+    }
+    assert!(asked.try_recv().is_err());
+    // One that does not answer costs a warning without its address.
+    let mut gone = with(&s3);
+    gone.push(("ACTIONS_ID_TOKEN_REQUEST_URL", "http://127.0.0.1:9/token?secret=0"));
+    let (_, said) = hook.run("main.js", &gone);
+    assert!(
+        said.contains("::warning title=Rekindle::no identity token for the bucket") && !said.contains("secret=0"),
+        "{said}"
+    );
+    assert!(said.contains("\nkey a\n"), "{said}");
+}

@@ -25,6 +25,10 @@ mod assembled;
 mod azurite;
 #[cfg(target_os = "linux")]
 mod beyond;
+#[cfg(target_os = "linux")]
+mod bucket_faults;
+#[cfg(target_os = "linux")]
+mod buckets;
 mod budget;
 mod by_content;
 #[cfg(target_os = "linux")]

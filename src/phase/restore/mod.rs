@@ -114,6 +114,7 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
     }
     if only_looks {
         lookup::look(&facts, store.as_ref(), &mut outcome);
+        outcome.warnings.extend(store.warnings());
         outcome.seconds = began.elapsed().as_secs_f64();
         return Ok(outcome);
     }
@@ -132,6 +133,7 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
         }
         Err(error) => return Err(error),
     };
+    outcome.warnings.extend(store.warnings());
     outcome.start = brought.arrival.start.clone();
     tracing::debug!(files = outcome.files, lost = outcome.lost_files, bytes = outcome.bytes, start = ?outcome.start, "the target is there");
     outcome.seconds = began.elapsed().as_secs_f64();

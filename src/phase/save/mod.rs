@@ -114,6 +114,7 @@ fn save(state: &State, result: JobResult, outcome: &mut SaveOutcome) -> Result<(
         Ok(saved) => outcome.home = saved,
         Err(error) => outcome.warnings.fault("the Cargo home was not saved", &error),
     }
+    outcome.warnings.extend(job.store.warnings());
     JobMark::remove(&job.roots.first().path);
     outcome.advice = account::advice(&job, outcome);
     Ok(())

@@ -17,7 +17,7 @@ use crate::state::delta::{self, DeltaKind, DeltaPlan, Previous};
 use crate::state::key::Key;
 use crate::state::manifest::{FileEntry, Manifest, Parent};
 use crate::state::secrets::Secrets;
-use crate::store::{Put, Sending, Store};
+use crate::store::{About, Put, Sending, Store};
 
 /// The state that the job began with, as far as its bytes can be built on.
 #[derive(Clone, Copy)]
@@ -111,6 +111,7 @@ pub(super) fn put(
     let saved = if let Some(limit) = inputs.max_size.filter(|limit| taken > *limit) {
         Saved::Skipped(SkipReason::OverBudget { bytes: taken, limit })
     } else {
+        draft.tell(About { sha256: written.sha256, parents: written.index.manifest.parents.clone() });
         match draft.finish(&written.tail)? {
             Put::Stored => Saved::Stored { key: key.clone(), kind, files, bytes, content_bytes },
             Put::AlreadyThere => Saved::AlreadyThere { key: key.clone() },

@@ -61,6 +61,15 @@ impl Azurite {
         }
     }
 
+    /// What a job needs to know that has the account's key.
+    pub(crate) fn env(&self) -> [(&'static str, String); 3] {
+        [
+            ("AZURE_ENDPOINT", format!("{}/{ACCOUNT}", self.container.origin)),
+            ("AZURE_STORAGE_ACCOUNT_NAME", ACCOUNT.to_owned()),
+            ("AZURE_STORAGE_ACCOUNT_KEY", ACCOUNT_KEY.to_owned()),
+        ]
+    }
+
     pub(crate) fn container(&self) -> Container {
         self.container.clone()
     }

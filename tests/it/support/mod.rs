@@ -4,8 +4,12 @@
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "some of their tests need what tests/all.sh installs"))]
 pub(crate) mod azurite;
 pub(crate) mod bad_service;
+#[cfg(target_os = "linux")]
+pub(crate) mod bucket;
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "some of their tests need what tests/all.sh installs"))]
 pub(crate) mod cache_service;
+#[cfg(target_os = "linux")]
+pub(crate) mod object_twin;
 mod project;
 #[cfg(target_os = "linux")]
 pub(crate) mod pyo3_job;
@@ -13,6 +17,8 @@ pub(crate) mod raw_http;
 #[cfg(target_os = "linux")]
 pub(crate) mod release_server;
 pub(crate) mod runner;
+#[cfg(target_os = "linux")]
+pub(crate) mod weed;
 mod world;
 
 pub(crate) use project::{A_UNITS, Project, scenario_project};

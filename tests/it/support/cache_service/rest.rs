@@ -48,10 +48,12 @@ pub(super) fn answer(state: &mut State, route: Route, call: &Call) -> Reply {
         (_, "actions/cache/storage-limit") => json_reply(StatusCode::OK, &json!({ "max_cache_size_gb": 20 })),
         (_, "pulls") if call.parameter("state").as_deref() == Some("open") => {
             let open = state.open_pull_requests.iter().map(|number| json!({ "number": number, "state": "open" }));
-            page(open.collect(), call, |items| json!(items))
+            page(&open.collect::<Vec<_>>(), call, |items| json!(items))
         }
         (_, "branches") => {
-            page(state.branches.iter().map(|name| json!({ "name": name })).collect(), call, |items| json!(items))
+            page(&state.branches.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>(), call, |items| {
+                json!(items)
+            })
         }
         _ => refusal(StatusCode::NOT_FOUND, "Not Found"),
     }
@@ -81,10 +83,10 @@ fn caches(state: &State, call: &Call) -> Reply {
         })
         .collect();
     let total = items.len();
-    page(items, call, |items| json!({ "total_count": total, "actions_caches": items }))
+    page(&items, call, |items| json!({ "total_count": total, "actions_caches": items }))
 }
 
-fn page(items: Vec<Value>, call: &Call, wrap: impl Fn(&[Value]) -> Value) -> Reply {
+fn page(items: &[Value], call: &Call, wrap: impl Fn(&[Value]) -> Value) -> Reply {
     let number = |name: &str, usual: usize| call.parameter(name).and_then(|text| text.parse().ok()).unwrap_or(usual);
     let size = number("per_page", 30).min(MOST);
     let first = (number("page", 1) - 1) * size;
