@@ -10,7 +10,7 @@ use super::{Pack, write};
 use crate::state::key::{Fit, Key, KeyFields, KeyParts};
 use crate::state::manifest::Manifest;
 use crate::state::seed::{self, Sibling};
-use crate::store::{Sending, Store};
+use crate::store::{About, Sending, Store};
 
 /// Those that the newest seed names.
 pub fn siblings(store: &dyn Store, parts: &KeyParts) -> Result<Vec<Sibling>> {
@@ -63,6 +63,7 @@ fn plant(
     (manifest.key, manifest.siblings) = (key.clone(), siblings);
     let mut draft = store.begin(&key, room, Sending::AsTheyCome)?;
     let written = write(&mut draft, manifest, Vec::new())?;
+    draft.tell(About { sha256: written.sha256, parents: Vec::new() });
     draft.finish(&written.tail)?;
     Ok(())
 }

@@ -88,7 +88,8 @@ impl Inner {
         let name = name_in(&key).ok_or_else(|| Fault::Local("the key has no name".to_owned()))?.to_owned();
         let object = self.layout.head(self.reach.own.zone, &self.reach.own.scope, &name);
         let mut read = self.read_own(&object).await?;
-        if read.head.get(&key).is_some() {
+        let there = |head: &Head| head.get(&key).filter(|entry| self.accepts(entry, &self.reach.own, &name)).cloned();
+        if there(&read.head).is_some() {
             return Ok(Put::AlreadyThere);
         }
         let pack = self.layout.pack(self.reach.own.zone, &about.sha256);
@@ -132,7 +133,7 @@ impl Inner {
             tokio::time::sleep(pause.mul_f64(0.2 + fastrand::f64())).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
             read = self.read_own(&object).await?;
-            match read.head.get(&key) {
+            match there(&read.head) {
                 Some(entry) if entry.sha256 == about.sha256 => return Ok(Put::Stored),
                 Some(_) => return Ok(Put::AlreadyThere),
                 None => {}

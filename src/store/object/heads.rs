@@ -5,7 +5,7 @@
 use tokio::task::JoinSet;
 
 use super::fault::Fault;
-use super::head::{self, Head};
+use super::head::{self, Head, HeadEntry};
 use super::inner::{Inner, Shared};
 use super::scope::Place;
 use super::seen::Seen;
@@ -51,12 +51,16 @@ impl Inner {
         Ok(Seen::of(read, &self.reach.own))
     }
 
+    /// Whether somebody signed it who may. What nobody signed is not there.
+    pub(super) fn accepts(&self, entry: &HeadEntry, place: &Place, name: &str) -> bool {
+        let standing = Standing { repository: &self.reach.repository, scope: &place.scope, name };
+        self.keys.as_ref().is_none_or(|keys| keys.accept(standing, entry))
+    }
+
     /// Without what nobody signed who should have.
     fn trusted(&self, mut head: Head, place: &Place, name: &str) -> Head {
-        let Some(keys) = &self.keys else { return head };
-        let standing = Standing { repository: &self.reach.repository, scope: &place.scope, name };
         let before = head.entries.len();
-        head.entries.retain(|entry| keys.accept(standing, entry));
+        head.entries.retain(|entry| self.accepts(entry, place, name));
         let refused = before - head.entries.len();
         if refused > 0 {
             let text =
