@@ -195,7 +195,7 @@ fn runs(runner: &mut Runner, numbers: std::ops::Range<usize>) {
     }
 }
 
-    runner.entries().into_iter().map(|entry| entry.scope).collect()
+fn scopes(runner: &Runner) -> Vec<String> {
     runner.entries().into_iter().map(|entry| entry.scope).collect()
 }
 
