@@ -5,12 +5,15 @@ use crate::explain::forecast::{self, Forecast, Known};
 use crate::job::facts::Facts;
 use crate::job::foreseeable::{absent, gone};
 use crate::job::inputs::{Inputs, Stamp};
-use crate::job::outcome::Stamping;
+use crate::job::outcome::{Stamping, Start};
 use crate::machine::host;
 use crate::state::secrets::Secrets;
 
-/// Nothing where nothing was restored.
+/// Nothing where nothing was restored, or where another job stored it: what that one used says nothing of what this one uses.
 pub(super) fn of(facts: &Facts, inputs: &Inputs, arrival: &Arrival, stamping: &Stamping) -> Option<Forecast> {
+    if let Start::Restored { sibling: Some(_), .. } = arrival.start {
+        return None;
+    }
     let manifest = &arrival.restored.as_ref()?.manifest;
     let differing: Vec<String> = stamping.differing.iter().chain(&stamping.not_ours).cloned().collect();
     Some(forecast::forecast(&Known {
