@@ -47,25 +47,31 @@ pub fn host(rustc_version: &str) -> &str {
     rustc_version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default()
 }
 
-/// The first line that the linker says of itself; nothing where the toolchain finds its linker by other means (MSVC).
-pub fn linker(host: &str, configs: &[ConfigFile]) -> String {
+/// The first lines that the linker and the C compiler say of themselves; nothing of a linker that the toolchain finds by other
+/// means (MSVC), or of a compiler that is not there. Where both are one program, it is asked once.
+pub fn linker_and_c_compiler(host: &str, configs: &[ConfigFile]) -> (String, String) {
+    let compiler = tools::words(&env::var("CC").unwrap_or_else(|_| "cc".to_owned()));
+    let Some(linker) = linker(host, configs) else { return (String::new(), tools::identity(&compiler)) };
+    if linker == compiler {
+        let both = tools::identity(&linker);
+        return (both.clone(), both);
+    }
+    rayon::join(|| tools::identity(&linker), || tools::identity(&compiler))
+}
+
+/// How the linker is called.
+fn linker(host: &str, configs: &[ConfigFile]) -> Option<Vec<String>> {
     let variable = format!("CARGO_TARGET_{}_LINKER", host.to_uppercase().replace('-', "_"));
     let configured = config::find(configs, &["target", host, "linker"]).and_then(|(file, value)| {
         let text = value.as_str()?;
         let path = if text.contains('/') { file.base.join(text).into_os_string() } else { OsString::from(text) };
         Some(path)
     });
-    let program = env::var_os(variable).or(configured);
-    match program {
-        Some(program) => tools::identity(&[program.to_string_lossy().into_owned()]),
-        None if host.ends_with("-msvc") => String::new(),
-        None => tools::identity(&["cc".to_owned()]),
+    match env::var_os(variable).or(configured) {
+        Some(program) => Some(vec![program.to_string_lossy().into_owned()]),
+        None if host.ends_with("-msvc") => None,
+        None => Some(vec!["cc".to_owned()]),
     }
-}
-
-/// The first line that the C compiler says of itself; nothing where there is none.
-pub fn c_compiler() -> String {
-    tools::identity(&tools::words(&env::var("CC").unwrap_or_else(|_| "cc".to_owned())))
 }
 
 /// `rustc -vV` of every toolchain that rustup has installed; none where there is no rustup.

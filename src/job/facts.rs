@@ -303,7 +303,7 @@ fn hard_parts(
     let triple = parts.first().map(|first| toolchain::host(&first.rustc)).unwrap_or_default().to_owned();
     let variables = crate::machine::environment::variables();
     let ((linker, c_compiler), (tools, host)) = rayon::join(
-        || rayon::join(|| toolchain::linker(&triple, configs), toolchain::c_compiler),
+        || toolchain::linker_and_c_compiler(&triple, configs),
         || rayon::join(|| tools::identities(configs, &variables), host::describe),
     );
     Ok(HardParts {

@@ -40,6 +40,8 @@ mod commands;
 #[cfg(unix)]
 mod configs;
 #[cfg(target_os = "linux")]
+mod counted;
+#[cfg(target_os = "linux")]
 mod crowd;
 mod described;
 mod doctor;
