@@ -95,10 +95,19 @@ pub(super) fn of_siblings<'a>(
     warnings: &mut Warnings,
 ) -> Chosen<'a> {
     let own = parts.fields();
+    // Where its own entries could not be used, that has been said, and one cause is one warning.
+    let is_said = !passed_over.is_empty();
+    let mut fault = |what: &str, error: &anyhow::Error| {
+        if is_said {
+            tracing::debug!("{what}: {error:#}");
+        } else {
+            warnings.fault(what, error);
+        }
+    };
     let siblings = match seed::siblings(store, parts) {
         Ok(siblings) => siblings,
         Err(error) => {
-            warnings.fault("looking for jobs like this one", &error);
+            fault("looking for jobs like this one", &error);
             return Chosen::Nothing;
         }
     };
@@ -108,7 +117,7 @@ pub(super) fn of_siblings<'a>(
             // What another job used says nothing of what this one uses.
             Ok(pack) => candidates.push((pack, Fit::Hard)),
             Err(error) => {
-                warnings.fault("a stored state is passed over", &error);
+                fault("a stored state is passed over", &error);
                 passed_over.insert(key);
             }
         }
