@@ -152,7 +152,11 @@ impl World {
         let newest = self.newest(scope, &other).into_iter().next().filter(|_| self.rng.u8(..) < 60);
         if let Some(key) = newest {
             let all = self.find(scope, &key).map(|entry| entry.parents.clone()).unwrap_or_default();
-            refers.extend(all.into_iter().chain([key]).filter(|key| self.find(scope, key).is_some()));
+            // What a prune has decided about and not yet done is the one thing that nobody can see: who borrows it in that minute
+            // loses it.
+            let is_going = |key: &String| self.doomed.iter().any(|(.., doomed)| doomed == key);
+            let lent: Vec<String> = all.into_iter().chain([key]).filter(|key| !is_going(key)).collect();
+            refers.extend(lent.into_iter().filter(|key| self.find(scope, key).is_some()));
         }
         self.touch(scope, &refers);
         job.refers = Some(refers);
