@@ -151,7 +151,7 @@ fn a_folder_is_listed_and_pruned_by_hand() {
     assert!(rows.iter().all(|row| row["goes"] == false), "{listed:#}");
     let text = world.rekindle(&["ls", "--store", &format!("dir:{}", world.store().display())]);
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
-    assert!(text.contains("6 entries") && text.contains("base and 5 deltas"), "{text}");
+    assert!(text.contains("7 entries") && text.contains("base and 5 deltas"), "{text}");
     // Without a grace period the second entry is of no use.
     std::thread::sleep(Duration::from_millis(20));
     let (dry, code) = asked(&world, &["prune", "--dry-run", "--grace", "0 s"]);
@@ -218,7 +218,7 @@ fn what_a_closed_pull_request_and_a_deleted_branch_left_goes() {
     assert!(listed.log.contains("can go: its pull request is closed or its branch deleted"), "{}", listed.log);
     let pruned = runner.step(&["prune"]);
     assert_eq!(scopes(&runner), ["refs/heads/main"], "{}", pruned.log);
-    assert!(pruned.log.contains("3 of 4 entries removed"), "{}", pruned.log);
+    assert!(pruned.log.contains("3 of 5 entries removed"), "{}", pruned.log);
 }
 
 #[test]
