@@ -29,6 +29,7 @@ impl Machine {
             "install.sh",
             "hook/main.js",
             "hook/run.js",
+            "hook/identity.js",
             "hook/install.js",
             "hook/fetch.js",
             "hook/post.js",
