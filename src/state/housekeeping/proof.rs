@@ -169,7 +169,8 @@ impl World {
         let (name, hard) = job.group.clone();
         let scope = job.scope;
         let key = Key { fields: KeyFields { name, hard, soft: job.soft }, lineage, state }.to_string();
-        let now = moment(self.now);
+        // No two are equally new: stores see to that.
+        let now = moment(self.now).plus(Duration::from_nanos(self.saved as u64));
         let bytes = self.rng.u64(1..100);
         self.groups.entry((scope.clone(), job.group)).or_default().push(key.clone());
         let stored =
@@ -184,8 +185,7 @@ impl World {
             grace: Duration::from_secs(60 * if self.shop == Shop::GitHub { 7 * 60 } else { 15 }),
             idle: Duration::from_secs(30 * 24 * 3_600),
             dead: self.dead.clone(),
-            // A budget takes the newest entries of whole groups: what is left of one can be an old entry whose packs went before.
-            budget: None,
+            budget: (self.rng.u8(..) < 60).then(|| self.rng.u64(..20_000)),
             held: self.held_by(&self.jobs),
         };
         let viewer = match self.shop {
