@@ -24,7 +24,7 @@ COMMANDS = {
     "test": "test --no-run --workspace",
     "build": "build --workspace",
 }
-FEATURES = {"plain": "", "extra": "--features app/extra", "all": "--all-features"}
+FEATURES = {"plain": "", "extra": "--features matrix-app/extra", "all": "--all-features"}
 FOREIGN = re.compile(r"CARGO|REKINDLE|ACTIONS|GITHUB|RUNNER|RUSTFLAGS|RUST_|RUSTUP_TOOLCHAIN|CI$")
 FILES = {
     "Cargo.toml": '[workspace]\nresolver = "2"\nmembers = ["core", "app"]\n',
