@@ -15,14 +15,17 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use fs_err as fs;
 use rayon::prelude::*;
+use sha2::{Digest as _, Sha256};
 
 use super::index::FrameInfo;
 use super::reader::Pack;
 use super::{cases, frame, pipeline};
+use crate::digest::Digest;
 use crate::machine::disk::{self, Kind, Meta};
 use crate::machine::paths;
 use crate::moment::Moment;
 use crate::problem::GivenUp;
+use crate::state::key::Key;
 use crate::state::manifest::{Content, FileEntry, Manifest};
 
 /// What came of unpacking.
@@ -82,12 +85,32 @@ struct Target<'a> {
     manifest: &'a Manifest,
     places: &'a [Option<PathBuf>],
     shift: Duration,
+    /// Packs, by their number, whose bytes are not believed because a manifest points at them.
+    lent: &'a [bool],
+}
+
+impl Target<'_> {
+    /// What the bytes of a file have to be, where another lineage stored them.
+    fn sworn(&self, file: usize) -> Option<&Digest> {
+        match &self.manifest.files[file].content {
+            Content::File { sha256, at, .. } if self.lent.get(at.pack) == Some(&true) => Some(sha256),
+            _ => None,
+        }
+    }
+}
+
+/// Which packs were not made by the lineage of this manifest: where in them something lies was said by somebody else.
+fn lent(manifest: &Manifest, packs: &[Option<Pack<'_>>]) -> Vec<bool> {
+    let lineage = |key: &str| Key::parse(key).map(|key| key.lineage);
+    let own = lineage(&manifest.key);
+    packs.iter().map(|pack| pack.as_ref().is_some_and(|pack| lineage(&pack.key) != own)).collect()
 }
 
 /// Requests that are under way at once: one is slower than most links.
 const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 /// Compressed bytes that are fetched ahead of the decoders.
 const WINDOW: u64 = 64 << 20;
+const OTHER_BYTES: &str = "the pack of a sibling holds other bytes than the ones that were borrowed";
 /// Uncompressed bytes that are written at once.
 const BUFFER: usize = 1 << 18;
 
@@ -146,7 +169,8 @@ pub(super) fn unpack(
     });
     let wanted = |((pack, frame), chunks): ((usize, usize), _)| Wanted { pack: packs[pack].as_ref(), frame, chunks };
     let wanted: Vec<Wanted<'_>> = by_frame.into_iter().map(wanted).collect();
-    let target = Target { manifest, places: &places, shift };
+    let lent = lent(manifest, packs);
+    let target = Target { manifest, places: &places, shift, lent: &lent };
     let lost = Mutex::new(failures);
     let threads = (CONNECTIONS, pipeline::threads());
     pipeline::ahead(&wanted, Wanted::size, WINDOW, threads, Wanted::fetch, |wanted, bytes| {
@@ -188,11 +212,16 @@ impl Wanted<'_> {
         let mut position = 0;
         for chunk in &self.chunks {
             let skip = chunk.from.checked_sub(position).context("it begins before the one before it ends")?;
-            copy(from, skip, &mut io::sink(), &mut buffer)?;
+            copy(from, skip, &mut io::sink(), &mut buffer, None)?;
             let path = target.places[chunk.file].as_ref().context("it has no place")?;
             let mut file = fs::OpenOptions::new().write(true).create_new(chunk.whole).open(path)?;
             file.seek(SeekFrom::Start(chunk.to))?;
-            copy(from, chunk.len, &mut file, &mut buffer)?;
+            let sworn = target.sworn(chunk.file).filter(|_| chunk.whole);
+            let mut hasher = sworn.map(|_| Sha256::new());
+            copy(from, chunk.len, &mut file, &mut buffer, hasher.as_mut())?;
+            if let (Some(sworn), Some(hasher)) = (sworn, hasher) {
+                ensure!(Digest::finish(hasher) == *sworn, OTHER_BYTES);
+            }
             if chunk.whole {
                 settle(file.file(), &target.manifest.files[chunk.file], target.shift)?;
             }
@@ -202,13 +231,22 @@ impl Wanted<'_> {
     }
 }
 
-fn copy(from: &mut impl Read, len: u64, to: &mut impl Write, buffer: &mut [u8]) -> Result<()> {
+fn copy(
+    from: &mut impl Read,
+    len: u64,
+    to: &mut impl Write,
+    buffer: &mut [u8],
+    mut hasher: Option<&mut Sha256>,
+) -> Result<()> {
     let mut left = len;
     while left > 0 {
         let part = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
         let read = from.read(&mut buffer[..part])?;
         ensure!(read > 0, "the frame ends early");
         to.write_all(&buffer[..read])?;
+        if let Some(hasher) = hasher.as_deref_mut() {
+            hasher.update(&buffer[..read]);
+        }
         left -= read as u64;
     }
     Ok(())
@@ -216,7 +254,7 @@ fn copy(from: &mut impl Read, len: u64, to: &mut impl Write, buffer: &mut [u8]) 
 
 /// Modes and times of files that have none yet, then links, then folder times; failed files are removed.
 fn finish(target: Target<'_>, settled: &HashSet<usize>, mut failures: Failures) -> Unpacked {
-    let Target { manifest, places, shift } = target;
+    let Target { manifest, places, shift, .. } = target;
     let entries: Vec<(usize, &FileEntry, &PathBuf)> = manifest
         .files
         .iter()
@@ -229,9 +267,9 @@ fn finish(target: Target<'_>, settled: &HashSet<usize>, mut failures: Failures) 
         .filter(|(at, entry, _)| matches!(entry.content, Content::File { .. }) && !failures.files.contains_key(at))
         .filter(|(at, _, _)| !settled.contains(at))
         .filter_map(|(at, entry, path)| {
-            let settled =
-                fs::OpenOptions::new().write(true).open(path).and_then(|file| settle(file.file(), entry, shift));
-            settled.err().map(|error| (*at, error))
+            let sworn = target.sworn(*at).map_or(Ok(()), |sworn| keeps_word(path, sworn));
+            let file = sworn.and_then(|()| fs::OpenOptions::new().write(true).open(path));
+            file.and_then(|file| settle(file.file(), entry, shift)).err().map(|error| (*at, error))
         })
         .collect();
     for (at, error) in errors {
@@ -272,6 +310,13 @@ fn finish(target: Target<'_>, settled: &HashSet<usize>, mut failures: Failures) 
     let restored = entries.iter().filter(|(at, _, _)| !is_lost(at));
     let (files, bytes) = restored.fold((0, 0), |(files, bytes), (_, entry, _)| (files + 1, bytes + entry.size()));
     Unpacked { files, bytes, failed: failures.files, full: failures.full }
+}
+
+/// Of a file that came in pieces.
+fn keeps_word(path: &Path, sworn: &Digest) -> io::Result<()> {
+    let mut hasher = Sha256::new();
+    io::copy(&mut fs::File::open(path)?, &mut hasher)?;
+    if Digest::finish(hasher) == *sworn { Ok(()) } else { Err(io::Error::other(OTHER_BYTES)) }
 }
 
 fn settle(file: &File, entry: &FileEntry, shift: Duration) -> io::Result<()> {

@@ -36,6 +36,13 @@ impl Lender<'_> {
     }
 }
 
+/// A pack is its name and its content.
+type PackId<'a> = (&'a str, &'a [u8; 32]);
+
+fn pack_id(parent: &Parent) -> PackId<'_> {
+    (&parent.key, parent.sha256.bytes())
+}
+
 fn of_file(content: &Content) -> Option<(u64, &Digest, Location)> {
     match content {
         Content::File { size, sha256, at, .. } => Some((*size, sha256, *at)),
@@ -73,11 +80,12 @@ pub fn take(
         let parent = lenders[loan.lender].parent(at).filter(|parent| !own_name(parent))?;
         Some((parent, sha256, at))
     };
-    let mut whole: BTreeMap<(&str, usize), u64> = BTreeMap::new();
+    // The same name with other bytes is another pack, where everything lies elsewhere.
+    let mut whole: BTreeMap<(PackId<'_>, usize), u64> = BTreeMap::new();
     for (at, lender) in lenders.iter().enumerate() {
         for (file, entry) in lender.manifest.files.iter().enumerate() {
             if let Some((parent, _, location)) = place(&Loan { lender: at, file }) {
-                let bytes = whole.entry((&parent.key, location.frame)).or_default();
+                let bytes = whole.entry((pack_id(parent), location.frame)).or_default();
                 // Several lenders can know the same frame: the one that knows most of it counts.
                 *bytes = (*bytes).max(location.offset + entry.size());
             }
@@ -86,25 +94,25 @@ pub fn take(
     let fits = |at: &usize, loan: &&Loan| place(loan).is_some_and(|(_, sha256, _)| hashes.get(at) == Some(sha256));
     let loans: BTreeMap<usize, Loan> =
         alike.iter().filter_map(|(at, loans)| Some((*at, *loans.iter().find(|loan| fits(at, loan))?))).collect();
-    let mut used: BTreeMap<(&str, usize), u64> = BTreeMap::new();
+    let mut used: BTreeMap<(PackId<'_>, usize), u64> = BTreeMap::new();
     for (at, loan) in &loans {
         if let Some((parent, _, location)) = place(loan) {
-            *used.entry((&parent.key, location.frame)).or_default() += files[*at].size();
+            *used.entry((pack_id(parent), location.frame)).or_default() += files[*at].size();
         }
     }
     used.retain(|frame, bytes| *bytes >= whole.get(frame).copied().unwrap_or_default() / WORTH);
-    let mut packs: BTreeMap<&str, u64> = BTreeMap::new();
-    for ((key, _), bytes) in &used {
-        *packs.entry(key).or_default() += bytes;
+    let mut packs: BTreeMap<PackId<'_>, u64> = BTreeMap::new();
+    for ((pack, _), bytes) in &used {
+        *packs.entry(*pack).or_default() += bytes;
     }
-    let mut order: Vec<(&str, u64)> = packs.into_iter().collect();
-    order.sort_by_key(|(key, bytes)| (std::cmp::Reverse(*bytes), *key));
+    let mut order: Vec<(PackId<'_>, u64)> = packs.into_iter().collect();
+    order.sort_by_key(|(pack, bytes)| (std::cmp::Reverse(*bytes), *pack));
     order.truncate(MOST);
     let mut borrowed = Borrowed::default();
     for (at, loan) in &loans {
         let Some((parent, sha256, location)) = place(loan) else { continue };
-        let Some(place) = order.iter().position(|(key, _)| *key == parent.key) else { continue };
-        if !used.contains_key(&(parent.key.as_str(), location.frame)) {
+        let Some(place) = order.iter().position(|(pack, _)| *pack == pack_id(parent)) else { continue };
+        if !used.contains_key(&(pack_id(parent), location.frame)) {
             continue;
         }
         borrowed.parents.entry(place).or_insert_with(|| parent.clone());
@@ -179,6 +187,18 @@ mod tests {
         let mut files = vec![file("a", 10, 9, 9), file("c", 30, 9, 9)];
         assert_eq!(taken(&mut files, &lenders, "").files, [1]);
         assert_eq!(taken(&mut files, &lenders, "p"), Borrowed::default());
+    }
+
+    #[test]
+    fn two_packs_of_one_name_are_two_packs() {
+        let [one, other] = [manifest(vec![file("a", 10, 0, 5)]), manifest(vec![file("b", 20, 0, 7)])];
+        let replaced = Parent { sha256: Digest::of(b"replaced"), ..parent("p") };
+        let lenders =
+            [Lender { manifest: &one, pack: parent("p") }, Lender { manifest: &other, pack: replaced.clone() }];
+        let mut files = vec![file("a", 10, 9, 9), file("b", 20, 9, 9)];
+        let borrowed = taken(&mut files, &lenders, "");
+        let lies_in = |at: usize| borrowed.parents()[of_file(&files[at].content).unwrap().2.pack - 1].clone();
+        assert_eq!((borrowed.files.as_slice(), lies_in(0), lies_in(1)), ([0, 1].as_slice(), parent("p"), replaced));
     }
 
     #[test]
