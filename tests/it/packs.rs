@@ -475,6 +475,24 @@ fn sizes_and_places_that_are_not_there_fail_one_file() {
 }
 
 #[test]
+fn what_a_sibling_lent_has_to_be_what_was_borrowed() {
+    let borrowed = |bytes: &[u8]| {
+        let dir = tempfile::tempdir().unwrap();
+        let unpacked = unpack(dir.path(), |manifest| {
+            // Another lineage than the one of the pack.
+            manifest.key = "rekindle.2.job-01.hard.soft.lineage.state".into();
+            if let Content::File { sha256, .. } = &mut manifest.files[0].content {
+                *sha256 = Digest::of(bytes);
+            }
+        });
+        (unpacked.failed.into_values().next(), dir.path().join("root/file").exists())
+    };
+    assert_eq!(borrowed(b"evil"), (None, true));
+    let (reason, is_there) = borrowed(b"good");
+    assert!(reason.is_some_and(|reason| reason.contains("other bytes than the ones that were borrowed")) && !is_there);
+}
+
+#[test]
 fn files_larger_than_a_frame_and_empty_ones_come_back_whole() {
     let world = World::scenario();
     world.wipe_and_clone();
