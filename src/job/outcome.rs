@@ -46,6 +46,9 @@ pub struct RestoreOutcome {
     pub roll: Option<Roll>,
     pub warnings: Warnings,
     pub notes: Vec<String>,
+    /// What was installed when the job began.
+    #[serde(default)]
+    pub system: String,
     /// A second restore in one job, which gave this many late inputs their time back; the rest is the first one's.
     #[serde(default)]
     pub again: Option<usize>,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use fs_err as fs;
 
+use crate::digest::FieldHasher;
 use crate::machine::ask;
 
 #[derive(Debug)]
@@ -21,6 +22,26 @@ pub fn describe() -> Host {
         release: release(),
         libc: libc(),
     }
+}
+
+/// Where a system writes down what is installed.
+const INSTALLED: [&str; 4] = [
+    "/var/lib/dpkg/status",
+    "/lib/apk/db/installed",
+    "/var/lib/rpm/rpmdb.sqlite",
+    "/usr/lib/sysimage/rpm/rpmdb.sqlite",
+];
+
+/// What is installed, as far as the system and the runner's image say so: two containers of one release are two machines.
+pub fn system() -> String {
+    let mut hasher = FieldHasher::default();
+    for name in ["ImageOS", "ImageVersion"] {
+        hasher.field(std::env::var(name).unwrap_or_default());
+    }
+    for path in INSTALLED {
+        hasher.field(fs::read(path).unwrap_or_default());
+    }
+    hasher.finish().short()
 }
 
 /// How many things can be done at once.

@@ -41,6 +41,7 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
         again,
         forecast,
         only_looked,
+        system: _,
     } = outcome;
     if let Some(late) = again {
         let late = match late {

@@ -111,6 +111,19 @@ fn the_first_run_of_a_job_starts_from_what_another_one_stored() {
 }
 
 #[test]
+fn another_image_is_another_machine() {
+    let mut jobs = Jobs::new();
+    jobs.world.env.insert("ImageVersion".into(), "1".into());
+    jobs.run("build", "build --workspace");
+    jobs.world.env.insert("ImageVersion".into(), "2".into());
+    let restored = jobs.begin("test");
+    assert!(restored.contains("cold start") && !restored.contains("warning"), "{restored}");
+    // Its own state is as good as before.
+    let restored = jobs.begin("build");
+    assert!(restored.contains("restored 3 units"), "{restored}");
+}
+
+#[test]
 fn whoever_rolls_the_key_starts_from_nobody() {
     let mut jobs = Jobs::new();
     jobs.run("build", "build --workspace");

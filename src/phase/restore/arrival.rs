@@ -43,8 +43,8 @@ pub(super) fn arrive(
     let judge = |candidates: &[(Pack<'_>, Fit)]| choice::nearest(facts, candidates);
     let mut chosen = choice::best(store, &fields, Some(roots), &judge, &mut passed_over, &mut outcome.warnings);
     if let Chosen::Nothing = chosen {
-        let warnings = &mut outcome.warnings;
-        chosen = choice::of_siblings(store, &facts.parts, roots, &judge, &mut passed_over, warnings);
+        let (this, warnings) = ((&facts.parts, outcome.system.as_str()), &mut outcome.warnings);
+        chosen = choice::of_siblings(store, this, roots, &judge, &mut passed_over, warnings);
     }
     let (pack, fit, sibling) = match chosen {
         Chosen::State(pack, fit) => (*pack, fit, None),

@@ -85,10 +85,10 @@ pub(super) fn best<'a>(
     Chosen::Nothing
 }
 
-/// The best state of another job that is set up like this one, where it has nothing itself.
+/// The best state of another job that is set up like this one and has the same things installed, where it has nothing itself.
 pub(super) fn of_siblings<'a>(
     store: &'a dyn Store,
-    parts: &KeyParts,
+    (parts, system): (&KeyParts, &str),
     roots: &[Root],
     judge: &Judge<'a>,
     passed_over: &mut BTreeSet<String>,
@@ -114,6 +114,8 @@ pub(super) fn of_siblings<'a>(
     let mut candidates = Vec::new();
     for key in seed::newest(store, &own, &siblings, CANDIDATES) {
         match open(store, &key, Some(roots)) {
+            // Another machine, of which no fingerprint knows.
+            Ok(pack) if pack.index.manifest.system != system => {}
             // What another job used says nothing of what this one uses.
             Ok(pack) => candidates.push((pack, Fit::Hard)),
             Err(error) => {

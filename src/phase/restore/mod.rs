@@ -34,6 +34,7 @@ use crate::job::inputs::{Inputs, Lookup, Stamp};
 use crate::job::outcome::{Cold, RestoreOutcome, Start};
 use crate::machine::disk::{FileSystem, Meta};
 use crate::machine::environment;
+use crate::machine::host;
 use crate::moment::Moment;
 use crate::pack;
 use crate::shim::late::LateList;
@@ -99,6 +100,7 @@ pub fn run(inputs: Inputs, token: Option<&GithubToken>) -> Result<RestoreOutcome
         return again::restore(state, &facts, &roots, &file_system, notes);
     }
     let mut outcome = RestoreOutcome {
+        system: host::system(),
         key: facts.parts.fields().prefix(crate::state::key::Fit::Soft),
         incremental_off: facts.incremental.export && !only_looks,
         roll,

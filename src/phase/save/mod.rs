@@ -238,6 +238,7 @@ fn pack(
     manifest.pruned = job.pruned(live);
     manifest.left_out = without.record(job);
     manifest.scope.clone_from(&inputs.scope.0);
+    manifest.system.clone_from(&job.state.outcome.system);
     let entries = kept_files::files(job, live, screened);
     let advised: Vec<String> = account::advice(job, outcome).iter().map(Advice::name).collect();
     if let Some(run) = outcome.history.last_mut() {

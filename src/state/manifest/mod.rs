@@ -59,6 +59,9 @@ pub struct Manifest {
     /// Folders in which the job had left something that counts for nothing, with the names of it.
     #[serde(default)]
     pub litter: BTreeMap<String, BTreeSet<String>>,
+    /// What was installed when the job began: nobody starts from the state of a job whose system had something else.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub system: String,
     /// The ref whose runs wrote the base, where the store goes by refs.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub scope: String,
@@ -292,6 +295,7 @@ impl Manifest {
             left_out: None,
             litter: BTreeMap::new(),
             history: Vec::new(),
+            system: String::new(),
             scope: String::new(),
             siblings: Vec::new(),
         }
