@@ -2,7 +2,6 @@
 //! should not. Against a twin of our own, which does on demand what real servers do now and then.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,9 +9,10 @@ use std::time::{Duration, Instant};
 use rekindle::digest::Digest;
 use rekindle::github::Event;
 use rekindle::store::object::{Location, NewKeys, ObjectStore};
-use rekindle::store::{About, Put, Sending, Store};
+use rekindle::store::{Put, Store};
 use serde_json::{Value, json};
 
+use crate::support::bucket::put;
 use crate::support::object_twin::{Conditions, Twin};
 use crate::support::runner::{Job, Runner, Step, ballast};
 
@@ -49,15 +49,6 @@ fn key(state: usize) -> String {
 /// Each state has bytes of its own.
 fn bytes(state: usize, count: usize) -> Vec<u8> {
     vec![u8::try_from(state).unwrap(); count]
-}
-
-fn put(store: &dyn Store, key: &str, bytes: &[u8]) -> anyhow::Result<Put> {
-    let room = tempfile::tempdir().unwrap();
-    let mut draft = store.begin(key, room.path(), Sending::AsTheyCome)?;
-    let (tail, frames) = bytes.split_at(bytes.len() / 2);
-    draft.write_all(frames)?;
-    draft.tell(About { sha256: Digest::of(bytes), parents: Vec::new() });
-    draft.finish(tail)
 }
 
 fn read(store: &dyn Store, key: &str) -> anyhow::Result<Vec<u8>> {

@@ -1,7 +1,6 @@
 //! Whole jobs whose packs lie in a bucket of a real object store, and many machines that use one at once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
 use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
@@ -9,10 +8,11 @@ use std::time::Duration;
 use rekindle::digest::Digest;
 use rekindle::github::Event;
 use rekindle::store::object::{Location, ObjectStore};
-use rekindle::store::{About, Put, Sending, Store};
+use rekindle::store::{Put, Store};
 use serde_json::Value;
 
 use crate::support::azurite::Azurite;
+use crate::support::bucket::put;
 use crate::support::runner::{Job, Runner, ballast};
 use crate::support::weed::{SECRET, Weed};
 
@@ -147,16 +147,6 @@ fn environment(weed: &Weed) -> BTreeMap<String, String> {
 
 fn open(env: &BTreeMap<String, String>) -> ObjectStore {
     ObjectStore::open(&Location::parse("s3://packs/crowd").unwrap(), env, &Event::default(), LONG).unwrap()
-}
-
-/// Stores bytes under a key as a save would.
-fn put(store: &dyn Store, key: &str, bytes: &[u8]) -> anyhow::Result<Put> {
-    let room = tempfile::tempdir().unwrap();
-    let mut draft = store.begin(key, room.path(), Sending::AsTheyCome)?;
-    let (tail, frames) = bytes.split_at(bytes.len() / 2);
-    draft.write_all(frames)?;
-    draft.tell(About { sha256: Digest::of(bytes), parents: Vec::new() });
-    draft.finish(tail)
 }
 
 fn key(hard: usize, state: usize) -> String {

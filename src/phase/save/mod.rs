@@ -194,8 +194,8 @@ struct Stored {
 
 /// Stores the state, and of one that is larger than it may be what is worth most.
 fn store_within(job: &Job<'_>, used: &Used<'_>, mut without: Without, outcome: &mut SaveOutcome) -> Result<Stored> {
-    let (mut whole, mut full) = (None, false);
-    for tried in 0.. {
+    let (mut whole, mut full, mut tried) = (None, false, 0);
+    loop {
         let live = without.from(used.live);
         let landed = pack(job, used, &live, &without, full, outcome)?;
         let is_over = matches!(landed.saved, Saved::Skipped(SkipReason::OverBudget { .. }));
@@ -214,8 +214,8 @@ fn store_within(job: &Job<'_>, used: &Used<'_>, mut without: Without, outcome: &
             whole = Some((landed.manifest, landed.pack));
         }
         without = next;
+        tried += 1;
     }
-    unreachable!("it ends by the number of tries")
 }
 
 /// Packs these units, and stores them if they are not too much.
