@@ -6,8 +6,8 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::housekeeping::sweep::Pruning;
-use crate::state::housekeeping::Pruned;
 use crate::state::housekeeping::stock::{Quota, Row, Stock};
+use crate::state::housekeeping::{Kind, Pruned};
 use crate::words::{count, size};
 
 /// The same for programs; `format` grows when a field changes its meaning or goes away.
@@ -42,7 +42,10 @@ pub fn pruning_json(pruning: &Pruning) -> Result<String> {
 pub fn text(stock: &Stock) -> Vec<String> {
     let mut lineages: BTreeMap<(&str, &str, &str), Vec<&Row>> = BTreeMap::new();
     for row in &stock.entries {
-        let name = row.name.as_deref().unwrap_or(&row.key);
+        let name = match Kind::of(&row.key) {
+            Kind::Seed { .. } => "seeds, which name jobs that are set up alike",
+            Kind::State(_) | Kind::Other => row.name.as_deref().unwrap_or(&row.key),
+        };
         let scope = row.scope.as_deref().unwrap_or_default();
         lineages.entry((name, scope, row.lineage.as_deref().unwrap_or_default())).or_default().push(row);
     }
@@ -61,7 +64,7 @@ pub fn text(stock: &Stock) -> Vec<String> {
             lines.push(name.to_owned());
             last = name;
         }
-        let what = if lineage.is_empty() { "one entry".to_owned() } else { made_of(&rows, lineage) };
+        let what = if lineage.is_empty() { entries(rows.len()) } else { made_of(&rows, lineage) };
         let bytes: u64 = rows.iter().map(|row| row.bytes).sum();
         let idle = rows.iter().map(|row| row.idle).min().unwrap_or_default();
         let scope = if scope.is_empty() { String::new() } else { format!("{scope}, ") };
