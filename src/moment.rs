@@ -20,6 +20,11 @@ impl Moment {
     }
 
     /// Since 1970.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis.saturating_mul(1_000_000))
+    }
+
+    /// Since 1970.
     pub const fn nanos(self) -> i64 {
         self.0
     }

@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 /// Which store is looked at.
 #[derive(Debug, Args)]
 pub struct StockArgs {
-    /// Where packs are kept: `dir:PATH`, or `actions`, the cache of a repository [default: `actions` in a workflow, else a folder
-    /// in the user's cache folder]
+    /// Where packs are kept: `dir:PATH`, a bucket as in `s3://bucket/prefix`, or `actions`, the cache of a repository [default:
+    /// `actions` in a workflow, else a folder in the user's cache folder]
     #[arg(long, value_name = "STORE", env = "REKINDLE_STORE")]
     pub store: Option<String>,
     /// A token with `actions: read`, or `actions: write` to prune, for the repository that `GITHUB_REPOSITORY` names

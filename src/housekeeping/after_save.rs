@@ -19,20 +19,24 @@ const REMOVING: Duration = Duration::from_secs(12);
 /// GitHub answers a repository's jobs a thousand questions an hour: a new base is worth one, and one in so many deltas.
 const DELTAS: u64 = 8;
 
-/// Prunes what belongs to these entries, which the job has just stored: a folder as a whole, elsewhere their own names. Nothing that
+/// Prunes what belongs to these entries, which the job has just stored: a folder as a whole, and one that
+/// stands before a bucket; elsewhere their own names. Nothing that
 /// goes wrong is more than a reason.
 pub fn after_save(input: &StoreInput, token: Option<&GithubToken>, stored: &[String]) -> Pruned {
     let is_due = |key: &String| match input {
-        StoreInput::Dir(_) => true,
+        StoreInput::Dir(_) | StoreInput::Tiers(..) => true,
         StoreInput::Actions => token.is_some() && is_worth_asking(key),
-        // A bucket has its own rule.
-        StoreInput::Object(_) | StoreInput::Tiers(..) => false,
+        // To list one takes many requests, and a job has no right to take anything away.
+        StoreInput::Object(_) => false,
     };
     if !stored.iter().any(is_due) {
         return Pruned::NotDue;
     }
     let prune = || -> anyhow::Result<Swept> {
-        let shelf = Shelf::open(input, BUDGET, token)?;
+        let shelf = match input {
+            StoreInput::Tiers(folder, location) => Shelf::before(location, folder, BUDGET)?,
+            StoreInput::Dir(_) | StoreInput::Actions | StoreInput::Object(_) => Shelf::open(input, BUDGET, token)?,
+        };
         let entries = shelf.store.list()?;
         let policy = shelf.policy()?;
         let kin = shelf.kin(&entries, &wanted(&entries, &policy), READING);
@@ -57,6 +61,6 @@ fn is_worth_asking(key: &str) -> bool {
 fn name(key: &str) -> Option<String> {
     match Kind::of(key) {
         Kind::State(Key { fields, .. }) => Some(fields.name),
-        Kind::Seed { .. } | Kind::Other => None,
+        Kind::Seed { .. } | Kind::Unnamed | Kind::Other => None,
     }
 }

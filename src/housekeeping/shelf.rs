@@ -20,7 +20,8 @@ use crate::state::housekeeping::stock::Quota;
 use crate::state::housekeeping::{Kin, Kind, Parents, Policy};
 use crate::state::stored::Stored;
 use crate::store::actions::{ListedStore, Service};
-use crate::store::{self, Store, StoreInput};
+use crate::store::object::{self, Location};
+use crate::store::{self, DirStore, Store, StoreInput};
 
 /// A job of a hosted runner takes six hours at most, and GitHub notes each reading.
 const GRACE: Duration = Duration::from_secs(7 * 60 * 60);
@@ -46,9 +47,12 @@ impl Shelf {
                 let (store, _) = store::open(input, budget);
                 Ok(Self { store, repository: None, dir: Some(dir.clone()), scopes: None })
             }
-            StoreInput::Object(_) | StoreInput::Tiers(..) => {
-                let hint = "see docs/stores.md for the rule";
-                Err(WrongInput::new("what lies in a bucket goes by the bucket's own lifecycle rule", hint).into())
+            // What a disk before a bucket holds is a copy, and kept small after each save.
+            StoreInput::Object(location) | StoreInput::Tiers(_, location) => {
+                let env = environment::variables();
+                let repository = token.map(|token| Repository::open(&env, token, budget)).transpose()?.map(Arc::new);
+                let store = Box::new(store::bucket(location, budget)?);
+                Ok(Self { store, repository, dir: None, scopes: None })
             }
             StoreInput::Actions => {
                 let env = environment::variables();
@@ -62,6 +66,12 @@ impl Shelf {
                 Ok(Self { store: Box::new(store), repository: Some(repository), dir: None, scopes })
             }
         }
+    }
+
+    /// Opens the disk that stands before a bucket.
+    pub fn before(location: &Location, folder: &Path, budget: Duration) -> Result<Self> {
+        let dir = store::before(location, folder, budget)?;
+        Ok(Self { store: Box::new(DirStore::new(dir.clone())), repository: None, dir: Some(dir), scopes: None })
     }
 
     /// What is done where nobody says otherwise.
@@ -112,7 +122,9 @@ impl Shelf {
         for &at in wanted {
             let entry = &entries[at];
             let is_one = names[entry.key.as_str()] == 1;
-            let parents = if let Some(parents) = noted.get(entry) {
+            let parents = if let Some(parents) = self.store.parents(entry) {
+                Parents::Known(parents)
+            } else if let Some(parents) = noted.get(entry) {
                 Parents::Known(parents.clone())
             } else if began.elapsed() < time && self.is_in_sight(entry, is_one) {
                 match parents(self.store.as_ref(), &entry.key) {
@@ -150,6 +162,15 @@ fn parents(store: &dyn Store, key: &str) -> Result<BTreeSet<String>> {
     Ok(pack.index.manifest.parents.into_iter().map(|parent| parent.key).collect())
 }
 
+/// The list price of a gibibyte for a month, of the standard kind and in the United States.
+fn dollars(kind: object::Kind) -> f64 {
+    match kind {
+        object::Kind::S3 => 0.023,
+        object::Kind::Gcs => 0.020,
+        object::Kind::Azure => 0.0184,
+    }
+}
+
 /// `refs/pull/7/merge`.
 fn number(scope: &str) -> Option<u64> {
     scope.strip_prefix("refs/pull/")?.split('/').next()?.parse().ok()
@@ -175,8 +196,11 @@ pub fn check(store: &StoreInput, token: Option<&GithubToken>) -> Result<()> {
     Ok(())
 }
 
-/// What the store may hold, where there is a limit; what cannot be asked is noted.
-pub fn quota(shelf: &Shelf, notes: &mut Vec<String>) -> Option<Quota> {
+/// What the store may hold, where there is a limit, and what it costs; what cannot be asked is noted.
+pub fn quota(store: &StoreInput, shelf: &Shelf, bytes: u64, notes: &mut Vec<String>) -> Option<Quota> {
+    if let StoreInput::Object(location) | StoreInput::Tiers(_, location) = store {
+        return Some(Quota::of_bucket(bytes, dollars(location.kind)));
+    }
     let repository = shelf.repository.as_ref()?;
     let used =
         repository.cache_usage().map_err(|refusal| notes.push(format!("the use is not known: {refusal}"))).ok()?;

@@ -24,6 +24,6 @@ pub fn run(store: &StoreInput, token: Option<&GithubToken>) -> Result<Stock> {
     let plan = plan(&entries, &kin, &policy);
     let mut stock = Stock::new(shelf.store.describe(), &entries, &kin, &plan, policy.now);
     stock.notes = unknown.iter().map(ToString::to_string).collect();
-    stock.quota = quota(&shelf, &mut stock.notes);
+    stock.quota = quota(store, &shelf, stock.bytes, &mut stock.notes);
     Ok(stock)
 }

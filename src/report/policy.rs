@@ -77,7 +77,18 @@ impl Policy {
             pretty(&trust("StringLike", open)),
             "# Role of everything else: what it may do".to_owned(),
             pretty(&rights(vec![objects('t'), objects('u')], objects('u'))),
-            "# Listing is what makes an object that is not there `404`; nothing is listed.".to_owned(),
+            "# Listing is what makes an object that is not there `404`; only housekeeping lists.".to_owned(),
+            "# Role of `rekindle prune`, in a job that builds nothing: who may take it".to_owned(),
+            pretty(&trust("StringEquals", self.protected_subjects())),
+            "# Role of `rekindle prune`: what it may do".to_owned(),
+            pretty(&json!({"Version": "2012-10-17", "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+                    "Resource": [objects('t'), objects('u')]
+                },
+                {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": bucket}
+            ]})),
             "# Lifecycle of the bucket".to_owned(),
             pretty(&rest),
         ]
@@ -123,6 +134,14 @@ impl Policy {
         lines.push(grant(&member, "roles/storage.objectViewer", &['t', 'u']));
         lines.push(grant(&member, user, &['u']));
         lines.push("# Other branches need a line of each kind with their own subject.".to_owned());
+        lines.push(
+            "# `rekindle prune` lists, reads and removes in both: in a job that builds nothing, as a service account of its own"
+                .to_owned(),
+        );
+        lines.push(format!(
+            "gcloud storage buckets add-iam-policy-binding gs://{bucket} \
+             --member='serviceAccount:rekindle-prune@PROJECT.iam.gserviceaccount.com' --role={user}"
+        ));
         lines.join("\n")
     }
 
@@ -169,6 +188,13 @@ impl Policy {
         lines.push(federated("rekindle-open", "pull-requests", &subject));
         lines.push(grant("OPEN", "Storage Blob Data Reader", &['t', 'u']));
         lines.push(grant("OPEN", "Storage Blob Data Contributor", &['u']));
+        lines.push(
+            "# `rekindle prune` lists, reads and removes in both: in a job that builds nothing, as PRUNE, an identity of its own"
+                .to_owned(),
+        );
+        lines.push(format!(
+            "az role assignment create --assignee PRUNE --role 'Storage Blob Data Contributor' --scope {scope}"
+        ));
         lines.join("\n")
     }
 }
@@ -204,6 +230,9 @@ mod tests {
         let (read, write) = rights("everything else");
         assert_eq!(read, r#"["arn:aws:s3:::bucket/ci/v1/77/t/*","arn:aws:s3:::bucket/ci/v1/77/u/*"]"#);
         assert_eq!(write, r#""arn:aws:s3:::bucket/ci/v1/77/u/*""#);
+        let (prune, _) = rights("rekindle prune");
+        assert_eq!(prune, r#"["arn:aws:s3:::bucket/ci/v1/77/t/*","arn:aws:s3:::bucket/ci/v1/77/u/*"]"#);
+        assert_eq!(text.matches("s3:DeleteObject").count(), 1, "only housekeeping takes anything away");
         let trusted = values.iter().find(|(title, _)| title.contains("protected branches: who")).unwrap().1.to_string();
         assert!(trusted.contains(r#"["repo:o/r:ref:refs/heads/main","repo:o/r:ref:refs/heads/next"]"#), "{trusted}");
     }

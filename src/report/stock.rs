@@ -44,6 +44,7 @@ pub fn text(stock: &Stock) -> Vec<String> {
     for row in &stock.entries {
         let name = match Kind::of(&row.key) {
             Kind::Seed { .. } => "seeds, which name jobs that are set up alike",
+            Kind::Unnamed => "packs that nothing names",
             Kind::State(_) | Kind::Other => row.name.as_deref().unwrap_or(&row.key),
         };
         let scope = row.scope.as_deref().unwrap_or_default();
@@ -51,12 +52,15 @@ pub fn text(stock: &Stock) -> Vec<String> {
     }
     let mut lines = vec![format!("{}: {}, {}", stock.store, entries(stock.entries.len()), size(stock.bytes))];
     if let Some(Quota { used, limit, dollars_a_month }) = stock.quota {
-        let price = if dollars_a_month > 0.0 {
+        let price = if dollars_a_month >= 0.005 {
             format!(", ${dollars_a_month:.2} a month at list price")
         } else {
             String::new()
         };
-        lines.push(format!("the repository's caches take {} of {}{price}", size(used), size(limit)));
+        lines.push(match limit {
+            Some(limit) => format!("the repository's caches take {} of {}{price}", size(used), size(limit)),
+            None => format!("the repository's part of the bucket takes {}{price}", size(used)),
+        });
     }
     let mut last = "";
     for ((name, scope, lineage), rows) in lineages {

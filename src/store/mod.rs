@@ -9,6 +9,7 @@ pub mod object;
 mod open;
 mod tiers;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +22,7 @@ use crate::state::manifest::Parent;
 
 pub use dir::DirStore;
 pub use none::NoStore;
-pub use open::open;
+pub use open::{before, bucket, open};
 
 pub use crate::state::stored::Stored;
 
@@ -62,6 +63,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Takes an entry away that `list` named. One that is gone already is no error.
     fn remove(&self, entry: &Stored) -> Result<()>;
+
+    /// The keys of all that an entry of the last `list` refers to, where the store knows them without opening it.
+    fn parents(&self, _entry: &Stored) -> Option<BTreeSet<String>> {
+        None
+    }
 
     /// The digest of the index that an entry has to have, where the store knows it. Whoever opens the entry compares.
     fn digest(&self, _key: &str) -> Option<Digest> {

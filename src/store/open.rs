@@ -1,13 +1,13 @@
 //! From what somebody wants to a store that can be asked, or to none.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
 
 use super::actions::{Absence, ActionsStore, Service};
 use super::object::{Location, ObjectStore};
-use super::tiers::TierStore;
+use super::tiers::{self, TierStore};
 use super::{DirStore, NoStore, Store, StoreInput};
 use crate::github::Event;
 use crate::machine::environment;
@@ -39,8 +39,14 @@ pub fn open(input: &StoreInput, budget: Duration) -> (Box<dyn Store>, Option<War
     }
 }
 
-fn bucket(location: &Location, budget: Duration) -> Result<ObjectStore> {
+/// The bucket as this job sees it. Nothing is asked yet.
+pub fn bucket(location: &Location, budget: Duration) -> Result<ObjectStore> {
     let env = environment::variables();
     let event = env.get("GITHUB_EVENT_PATH").map(|path| Event::load(Path::new(path))).unwrap_or_default();
     ObjectStore::open(location, &env, &event, budget)
+}
+
+/// Where a disk before this bucket holds what this job may see.
+pub fn before(location: &Location, folder: &Path, budget: Duration) -> Result<PathBuf> {
+    Ok(tiers::part(folder, &bucket(location, budget)?))
 }

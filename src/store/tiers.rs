@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
@@ -35,9 +35,14 @@ struct State {
     warnings: Warnings,
 }
 
+/// The part of the folder in which a job keeps what it has of the bucket.
+pub(super) fn part(folder: &Path, far: &ObjectStore) -> PathBuf {
+    folder.join(far.partition())
+}
+
 impl TierStore {
     pub(super) fn new(folder: &Path, far: ObjectStore) -> Self {
-        let part = folder.join(far.partition());
+        let part = part(folder, &far);
         // The rights of the folder itself say who may share it. A save that finds no part says why.
         let _ = disk::make_private(folder).and_then(|()| fs::create_dir_all(&part));
         let near = DirStore::new(part);
@@ -114,7 +119,9 @@ impl Store for TierStore {
     }
 
     fn read(&self, key: &str, offset: u64, len: u64) -> Result<Vec<u8>> {
-        self.holder(key)?.read(key, offset, len)
+        let read = self.holder(key)?.read(key, offset, len);
+        // A job of this machine may have taken it out of the folder in between.
+        if read.is_err() && self.near.size(key).is_err() { self.far.read(key, offset, len) } else { read }
     }
 
     fn begin<'a>(&'a self, key: &str, room: &Path, sending: Sending) -> Result<Box<dyn Draft + 'a>> {
@@ -136,6 +143,10 @@ impl Store for TierStore {
 
     fn remove(&self, entry: &Stored) -> Result<()> {
         self.far.remove(entry)
+    }
+
+    fn parents(&self, entry: &Stored) -> Option<BTreeSet<String>> {
+        self.far.parents(entry)
     }
 
     fn digest(&self, key: &str) -> Option<Digest> {

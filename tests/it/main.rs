@@ -28,6 +28,8 @@ mod beyond;
 #[cfg(target_os = "linux")]
 mod bucket_faults;
 #[cfg(target_os = "linux")]
+mod bucket_housekeeping;
+#[cfg(target_os = "linux")]
 mod buckets;
 mod budget;
 mod by_content;

@@ -1,5 +1,6 @@
 //! What the name of an entry says: whose it is, and what it belongs together with. Pure.
 
+use crate::digest::Digest;
 use crate::state::key::{FORMAT, Key, KeyFields};
 use crate::state::stored::Stored;
 
@@ -11,6 +12,8 @@ pub enum Kind {
     Seed {
         hard: String,
     },
+    /// Bytes of a bucket that nothing names.
+    Unnamed,
     /// Of another format, or of a kind that this version does not know.
     Other,
 }
@@ -21,8 +24,18 @@ pub(super) type Group = (Option<String>, String, String);
 /// A base and its deltas: name, hard part, lineage. In whatever ref they lie.
 pub(super) type Lineage = (String, String, String);
 
+const UNNAMED: &str = "unnamed.";
+
 impl Kind {
+    /// What stands in a list for bytes without a key.
+    pub fn unnamed(sha256: &Digest) -> String {
+        format!("{UNNAMED}{sha256}")
+    }
+
     pub fn of(key: &str) -> Self {
+        if key.starts_with(UNNAMED) {
+            return Self::Unnamed;
+        }
         if let Some(rest) = key.strip_prefix(&format!("rekindle.{FORMAT}.seed.")) {
             return Self::Seed { hard: rest.split('.').next().unwrap_or_default().to_owned() };
         }
@@ -34,7 +47,7 @@ impl Kind {
             Self::State(Key { fields: KeyFields { name, hard, soft: _ }, .. }) => (name.clone(), hard.clone()),
             Self::Seed { hard } => (String::new(), hard.clone()),
             // What nobody knows belongs to nothing but itself.
-            Self::Other => (entry.key.clone(), String::new()),
+            Self::Unnamed | Self::Other => (entry.key.clone(), String::new()),
         };
         (entry.scope.clone(), name, hard)
     }
@@ -52,7 +65,7 @@ impl Kind {
         match self {
             Self::State(key) => &key.fields.hard,
             Self::Seed { hard } => hard,
-            Self::Other => "",
+            Self::Unnamed | Self::Other => "",
         }
     }
 }

@@ -65,7 +65,7 @@ pub(super) fn life(
 fn soft(kind: &Kind) -> &str {
     match kind {
         Kind::State(Key { fields, .. }) => &fields.soft,
-        Kind::Seed { .. } | Kind::Other => "",
+        Kind::Seed { .. } | Kind::Unnamed | Kind::Other => "",
     }
 }
 

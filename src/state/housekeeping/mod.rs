@@ -86,6 +86,8 @@ pub enum Reason {
     DeadScope,
     /// The base that it builds on is gone.
     Orphan,
+    /// Nothing in the bucket names it.
+    Unnamed,
     /// Newer entries have taken its place.
     Superseded,
     /// Nobody has used it for long.
@@ -143,6 +145,7 @@ impl fmt::Display for Reason {
         f.write_str(match self {
             Self::DeadScope => "its pull request is closed or its branch deleted",
             Self::Orphan => "the base that it builds on is gone",
+            Self::Unnamed => "nothing names it any more",
             Self::Superseded => "newer entries have taken its place",
             Self::Idle => "nobody has used it for long",
             Self::OldSeed => "there is a newer seed",

@@ -116,6 +116,7 @@ impl<'a> House<'a> {
             let kind = &self.kinds[at];
             let is_idle = life.idle.contains(&at) || self.policy.now.since(entry.used) > self.policy.idle;
             match kind {
+                Kind::Unnamed => Fate::Goes(Reason::Unnamed),
                 _ if self.is_dead(at) => Fate::Goes(Reason::DeadScope),
                 _ if is_idle => Fate::Goes(Reason::Idle),
                 Kind::Seed { .. } if seeds.contains(&at) => Fate::Stays(Keep::Seed),

@@ -50,7 +50,8 @@ pub struct Row {
 pub struct Quota {
     /// By everybody, other caches of the repository included.
     pub used: u64,
-    pub limit: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
     pub dollars_a_month: f64,
 }
 
@@ -60,10 +61,19 @@ const INCLUDED: u64 = 10_000_000_000;
 
 impl Quota {
     pub fn of_github(used: u64, limit: u64) -> Self {
-        #[expect(clippy::cast_precision_loss, reason = "cents are shown")]
-        let beyond = used.saturating_sub(INCLUDED) as f64 / f64::from(1 << 30);
-        Self { used, limit, dollars_a_month: beyond * DOLLARS }
+        let beyond = gibibytes(used.saturating_sub(INCLUDED));
+        Self { used, limit: Some(limit), dollars_a_month: beyond * DOLLARS }
     }
+
+    /// `dollars` is what a gibibyte costs for a month.
+    pub fn of_bucket(used: u64, dollars: f64) -> Self {
+        Self { used, limit: None, dollars_a_month: gibibytes(used) * dollars }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "cents are shown")]
+fn gibibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 30)
 }
 
 impl Stock {
@@ -81,7 +91,7 @@ impl Stock {
             let kind = Kind::of(&key);
             let (name, lineage) = match &kind {
                 Kind::State(Key { fields, lineage, .. }) => (Some(fields.name.clone()), Some(lineage.clone())),
-                Kind::Seed { .. } | Kind::Other => (None, None),
+                Kind::Seed { .. } | Kind::Unnamed | Kind::Other => (None, None),
             };
             let refers_to = match kin.get(&at) {
                 Some(Parents::Known(parents)) => Some(parents.clone()),
@@ -129,9 +139,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_beyond_the_included_ten_gigabytes_costs_something() {
+    fn at_github_only_what_is_beyond_the_included_ten_gigabytes_costs_something() {
         assert!(Quota::of_github(9_000_000_000, 10_000_000_000).dollars_a_month.abs() < 1e-9);
         let twenty = Quota::of_github(10_000_000_000 + (10 << 30), 30_000_000_000);
         assert!((twenty.dollars_a_month - 0.7).abs() < 1e-9, "{twenty:?}");
+        assert!((Quota::of_bucket(100 << 30, 0.02).dollars_a_month - 2.0).abs() < 1e-9);
     }
 }

@@ -77,17 +77,17 @@ impl Draft for Spooled<'_> {
 }
 
 /// A head as it was read, and what has to be so for it to be replaced.
-struct Read {
-    head: Head,
-    condition: Condition,
-    is_there: bool,
+pub(super) struct Read {
+    pub(super) head: Head,
+    pub(super) condition: Condition,
+    pub(super) is_there: bool,
 }
 
 impl Inner {
     async fn put(self: Shared, key: String, about: About, spool: Spool) -> Result<Put, Fault> {
         let name = name_in(&key).ok_or_else(|| Fault::Local("the key has no name".to_owned()))?.to_owned();
         let object = self.layout.head(self.reach.own.zone, &self.reach.own.scope, &name);
-        let mut read = self.read_own(&object).await?;
+        let mut read = self.read_head(&object).await?;
         let there = |head: &Head| head.get(&key).filter(|entry| self.accepts(entry, &self.reach.own, &name)).cloned();
         if there(&read.head).is_some() {
             return Ok(Put::AlreadyThere);
@@ -110,6 +110,7 @@ impl Inner {
                 sha256: about.sha256,
                 bytes,
                 stored,
+                used: None,
                 sequence,
                 needs: needs.clone(),
                 signature: None,
@@ -132,7 +133,7 @@ impl Inner {
             }
             tokio::time::sleep(pause.mul_f64(0.2 + fastrand::f64())).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            read = self.read_own(&object).await?;
+            read = self.read_head(&object).await?;
             match there(&read.head) {
                 Some(entry) if entry.sha256 == about.sha256 => return Ok(Put::Stored),
                 Some(_) => return Ok(Put::AlreadyThere),
@@ -142,7 +143,7 @@ impl Inner {
         Err(Fault::Conflict)
     }
 
-    async fn read_own(&self, object: &str) -> Result<Read, Fault> {
+    pub(super) async fn read_head(&self, object: &str) -> Result<Read, Fault> {
         let Some((bytes, version)) = self.remote.small(object, 2 * head::BYTES).await? else {
             let condition = if self.knows_conditions() { Condition::Absent } else { Condition::None };
             return Ok(Read { head: Head::default(), condition, is_there: false });

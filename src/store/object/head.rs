@@ -1,9 +1,10 @@
 //! The head of a name in one scope: its newest entries, the newest first, and the packs that they are made of.
 //!
 //! A head is small, whatever is stored, and it is a hint: what it names is believed only after its digest was compared. Two that
-//! were written at once are united, and nothing that both could hold is lost.
+//! were written at once are united, and nothing that both could hold is lost. A pack that a head ceases to name is remembered for
+//! a day: a job under way may build on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -17,6 +18,8 @@ const FORMAT: u32 = 1;
 const OF_ONE: usize = 8;
 /// Hard parts: toolchains and systems that take turns under one name.
 const OF_ALL: usize = 16;
+/// For how long what was dropped is remembered: longer than any job takes.
+const REMEMBERED: i64 = 24 * 60 * 60 * 1000;
 /// What a head takes up at most.
 pub(super) const BYTES: usize = 512 << 10;
 
@@ -26,6 +29,16 @@ pub(super) struct Head {
     /// Of the newest entry that there ever was.
     sequence: u64,
     pub(super) entries: Vec<HeadEntry>,
+    /// Packs that no entry is made of any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) dropped: Vec<Dropped>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Dropped {
+    pub(super) sha256: Digest,
+    /// Milliseconds of the clock of whoever dropped it.
+    pub(super) since: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +48,9 @@ pub(super) struct HeadEntry {
     pub(super) bytes: u64,
     /// Milliseconds of the clock of whoever stored it.
     pub(super) stored: i64,
+    /// When a job that may write here last read it, to the day; as `stored`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) used: Option<i64>,
     /// Grows with each entry of a head; what decides which is newer.
     pub(super) sequence: u64,
     /// The packs that it refers to.
@@ -61,9 +77,15 @@ pub(super) enum HeadError {
     Damaged(#[from] serde_json::Error),
 }
 
+impl HeadEntry {
+    fn packs(&self) -> impl Iterator<Item = Digest> {
+        std::iter::once(self.sha256).chain(self.needs.iter().map(|need| need.sha256))
+    }
+}
+
 impl Default for Head {
     fn default() -> Self {
-        Self { format: FORMAT, sequence: 0, entries: Vec::new() }
+        Self { format: FORMAT, sequence: 0, entries: Vec::new(), dropped: Vec::new() }
     }
 }
 
@@ -101,11 +123,27 @@ impl Head {
 
     /// With one more, and without what that leaves no room for.
     pub(super) fn add(&mut self, entry: HeadEntry) {
+        let (now, before) = (entry.stored, self.packs());
         self.sequence = self.sequence.max(entry.sequence);
         self.entries.retain(|other| other.key != entry.key);
         self.entries.push(entry);
         self.sort();
         self.trim();
+        let after = self.packs();
+        self.dropped.retain(|dropped| now - dropped.since < REMEMBERED && !after.contains(&dropped.sha256));
+        self.dropped.extend(before.difference(&after).map(|sha256| Dropped { sha256: *sha256, since: now }));
+    }
+
+    /// Without this entry; whether it was there.
+    pub(super) fn remove(&mut self, key: &str, sha256: &Digest) -> bool {
+        let before = self.entries.len();
+        self.entries.retain(|entry| entry.key != key || entry.sha256 != *sha256);
+        self.entries.len() < before
+    }
+
+    /// Every pack that its entries are made of.
+    fn packs(&self) -> BTreeSet<Digest> {
+        self.entries.iter().flat_map(HeadEntry::packs).collect()
     }
 
     fn sort(&mut self) {
@@ -140,7 +178,16 @@ mod tests {
 
     fn entry(key: &str, sequence: u64) -> HeadEntry {
         let sha256 = Digest::of(key.as_bytes());
-        HeadEntry { key: key.to_owned(), sha256, bytes: 1, stored: 0, sequence, needs: Vec::new(), signature: None }
+        HeadEntry {
+            key: key.to_owned(),
+            sha256,
+            bytes: 1,
+            stored: 0,
+            used: None,
+            sequence,
+            needs: Vec::new(),
+            signature: None,
+        }
     }
 
     fn key(hard: usize, state: usize) -> String {
@@ -161,6 +208,26 @@ mod tests {
         }
         assert_eq!(head.entries.len(), OF_ALL);
         assert_eq!(Head::read(&head.write()).unwrap(), head);
+    }
+
+    #[test]
+    fn what_is_dropped_is_remembered_for_a_day() {
+        let mut head = Head::default();
+        let base = Digest::of(b"base");
+        for state in 0..OF_ONE + 2 {
+            let need = Need { key: "base".to_owned(), sha256: base, zone: Zone::Open };
+            // All but the last two are made of a base.
+            let needs = if state < OF_ONE { vec![need] } else { Vec::new() };
+            head.add(HeadEntry { needs, stored: i64::try_from(state).unwrap(), ..entry(&key(0, state), head.next()) });
+        }
+        let dropped = |head: &Head| head.dropped.iter().map(|dropped| dropped.sha256).collect::<Vec<_>>();
+        let of = |state| Digest::of(key(0, state).as_bytes());
+        assert_eq!(dropped(&head), [of(0), of(1)], "an entry that is left is made of the base");
+        for state in 0..OF_ONE {
+            assert!(head.remove(&key(0, state), &of(state)) == (state >= 2), "{state}");
+        }
+        head.add(HeadEntry { stored: REMEMBERED, ..entry(&key(1, 0), head.next()) });
+        assert_eq!(dropped(&head), [of(1)]);
     }
 
     #[test]

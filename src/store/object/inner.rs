@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Result, anyhow};
 
 use super::fault::Fault;
+use super::inventory::Inventory;
 use super::layout::{self, Layout};
 use super::location::Location;
 use super::remote::{Opened, Remote};
@@ -35,6 +36,7 @@ pub(super) struct Inner {
 pub(super) struct State {
     pub(super) seen: HashMap<String, Arc<Seen>>,
     pub(super) opened: HashMap<String, Arc<Opened>>,
+    pub(super) inventory: Inventory,
     pub(super) warnings: Warnings,
     pub(super) given_up: Option<GivenUp>,
 }

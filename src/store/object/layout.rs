@@ -32,6 +32,15 @@ impl Layout {
         format!("{}/p/{sha256}", self.zone(zone))
     }
 
+    /// Where heads and packs of a zone lie.
+    pub(super) fn heads(&self, zone: Zone) -> String {
+        format!("{}/h", self.zone(zone))
+    }
+
+    pub(super) fn packs(&self, zone: Zone) -> String {
+        format!("{}/p", self.zone(zone))
+    }
+
     /// Everything of a zone lies below this.
     pub(super) fn zone(&self, zone: Zone) -> String {
         format!("{}/{}", self.base, zone.letter())
@@ -49,6 +58,28 @@ pub(super) fn name_in(key: &str) -> Option<&str> {
 /// The field that says what the bytes are bound to.
 pub(super) fn hard_in(key: &str) -> &str {
     key.split('.').nth(3).unwrap_or_default()
+}
+
+/// The ref that a part of a name stands for; one that was too long stays as it is, since nobody can tell.
+pub(super) fn scope_of(spelled: &str) -> String {
+    if spelled.contains("===") {
+        return spelled.to_owned();
+    }
+    let mut bytes = Vec::new();
+    let mut rest = spelled.as_bytes();
+    while let [first, others @ ..] = rest {
+        rest = others;
+        match (first, others) {
+            (b'=', [high, low, behind @ ..]) => {
+                let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+                let (Some(high), Some(low)) = (digit(high), digit(low)) else { return spelled.to_owned() };
+                bytes.push(high << 4 | low);
+                rest = behind;
+            }
+            _ => bytes.push(*first),
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| spelled.to_owned())
 }
 
 /// A text as one part of a name. Different texts stay different, and those without unusual characters stay as they are.
@@ -100,6 +131,8 @@ mod tests {
         fn no_two_scopes_share_a_name(a in "(refs/)?[a-z/.=A-F0-9]{0,120}", b in "(refs/)?[a-z/.=A-F0-9]{0,120}") {
             prop_assert_eq!(a == b, spelled(&a) == spelled(&b));
             prop_assert!(!spelled(&a).contains('/') && !spelled(&a).starts_with('.'));
+            let told = scope_of(&spelled(&a));
+            prop_assert!(told == a || told == spelled(&a) && told.len() > SPELLED, "{}", told);
         }
     }
 }

@@ -10,6 +10,7 @@ mod fault;
 mod head;
 mod heads;
 mod inner;
+mod inventory;
 mod layout;
 mod location;
 mod remote;
@@ -17,7 +18,7 @@ mod scope;
 mod seen;
 mod signature;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -40,8 +41,8 @@ use crate::problem::Warning;
 pub use self::location::{Kind, Location};
 pub use self::signature::NewKeys;
 
-/// Nothing here ever lists a bucket.
-const UNLISTED: &str = "what lies in a bucket goes by the bucket's own lifecycle rule";
+/// How exactly it is known when an entry was last of use.
+const DAY: i64 = 24 * 60 * 60 * 1000;
 
 #[derive(Debug)]
 pub struct ObjectStore {
@@ -113,7 +114,24 @@ impl ObjectStore {
         let opened = self.engine.wait(self.inner.remote.open(&object));
         let opened = Arc::new(self.inner.settle(opened).with_context(|| format!("cannot open `{key}`"))?);
         self.inner.state().opened.insert(object.clone(), Arc::clone(&opened));
+        self.note_use(key);
         Ok((object, opened))
+    }
+
+    /// Housekeeping leaves alone what is read, so that is noted once a day, by whoever may.
+    fn note_use(&self, key: &str) {
+        let now = jiff::Timestamp::now().as_millisecond();
+        let Some(name) = layout::name_in(key) else { return };
+        let used = self.inner.state().seen.get(name).and_then(|seen| seen.used.get(key).copied());
+        if self.inner.reach.access.write.refusal().is_some() || used.is_none_or(|used| now - used < DAY) {
+            return;
+        }
+        let own = &self.inner.reach.own;
+        let object = self.inner.layout.head(own.zone, &own.scope, name);
+        let noted = self.engine.wait(Arc::clone(&self.inner).note_use(object, key.to_owned(), now));
+        if let Err(fault) = noted {
+            tracing::debug!(key, %fault, "it is not noted that this was read");
+        }
     }
 }
 
@@ -152,11 +170,22 @@ impl Store for ObjectStore {
     }
 
     fn list(&self) -> Result<Vec<Stored>> {
-        Err(anyhow!(UNLISTED))
+        self.inner.usable()?;
+        let listed = self.engine.wait(Arc::clone(&self.inner).inventory());
+        let inventory = self.inner.settle(listed).context("the bucket cannot be listed")?;
+        let entries = inventory.entries();
+        self.inner.state().inventory = inventory;
+        Ok(entries)
     }
 
-    fn remove(&self, _: &Stored) -> Result<()> {
-        Err(anyhow!(UNLISTED))
+    fn remove(&self, entry: &Stored) -> Result<()> {
+        self.inner.usable()?;
+        let removed = self.engine.wait(Arc::clone(&self.inner).remove_entry(entry.place.clone()));
+        self.inner.settle(removed).with_context(|| format!("cannot remove `{}`", entry.key))
+    }
+
+    fn parents(&self, entry: &Stored) -> Option<BTreeSet<String>> {
+        self.inner.state().inventory.parents(&entry.place)
     }
 
     fn digest(&self, key: &str) -> Option<Digest> {

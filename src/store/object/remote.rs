@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use super::fault::Fault;
 use crate::machine::net::Patience;
+use crate::moment::Moment;
 
 /// What is sent at once, and what is asked for at once. All parts but the last have this size: some servers insist.
 const PART: u64 = 8 << 20;
@@ -28,6 +29,8 @@ const SMALL: Duration = Duration::from_secs(20);
 const LARGE: Duration = Duration::from_secs(60);
 /// A line slower than this is no use.
 const SLOWEST: u64 = 100_000;
+/// All of a list, which may have a thousand pages.
+const LISTING: Duration = Duration::from_secs(10 * 60);
 /// How often a range is asked for when the answer breaks off.
 const TRIES: u32 = 3;
 
@@ -53,6 +56,14 @@ pub(super) struct Spool {
     pub(super) first: Vec<u8>,
     pub(super) path: PathBuf,
     pub(super) frames: u64,
+}
+
+/// An object as a list names it.
+#[derive(Clone, Debug)]
+pub(super) struct Listed {
+    pub(super) name: String,
+    pub(super) bytes: u64,
+    pub(super) modified: Moment,
 }
 
 /// What begins a stored pack, and its size.
@@ -125,6 +136,30 @@ impl Remote {
     pub(super) async fn open(&self, name: &str) -> Result<Opened, Fault> {
         let (first, size) = self.fetch(name, 0..FIRST, SMALL).await?;
         Ok(Opened { first, size })
+    }
+
+    /// Every object below a name: as many requests as there are thousands of them.
+    pub(super) async fn list(&self, below: &str) -> Result<Vec<Listed>, Fault> {
+        let (mut found, mut open) = (Vec::new(), vec![Name::from(below)]);
+        while let Some(folder) = open.pop() {
+            let list = self.store.list_with_delimiter(Some(&folder));
+            let listed = self.within(LISTING, 0, list).await?;
+            open.extend(listed.common_prefixes);
+            found.extend(listed.objects.into_iter().map(|object| Listed {
+                name: object.location.to_string(),
+                bytes: object.size,
+                modified: Moment::from_millis(object.last_modified.timestamp_millis()),
+            }));
+        }
+        Ok(found)
+    }
+
+    /// Takes an object away. One that is gone already is no fault.
+    pub(super) async fn delete(&self, name: &str) -> Result<(), Fault> {
+        match self.within(SMALL, 0, self.store.delete(&Name::from(name))).await {
+            Ok(()) | Err(Fault::Gone) => Ok(()),
+            Err(fault) => Err(fault),
+        }
     }
 
     /// A range of a pack, in pieces side by side.

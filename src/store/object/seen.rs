@@ -18,6 +18,8 @@ pub(super) struct Located {
 pub(super) struct Seen {
     pub(super) entries: Vec<HeadEntry>,
     pub(super) packs: HashMap<String, Located>,
+    /// When those of the own scope were last of use, in milliseconds.
+    pub(super) used: HashMap<String, i64>,
 }
 
 impl Seen {
@@ -33,7 +35,12 @@ impl Seen {
                     let zone = if place.zone == Zone::Protected { Zone::Protected } else { need.zone };
                     seen.packs.entry(need.key.clone()).or_insert(Located { zone, sha256: need.sha256 });
                 }
-                if place == *own { seen.entries.push(entry) } else { others.push(entry) }
+                if place == *own {
+                    seen.used.insert(entry.key.clone(), entry.used.unwrap_or_default().max(entry.stored));
+                    seen.entries.push(entry);
+                } else {
+                    others.push(entry);
+                }
             }
         }
         others.sort_by_key(|entry| std::cmp::Reverse(entry.stored));

@@ -103,7 +103,7 @@ mod tests {
     fn signed(signer: &Signer) -> HeadEntry {
         let key = "rekindle.2.ci.h.s.l.x".to_owned();
         let (sha256, needs) = (Digest::of(b"x"), Vec::new());
-        let entry = HeadEntry { key, sha256, bytes: 1, stored: 0, sequence: 3, needs, signature: None };
+        let entry = HeadEntry { key, sha256, bytes: 1, stored: 0, used: None, sequence: 3, needs, signature: None };
         HeadEntry { signature: Some(signer.sign(PLACE, &entry)), ..entry }
     }
 

@@ -28,7 +28,9 @@ impl Bucket {
         while let Some(prefix) = open.pop() {
             let listed = self.runtime.block_on(self.store.list_with_delimiter(Some(&prefix))).unwrap();
             open.extend(listed.common_prefixes);
-            found.extend(listed.objects.into_iter().map(|object| (object.location.to_string(), object.size)));
+            // SeaweedFS lists folders, too, once they are empty.
+            let objects = listed.objects.into_iter().filter(|object| object.size > 0);
+            found.extend(objects.map(|object| (object.location.to_string(), object.size)));
         }
         found
     }
@@ -41,6 +43,10 @@ impl Bucket {
     pub(crate) fn get(&self, name: &str) -> Vec<u8> {
         let read = async { self.store.get(&Name::from(name)).await?.bytes().await };
         self.runtime.block_on(read).unwrap().to_vec()
+    }
+
+    pub(crate) fn put(&self, name: &str, bytes: Vec<u8>) {
+        self.runtime.block_on(self.store.put(&Name::from(name), bytes.into())).unwrap();
     }
 
     pub(crate) fn json(&self, name: &str) -> Value {

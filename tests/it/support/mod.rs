@@ -6,6 +6,8 @@ pub(crate) mod azurite;
 pub(crate) mod bad_service;
 #[cfg(target_os = "linux")]
 pub(crate) mod bucket;
+#[cfg(target_os = "linux")]
+pub(crate) mod bucket_jobs;
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "some of their tests need what tests/all.sh installs"))]
 pub(crate) mod cache_service;
 #[cfg(target_os = "linux")]
