@@ -6,6 +6,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use filetime::FileTime;
 use rekindle::digest::Digest;
 use rekindle::github::Event;
 use rekindle::store::object::{Location, NewKeys, ObjectStore};
@@ -121,6 +122,16 @@ fn a_lookup_is_a_few_small_reads_whatever_is_stored() {
     );
     found(&store);
     assert_eq!(twin.asked(), Vec::<String>::new(), "what was read once is not read again");
+    // Of the time that a million objects take, the lookup has no part: it asks the same.
+    twin.fill("packs/ci/v1/local/u", 1_000_000);
+    let store = open(&env);
+    assert_eq!(found(&store).len(), 8);
+    let mut again = twin.asked();
+    let sorted = |asked: &mut Vec<String>| {
+        asked.sort();
+        asked.clone()
+    };
+    assert_eq!(sorted(&mut again), sorted(&mut asked.clone()));
 }
 
 #[test]
@@ -210,6 +221,16 @@ fn head(twin: &Twin, zone: &str) -> (String, Value) {
     let objects = twin.objects();
     let (name, bytes) = objects.iter().find(|(name, _)| name.contains(&format!("/{zone}/h/"))).unwrap();
     (name.clone(), serde_json::from_slice(bytes).unwrap())
+}
+
+/// Everything in a folder is an hour older.
+fn age(folder: &std::path::Path) {
+    for path in crate::support::runner::files_below(folder) {
+        let meta = std::fs::metadata(&path).unwrap();
+        let older = |time: FileTime| FileTime::from_unix_time(time.unix_seconds() - 3600, time.nanoseconds());
+        let (read, written) = (FileTime::from_last_access_time(&meta), FileTime::from_last_modification_time(&meta));
+        filetime::set_file_times(&path, older(read), older(written)).unwrap();
+    }
 }
 
 /// Writes past every rule of the client, as somebody with the rights of the bucket's owner.
@@ -338,6 +359,42 @@ fn what_nobody_signed_is_a_miss_with_a_warning_and_keys_change() {
 }
 
 #[test]
+fn a_seed_counts_for_no_more_than_where_it_lies_and_who_signed_it() {
+    let twin = Twin::start();
+    let mut runner = runner(&twin);
+    let keys = NewKeys::make().unwrap();
+    let all = good(&mut runner).compiled;
+    // Another job that is set up alike starts from the first one's state.
+    runner.set("GITHUB_JOB", "second");
+    assert_eq!(good(&mut runner).compiled, BTreeSet::new());
+    let unsigned = twin.objects();
+    // Whoever may write only where pull requests do plants the same there.
+    for (name, bytes) in &unsigned {
+        overwrite(&twin, &name.replace("/t/", "/u/"), bytes);
+        twin.remove(name);
+    }
+    runner.set("GITHUB_JOB", "third");
+    twin.asked();
+    assert_eq!(good(&mut runner).compiled, all);
+    assert!(twin.asked().iter().all(|asked| !asked.contains("/u/")), "the other zone was looked at");
+    // And whoever may write anywhere has no key.
+    for name in twin.objects().keys().filter(|name| name.contains("/t/")) {
+        twin.remove(name);
+    }
+    unsigned.iter().for_each(|(name, bytes)| overwrite(&twin, name, bytes));
+    runner.set("REKINDLE_SIGNING_KEYS", &keys.public);
+    runner.set("REKINDLE_SIGNING_SECRET", &keys.secret);
+    runner.set("GITHUB_JOB", "fourth");
+    let fourth = runner.job();
+    warned(&fourth.restore, "are refused");
+    assert_eq!(fourth.compiled, all);
+    // Its own seed is signed.
+    runner.set("GITHUB_JOB", "fifth");
+    let fifth = runner.job();
+    assert_eq!((fifth.restore.code, fifth.compiled), (Some(0), BTreeSet::new()), "{}", fifth.restore.log);
+}
+
+#[test]
 fn a_folder_before_a_bucket_is_filled_and_read_and_both_are_written() {
     let twin = Twin::start();
     let mut runner = runner(&twin);
@@ -362,6 +419,14 @@ fn a_folder_before_a_bucket_is_filled_and_read_and_both_are_written() {
     runner.world.change(&[("lib/src/text.txt", "two")]);
     assert!(good(&mut runner).compiled.len() < all.len());
     assert_eq!(near().len(), 2);
+    // What nobody needs any more does not stay in the folder, and comes from the bucket if somebody does.
+    for text in ["three", "four", "five", "six", "seven", "two"] {
+        runner.world.change(&[("lib/src/text.txt", text)]);
+        good(&mut runner);
+        age(&folder);
+    }
+    let left = near().len();
+    assert!(left < 8, "{left}");
     runner.set("REKINDLE_STORE", "s3://packs/ci");
     assert_eq!(good(&mut runner).compiled, BTreeSet::new());
     // Without the bucket, the folder is what there is.

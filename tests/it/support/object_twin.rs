@@ -78,6 +78,15 @@ impl Twin {
         self.inner.lock().unwrap().put(name.to_owned(), bytes.into());
     }
 
+    /// So many more packs of a zone, that other jobs have stored.
+    pub(crate) fn fill(&self, zone: &str, count: usize) {
+        let mut inner = self.inner.lock().unwrap();
+        let bytes = Bytes::from_static(b"pack");
+        for at in 0..count {
+            inner.put(format!("{zone}/p/{at:064x}"), bytes.clone());
+        }
+    }
+
     pub(crate) fn remove(&self, name: &str) {
         self.inner.lock().unwrap().objects.remove(name);
     }
