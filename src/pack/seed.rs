@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use rayon::prelude::*;
 
 use super::{Pack, write};
 use crate::state::key::{Fit, Key, KeyFields, KeyParts};
@@ -36,12 +37,11 @@ pub fn tell(store: &dyn Store, room: &Path, parts: &KeyParts) -> Result<()> {
     }
 }
 
-/// The newest entry of each, at most so many; not of the job itself.
-pub fn newest(store: &dyn Store, own: &KeyFields, siblings: &[Sibling], most: usize) -> Vec<String> {
-    let others = siblings.iter().filter(|sibling| sibling.name != own.name);
+/// The newest entry of each; not of the job itself.
+pub fn newest(store: &dyn Store, own: &KeyFields, siblings: &[Sibling]) -> Vec<String> {
+    let others = siblings.par_iter().filter(|sibling| sibling.name != own.name);
     // A sibling that cannot be asked for is none; why not has been said where the job's own entries were looked for.
-    let newest = others.filter_map(|sibling| newest_of(store, &sibling.fields(own)).ok().flatten());
-    newest.take(most).collect()
+    others.filter_map(|sibling| newest_of(store, &sibling.fields(own)).ok().flatten()).collect()
 }
 
 fn newest_of(store: &dyn Store, fields: &KeyFields) -> Result<Option<String>> {

@@ -10,4 +10,5 @@ pub mod manifest;
 pub mod secrets;
 pub mod seed;
 pub mod stored;
+pub mod union;
 pub mod worth;

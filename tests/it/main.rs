@@ -114,6 +114,8 @@ mod target_files;
 mod tidy;
 mod unhashed;
 #[cfg(target_os = "linux")]
+mod united;
+#[cfg(target_os = "linux")]
 mod unpacked;
 mod vendored;
 #[cfg(unix)]

@@ -26,6 +26,7 @@ use crate::stamp::doubt::Doubt;
 use crate::state::key::Fit;
 use crate::state::key_change::{Part, PartChange};
 use crate::state::manifest::{Content, Manifest, Root};
+use crate::state::union;
 use crate::store::Store;
 
 /// A clock difference that is waited out instead of shifted away.
@@ -46,11 +47,11 @@ pub(super) fn arrive(
         let (this, warnings) = ((&facts.parts, outcome.system.as_str()), &mut outcome.warnings);
         chosen = choice::of_siblings(store, this, roots, &judge, &mut passed_over, warnings);
     }
-    let (pack, fit, sibling) = match chosen {
-        Chosen::State(pack, fit) => (*pack, fit, None),
-        Chosen::Siblings(pack, fit) => {
+    let (pack, fit, sibling, others) = match chosen {
+        Chosen::State(pack, fit) => (*pack, fit, None, Vec::new()),
+        Chosen::Siblings(pack, fit, others) => {
             let sibling = pack.index.manifest.parts.name.to_string();
-            (*pack, fit, Some(sibling))
+            (*pack, fit, Some(sibling), others)
         }
         Chosen::Nothing => {
             if !passed_over.is_empty() {
@@ -72,7 +73,11 @@ pub(super) fn arrive(
             return Arrival { passed_over, ..Arrival::default() };
         }
     };
-    let manifest = pack.index.manifest.clone();
+    let mut manifest = pack.index.manifest.clone();
+    for other in others {
+        let added = union::unite(&mut manifest, &other.index.manifest, &other.as_parent());
+        tracing::debug!(added, other.key, "units of another sibling");
+    }
     let newest = clock::newest(&manifest, file_system.now);
     let ahead = newest.since(file_system.now);
     let shift = if ahead > LOCK_WAIT { ahead } else { Duration::ZERO };

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Result, ensure};
+use rayon::prelude::*;
 
 use crate::git::Repository;
 use crate::job::facts::Facts;
@@ -28,8 +29,8 @@ const CANDIDATES: usize = 4;
 #[derive(Debug)]
 pub(super) enum Chosen<'a> {
     State(Box<Pack<'a>>, Fit),
-    /// Another job's, of equal set-up.
-    Siblings(Box<Pack<'a>>, Fit),
+    /// Another job's, of equal set-up, and those of others that may add to it.
+    Siblings(Box<Pack<'a>>, Fit, Vec<Pack<'a>>),
     Nothing,
     /// Nobody knows what is stored; a warning says why.
     Unanswered,
@@ -111,9 +112,11 @@ pub(super) fn of_siblings<'a>(
             return Chosen::Nothing;
         }
     };
+    let keys = seed::newest(store, &own, &siblings);
+    let opened: Vec<Result<Pack<'a>>> = keys.par_iter().map(|key| open(store, key, Some(roots))).collect();
     let mut candidates = Vec::new();
-    for key in seed::newest(store, &own, &siblings, CANDIDATES) {
-        match open(store, &key, Some(roots)) {
+    for (key, opened) in keys.into_iter().zip(opened) {
+        match opened {
             // Another machine, of which no fingerprint knows.
             Ok(pack) if pack.index.manifest.system != system => {}
             // What another job used says nothing of what this one uses.
@@ -128,10 +131,10 @@ pub(super) fn of_siblings<'a>(
         return Chosen::Nothing;
     }
     let best = if candidates.len() == 1 { 0 } else { judge(&candidates) };
-    let (pack, _) = candidates.swap_remove(best);
+    let (pack, _) = candidates.remove(best);
     // What lies there is as good as the job's own.
     let fit = if pack.index.manifest.parts.fields().soft == own.soft { Fit::Soft } else { Fit::Hard };
-    Chosen::Siblings(Box::new(pack), fit)
+    Chosen::Siblings(Box::new(pack), fit, candidates.into_iter().map(|(pack, _)| pack).collect())
 }
 
 /// Everything whose hard parts are equal, newest first. A service may name only the newest of what it is asked for, so the

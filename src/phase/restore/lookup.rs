@@ -33,7 +33,7 @@ pub(super) fn look(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOutcom
     }
     match chosen {
         Chosen::State(pack, fit) => found(&pack, fit, None, outcome),
-        Chosen::Siblings(pack, fit) => {
+        Chosen::Siblings(pack, fit, _) => {
             let sibling = pack.index.manifest.parts.name.to_string();
             found(&pack, fit, Some(sibling), outcome);
         }

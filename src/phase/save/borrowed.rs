@@ -20,9 +20,6 @@ use crate::state::key::Key;
 use crate::state::manifest::{FileEntry, Manifest, Parent};
 use crate::store::Store;
 
-/// How many siblings are asked.
-const SIBLINGS: usize = 6;
-
 /// Takes out of the plan of a base what need not be stored. `paths` say where its files lie.
 pub(super) fn subtract(store: &dyn Store, base: &Manifest, paths: &[PathBuf], plan: &mut DeltaPlan) {
     match borrow(store, base, paths, &plan.files) {
@@ -48,9 +45,9 @@ type Taken = (Vec<FileEntry>, borrow::Borrowed);
 fn borrow(store: &dyn Store, base: &Manifest, paths: &[PathBuf], files: &[FileEntry]) -> Result<Option<Taken>> {
     let own = base.parts.fields();
     let siblings = seed::siblings(store, &base.parts)?;
-    let keys = seed::newest(store, &own, &siblings, SIBLINGS);
+    let keys = seed::newest(store, &own, &siblings);
     // One that cannot be opened lends nothing.
-    let opened = keys.iter().filter_map(|key| Pack::open(store, key).ok());
+    let opened = keys.par_iter().filter_map(|key| Pack::open(store, key).ok());
     let packs: Vec<Pack<'_>> = opened.filter(|pack| pack.index.manifest.roots == base.roots).collect();
     let lenders: Vec<Lender<'_>> =
         packs.iter().map(|pack| Lender { manifest: &pack.index.manifest, pack: pack.as_parent() }).collect();

@@ -1,0 +1,181 @@
+//! What the states of several jobs hold together: units of fetched packages, added to the state that a job starts from. Pure.
+//!
+//! Two builds of one unit can differ, so a unit is taken only if everything that it was built from is the same, byte for byte, in
+//! both states, and only if nothing outside of it could have been otherwise: no file, library, interpreter or commit, and no variable
+//! of which the two states do not say the same. Cargo compares the times of what units left; one that is older than what it was
+//! built from gets a later time, which says nothing else, since files of fetched packages have none that count. How it can be
+//! wrong: what a build script reads without telling anybody, on two machines that record the same system.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use super::manifest::{Content, FileEntry, Lies, Manifest, Parent, RunFacts, UnitRecord};
+use crate::unit::UnitPlace;
+
+/// Packs that a state refers to at most, once others were added.
+const MOST_PACKS: usize = 48;
+
+type Place<'a> = (usize, &'a UnitPlace);
+type Path<'a> = (usize, &'a str);
+
+/// Adds to a state what `other`, which lies in `pack`, has beyond it. How many units that were.
+pub fn unite(state: &mut Manifest, other: &Manifest, pack: &Parent) -> usize {
+    let packs: Vec<&Parent> = std::iter::once(pack).chain(&other.parents).collect();
+    // What another lock file wanted is told apart by nobody here.
+    if state.roots != other.roots || state.locked != other.locked || state.parents.len() + packs.len() > MOST_PACKS {
+        return 0;
+    }
+    let chosen = choose(state, other);
+    let numbers = number(state, &packs);
+    let mut added: HashMap<usize, usize> = HashMap::new();
+    for &at in &chosen.units {
+        let unit = &other.units[at];
+        let deps: Vec<usize> =
+            unit.deps.iter().filter_map(|dep| added.get(dep).or_else(|| chosen.known.get(dep)).copied()).collect();
+        added.insert(at, state.units.len());
+        let late = late(state, &chosen.files[&at], other, &deps);
+        let macros = unit.macros.clone().map(|facts| super::manifest::MacroFacts { unread: None, ..facts });
+        state.units.push(UnitRecord { deps, macros, reference: unit.reference.plus(late), ..unit.clone() });
+        for name in &unit.env {
+            if let Some(value) = other.env.get(name) {
+                state.env.insert(name.clone(), value.clone());
+            }
+        }
+        let first = state.files.len();
+        let place: HashMap<usize, usize> =
+            chosen.files[&at].iter().enumerate().map(|(number, file)| (*file, first + number)).collect();
+        for file in &chosen.files[&at] {
+            let mut entry = other.files[*file].clone();
+            (entry.unit, entry.mtime) = (Some(added[&at]), entry.mtime.plus(late));
+            match &mut entry.content {
+                Content::File { at, .. } => at.pack = numbers[at.pack],
+                Content::HardLink { to } => *to = place[to],
+                Content::Symlink { .. } | Content::Folder { .. } => {}
+            }
+            state.files.push(entry);
+        }
+    }
+    added.len()
+}
+
+/// How much later everything of a unit has to be, so that it is not older than what it was built from.
+fn late(state: &Manifest, files: &[usize], other: &Manifest, deps: &[usize]) -> Duration {
+    let deps: BTreeSet<usize> = deps.iter().copied().collect();
+    let built_from = state.files.iter().filter(|file| file.unit.is_some_and(|unit| deps.contains(&unit)));
+    let newest = built_from.filter(|file| is_file(file)).map(|file| file.mtime).max();
+    let oldest = files.iter().map(|file| &other.files[*file]).filter(|file| is_file(file)).map(|file| file.mtime).min();
+    match (newest, oldest) {
+        (Some(newest), Some(oldest)) => newest.since(oldest),
+        _ => Duration::ZERO,
+    }
+}
+
+fn is_file(file: &FileEntry) -> bool {
+    matches!(file.content, Content::File { .. })
+}
+
+/// Where each pack of the other state stands among those of this one.
+fn number(state: &mut Manifest, packs: &[&Parent]) -> Vec<usize> {
+    let mut numbers = Vec::new();
+    for pack in packs {
+        let is_it = |known: &Parent| (&known.key, &known.sha256) == (&pack.key, &pack.sha256);
+        let at = state.parents.iter().position(is_it).unwrap_or_else(|| {
+            state.parents.push((*pack).clone());
+            state.parents.len() - 1
+        });
+        numbers.push(at + 1);
+    }
+    numbers
+}
+
+/// Units to be taken, by their place in the other state.
+#[derive(Default)]
+struct Choice {
+    /// Each behind those that it was built from.
+    units: Vec<usize>,
+    /// What both have: from the place there to the place here.
+    known: HashMap<usize, usize>,
+    files: BTreeMap<usize, Vec<usize>>,
+}
+
+fn choose(state: &Manifest, other: &Manifest) -> Choice {
+    let places: HashMap<Place<'_>, usize> =
+        state.units.iter().enumerate().map(|(at, unit)| ((unit.root, &unit.place), at)).collect();
+    let taken: BTreeSet<Path<'_>> = state.files.iter().map(|file| (file.root, file.path.as_str())).collect();
+    let (here, there) = (by_unit(state), by_unit(other));
+    let none = Vec::new();
+    let mut choice = Choice::default();
+    for (at, unit) in other.units.iter().enumerate() {
+        if let Some(&known) = places.get(&(unit.root, &unit.place)) {
+            let (here, there) = (here.get(&known).unwrap_or(&none), there.get(&at).unwrap_or(&none));
+            let is_same = state.units[known].fingerprints == unit.fingerprints
+                && !there.is_empty()
+                && content(state, here) == content(other, there);
+            if is_same {
+                choice.known.insert(at, known);
+            }
+        }
+    }
+    let is_free = |at: usize| {
+        let files = there.get(&at).unwrap_or(&none);
+        let own = |file: &usize| matches!(other.files[*file].content, Content::HardLink { to } if !files.contains(&to));
+        let in_the_way = |file: &usize| taken.contains(&(other.files[*file].root, other.files[*file].path.as_str()));
+        !files.is_empty() && !files.iter().any(|file| own(file) || in_the_way(file))
+    };
+    let candidates: BTreeSet<usize> = (0..other.units.len())
+        .filter(|at| !places.contains_key(&(other.units[*at].root, &other.units[*at].place)))
+        .filter(|&at| stands_alone(&other.units[at]) && is_free(at) && says_the_same(state, other, &other.units[at]))
+        .collect();
+    // Whatever was built from something that stays behind stays behind, too. Each round takes one step up, and hostile edges may
+    // run in circles, which are never taken.
+    let mut left = candidates;
+    loop {
+        let is_there = |dep: &usize| choice.known.contains_key(dep) || choice.files.contains_key(dep);
+        let ready: Vec<usize> =
+            left.iter().copied().filter(|&at| other.units[at].deps.iter().all(|dep| is_there(dep))).collect();
+        if ready.is_empty() {
+            return choice;
+        }
+        for at in ready {
+            left.remove(&at);
+            choice.units.push(at);
+            choice.files.insert(at, there.get(&at).cloned().unwrap_or_default());
+        }
+    }
+}
+
+/// Files by the unit that they belong to.
+fn by_unit(manifest: &Manifest) -> HashMap<usize, Vec<usize>> {
+    let mut files: HashMap<usize, Vec<usize>> = HashMap::new();
+    for (at, file) in manifest.files.iter().enumerate() {
+        if let Some(unit) = file.unit {
+            files.entry(unit).or_default().push(at);
+        }
+    }
+    files
+}
+
+/// What files hold, by path, without their times and where they are stored.
+fn content<'a>(manifest: &'a Manifest, files: &[usize]) -> BTreeMap<&'a str, String> {
+    let told = |content: &Content| match content {
+        Content::File { size, mode, sha256, at: _ } => format!("{size} {mode:o} {sha256}"),
+        Content::HardLink { to } => format!("as {}", manifest.files[*to].path),
+        Content::Symlink { to } => format!("to {to}"),
+        Content::Folder { .. } => String::new(),
+    };
+    files.iter().map(|&at| &manifest.files[at]).map(|file| (file.path.as_str(), told(&file.content))).collect()
+}
+
+/// Whether it is of a fetched package and came of nothing but that and other units.
+fn stands_alone(unit: &UnitRecord) -> bool {
+    let UnitRecord { lies, turns, inputs, unseen, run, macros, linted, absent, .. } = unit;
+    let plain_run = run.as_ref().is_none_or(|run| *run == RunFacts::default());
+    let plain_macros = macros.as_ref().is_none_or(|macros| !macros.may_read());
+    let reads_nothing = inputs.is_empty() && unseen.is_empty() && absent.is_empty();
+    *lies == Lies::Fetched && reads_nothing && turns.is_none() && plain_run && plain_macros && !linted
+}
+
+/// Whether the two states say the same of the variables that it depends on, as far as both say something.
+fn says_the_same(state: &Manifest, other: &Manifest, unit: &UnitRecord) -> bool {
+    unit.env.iter().all(|name| state.env.get(name).is_none_or(|value| other.env.get(name) == Some(value)))
+}

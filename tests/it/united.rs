@@ -1,0 +1,136 @@
+//! A job that has stored nothing takes from each job that is set up alike what that one alone has built of fetched packages, and
+//! only where it fits.
+
+use std::collections::BTreeSet;
+
+use crate::support::{World, git, write};
+
+/// What both sides are made of; its build script makes a number.
+fn base(number: &str) -> String {
+    format!(
+        "fn main() {{\n    println!(\"cargo:rerun-if-env-changed=LEVEL\");\n    let number = {number};\n    \
+         let level = std::env::var(\"LEVEL\").unwrap_or_default();\n    \
+         let out = std::path::Path::new(&std::env::var(\"OUT_DIR\").unwrap()).join(\"made.rs\");\n    \
+         std::fs::write(out, format!(\"pub const MADE: &str = \\\"{{number}}{{level}}\\\";\")).unwrap();\n}}\n"
+    )
+}
+
+/// Two programs, each of which uses one half of a repository that Cargo fetches.
+fn world(number: &str) -> World {
+    let number = number.to_owned();
+    World::in_memory("", move |dir| {
+        let fetched = dir.join("fetched");
+        let package = |name: &str, rest: &str| {
+            format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n{rest}")
+        };
+        let uses_base = "[dependencies]\nbase = { path = \"../base\" }\n";
+        let side = |name: &str| format!("pub fn text() -> String {{ format!(\"{name} {{}}\", base::MADE) }}\n");
+        for (path, text) in [
+            ("Cargo.toml", "[workspace]\nresolver = \"2\"\nmembers = [\"base\", \"left\", \"right\"]\n".to_owned()),
+            ("base/Cargo.toml", package("base", "")),
+            ("base/build.rs", base(&number)),
+            ("base/src/lib.rs", "include!(concat!(env!(\"OUT_DIR\"), \"/made.rs\"));\n".to_owned()),
+            ("left/Cargo.toml", package("left", uses_base)),
+            ("left/src/lib.rs", side("left")),
+            ("right/Cargo.toml", package("right", uses_base)),
+            ("right/src/lib.rs", side("right")),
+        ] {
+            write(&fetched.join(path), &text);
+        }
+        git(&fetched, &["init", "--quiet", "--initial-branch=main"], None);
+        git(&fetched, &["add", "--all"], None);
+        git(&fetched, &["commit", "--quiet", "-m", "first"], Some(1_500_000_000));
+        let url = format!("file://{}", fetched.display());
+        let program = |name: &str, of: &str| {
+            let uses = format!("[dependencies]\n{of} = {{ git = \"{url}\" }}\n");
+            let main = format!("fn main() {{ println!(\"{{}}\", {of}::text()); }}\n");
+            [(format!("{name}/Cargo.toml"), package(name, &uses)), (format!("{name}/src/main.rs"), main)]
+        };
+        let plain = [
+            (".gitignore".to_owned(), "/target\n".to_owned()),
+            ("Cargo.toml".to_owned(), "[workspace]\nresolver = \"2\"\nmembers = [\"app\", \"tool\"]\n".to_owned()),
+        ];
+        plain.into_iter().chain(program("app", "left")).chain(program("tool", "right")).collect()
+    })
+}
+
+/// The job of this name on a wiped machine; one that is `blind` begins before anything was stored.
+fn job(world: &mut World, name: &str, command: &str, blind: bool) -> (BTreeSet<String>, String) {
+    world.options = vec![format!("--key={name}")];
+    world.wipe_and_clone();
+    let (store, aside) = (world.store(), world.dir.join("aside"));
+    if blind && store.exists() {
+        std::fs::rename(&store, &aside).unwrap();
+    }
+    let restored = world.restore();
+    if aside.exists() {
+        let _ = std::fs::remove_dir_all(&store);
+        std::fs::rename(&aside, &store).unwrap();
+    }
+    assert!(!restored.contains("warning"), "{restored}");
+    let verdict = world.cargo(command);
+    assert!(verdict.success, "{}", verdict.stderr);
+    let compiled = verdict.compiled.iter().map(|unit| unit.split(' ').next().unwrap().to_owned()).collect();
+    let saved = world.save();
+    assert!(!saved.contains("warning"), "{saved}");
+    (compiled, format!("{restored}{saved}"))
+}
+
+fn set(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn said(world: &World, program: &str) -> String {
+    let output = std::process::Command::new(world.target().join("debug").join(program)).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn what_several_jobs_have_built_of_fetched_packages_is_there_for_a_new_one() {
+    // Whichever of the two is newer: what one has may be older than what it was built from in the other.
+    for order in [["app", "tool"], ["tool", "app"]] {
+        let mut world = world("1");
+        for name in order {
+            let (compiled, log) = job(&mut world, name, &format!("build -p {name}"), true);
+            assert_eq!(compiled.len(), 3, "{compiled:?}\n{log}");
+        }
+        let (compiled, log) = job(&mut world, "all", "build --workspace", false);
+        // Of the one that it did not start from, only the program itself is built.
+        assert!(
+            compiled.len() == 1 && (compiled == set(&["app"]) || compiled == set(&["tool"])),
+            "{compiled:?}\n{log}"
+        );
+        assert_eq!((said(&world, "app"), said(&world, "tool")), ("left 1\n".into(), "right 1\n".into()));
+        let (compiled, log) = job(&mut world, "all", "build --workspace", false);
+        assert_eq!(compiled, set(&[]), "{log}");
+        assert!(log.contains("nothing was compiled and nothing was dropped"), "{log}");
+    }
+}
+
+#[test]
+fn what_was_built_from_other_bytes_is_not_mixed() {
+    // Each run of the build script makes another number.
+    let mut world = world("std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos()");
+    for name in ["app", "tool"] {
+        job(&mut world, name, &format!("build -p {name}"), true);
+    }
+    let (compiled, log) = job(&mut world, "all", "build --workspace", false);
+    assert!(compiled == set(&["right", "tool"]) || compiled == set(&["left", "app"]), "{compiled:?}\n{log}");
+    let number = |text: String| text.split_whitespace().nth(1).unwrap().to_owned();
+    assert_eq!(number(said(&world, "app")), number(said(&world, "tool")));
+}
+
+#[test]
+fn what_depends_on_a_variable_is_taken_only_where_both_say_the_same() {
+    let mut world = world("1");
+    for (name, level) in [("app", "low"), ("tool", "high")] {
+        world.env.insert("LEVEL".into(), level.into());
+        job(&mut world, name, &format!("build -p {name}"), true);
+    }
+    for level in ["low", "high"] {
+        world.env.insert("LEVEL".into(), level.into());
+        let (_, log) = job(&mut world, &format!("all-{level}"), "build --workspace", false);
+        let expected = (format!("left 1{level}\n"), format!("right 1{level}\n"));
+        assert_eq!((said(&world, "app"), said(&world, "tool")), expected, "{log}");
+    }
+}
