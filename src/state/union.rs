@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::manifest::{Content, FileEntry, Lies, Manifest, Parent, RunFacts, UnitRecord};
+use crate::moment::Moment;
 use crate::unit::UnitPlace;
 
 /// Packs that a state refers to at most, once others were added.
@@ -27,13 +28,16 @@ pub fn unite(state: &mut Manifest, other: &Manifest, pack: &Parent) -> usize {
     }
     let chosen = choose(state, other);
     let numbers = number(state, &packs);
+    let mut newest = newest(state);
     let mut added: HashMap<usize, usize> = HashMap::new();
     for &at in &chosen.units {
         let unit = &other.units[at];
         let deps: Vec<usize> =
             unit.deps.iter().filter_map(|dep| added.get(dep).or_else(|| chosen.known.get(dep)).copied()).collect();
         added.insert(at, state.units.len());
-        let late = late(state, &chosen.files[&at], other, &deps);
+        let files: Vec<&FileEntry> = chosen.files[&at].iter().map(|file| &other.files[*file]).collect();
+        let late = late(&files, deps.iter().filter_map(|dep| newest[*dep]).max());
+        newest.push(files.iter().filter(|file| is_file(file)).map(|file| file.mtime.plus(late)).max());
         let macros = unit.macros.clone().map(|facts| super::manifest::MacroFacts { unread: None, ..facts });
         state.units.push(UnitRecord { deps, macros, reference: unit.reference.plus(late), ..unit.clone() });
         for name in &unit.env {
@@ -59,15 +63,23 @@ pub fn unite(state: &mut Manifest, other: &Manifest, pack: &Parent) -> usize {
 }
 
 /// How much later everything of a unit has to be, so that it is not older than what it was built from.
-fn late(state: &Manifest, files: &[usize], other: &Manifest, deps: &[usize]) -> Duration {
-    let deps: BTreeSet<usize> = deps.iter().copied().collect();
-    let built_from = state.files.iter().filter(|file| file.unit.is_some_and(|unit| deps.contains(&unit)));
-    let newest = built_from.filter(|file| is_file(file)).map(|file| file.mtime).max();
-    let oldest = files.iter().map(|file| &other.files[*file]).filter(|file| is_file(file)).map(|file| file.mtime).min();
-    match (newest, oldest) {
+fn late(files: &[&FileEntry], built_from: Option<Moment>) -> Duration {
+    let oldest = files.iter().filter(|file| is_file(file)).map(|file| file.mtime).min();
+    match (built_from, oldest) {
         (Some(newest), Some(oldest)) => newest.since(oldest),
         _ => Duration::ZERO,
     }
+}
+
+/// The newest file of each unit.
+fn newest(state: &Manifest) -> Vec<Option<Moment>> {
+    let mut newest = vec![None; state.units.len()];
+    for file in state.files.iter().filter(|file| is_file(file)) {
+        if let Some(unit) = file.unit {
+            newest[unit] = newest[unit].max(Some(file.mtime));
+        }
+    }
+    newest
 }
 
 fn is_file(file: &FileEntry) -> bool {
@@ -178,4 +190,101 @@ fn stands_alone(unit: &UnitRecord) -> bool {
 /// Whether the two states say the same of the variables that it depends on, as far as both say something.
 fn says_the_same(state: &Manifest, other: &Manifest, unit: &UnitRecord) -> bool {
     unit.env.iter().all(|name| state.env.get(name).is_none_or(|value| other.env.get(name) == Some(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+    use crate::state::key::{HardParts, KeyParts, NameParts, SoftParts};
+    use crate::state::manifest::{EnvRecord, Location, Root};
+    use crate::unit::Layout;
+
+    fn unit(package: &str, deps: &[usize]) -> UnitRecord {
+        let place = UnitPlace {
+            layout: Layout::Legacy,
+            profile: "debug".into(),
+            package: package.into(),
+            id: "0123456789abcdef".into(),
+        };
+        let deps = deps.to_vec();
+        let plain = serde_json::json!({
+            "root": 0, "layout": "legacy", "profile": "", "package": "", "id": "", "lies": "fetched", "fingerprints": [],
+            "reference": 5, "inputs": [], "deps": [], "seconds": 1.0, "idle": 0
+        });
+        UnitRecord { place, deps, ..serde_json::from_value(plain).unwrap() }
+    }
+
+    /// A file of this unit, at this time and with these bytes.
+    fn file(path: &str, unit: usize, mtime: i64, bytes: &str) -> FileEntry {
+        let at = Location { pack: 0, frame: 0, offset: 0 };
+        let content = Content::File { size: 1, mode: 0o644, sha256: Digest::of(bytes.as_bytes()), at };
+        FileEntry { root: 0, path: path.into(), mtime: Moment::from_nanos(mtime), unit: Some(unit), content }
+    }
+
+    fn state(units: Vec<UnitRecord>, files: Vec<FileEntry>) -> Manifest {
+        let parts = KeyParts { name: NameParts::default(), hard: HardParts::default(), soft: SoftParts::default() };
+        let roots = vec![Root { label: "target".into(), path: "/t".into() }];
+        Manifest { key: "k".into(), units, files, ..Manifest::blank(parts, roots) }
+    }
+
+    fn pack() -> Parent {
+        Parent { key: "other".into(), sha256: Digest::of(b"other"), bytes: 9 }
+    }
+
+    fn united(state: &Manifest, other: &Manifest) -> Manifest {
+        let mut all = state.clone();
+        unite(&mut all, other, &pack());
+        all.check().unwrap();
+        all
+    }
+
+    fn names(state: &Manifest) -> Vec<&str> {
+        state.units.iter().map(|unit| unit.place.package.as_str()).collect()
+    }
+
+    #[test]
+    fn a_unit_comes_with_its_files_in_the_pack_that_holds_them_and_no_older_than_what_it_was_built_from() {
+        let here = state(vec![unit("base", &[])], vec![file("base.rlib", 0, 10, "base")]);
+        let there = vec![file("base.rlib", 1, 3, "base"), file("user.rlib", 0, 4, "user")];
+        let there = state(vec![unit("user", &[1]), unit("base", &[])], there);
+        let all = united(&here, &there);
+        assert_eq!(names(&all), ["base", "user"]);
+        assert_eq!((&all.units[1].deps, all.units[1].reference.nanos()), (&vec![0], 11));
+        let FileEntry { mtime, unit, content: Content::File { at, .. }, .. } = &all.files[1] else { panic!() };
+        assert_eq!((mtime.nanos(), *unit, at.pack, &all.parents), (10, Some(1), 1, &vec![pack()]));
+    }
+
+    #[test]
+    fn what_was_built_from_something_else_or_reads_something_stays_where_it_is() {
+        let base = |bytes: &str| vec![file("base.rlib", 0, 1, bytes), file("user.rlib", 1, 2, "user")];
+        let here = state(vec![unit("base", &[])], vec![file("base.rlib", 0, 1, "base")]);
+        let with = |user: UnitRecord, bytes: &str| state(vec![unit("base", &[]), user], base(bytes));
+        assert_eq!(names(&united(&here, &with(unit("user", &[0]), "base"))), ["base", "user"]);
+        assert_eq!(names(&united(&here, &with(unit("user", &[0]), "other"))), ["base"]);
+        let own = UnitRecord { lies: Lies::In("/w/user".into()), ..unit("user", &[0]) };
+        let run = UnitRecord {
+            run: Some(RunFacts { commit: Some("c".into()), ..RunFacts::default() }),
+            ..unit("user", &[0])
+        };
+        let watching = UnitRecord { absent: vec!["/w/gone".into()], ..unit("user", &[0]) };
+        // Edges of a hostile state that run in a circle.
+        let circular = unit("user", &[0, 1]);
+        for odd in [own, run, watching, circular] {
+            assert_eq!(names(&united(&here, &with(odd, "base"))), ["base"]);
+        }
+        let tracking = UnitRecord { env: vec!["LEVEL".into()], ..unit("user", &[0]) };
+        let value = |text: &str| [("LEVEL".to_owned(), EnvRecord::Value(text.into()))].into();
+        let knows = |state: &Manifest, text: &str| Manifest { env: value(text), ..state.clone() };
+        let there = with(tracking, "base");
+        assert_eq!(names(&united(&knows(&here, "low"), &knows(&there, "low"))), ["base", "user"]);
+        assert_eq!(names(&united(&knows(&here, "high"), &knows(&there, "low"))), ["base"]);
+        assert_eq!(united(&here, &knows(&there, "low")).env, value("low"));
+        // Another lock file, and a place that is taken.
+        let other = Manifest { pruned: ["x".to_owned()].into(), ..there.clone() };
+        assert_eq!(names(&united(&here, &other)), ["base", "user"]);
+        let mut taken = here.clone();
+        taken.files.push(FileEntry { unit: None, ..file("user.rlib", 0, 1, "user") });
+        assert_eq!(names(&united(&taken, &there)), ["base"]);
+    }
 }
