@@ -22,6 +22,7 @@ pub mod means;
 pub mod named;
 mod owner;
 pub mod settings;
+pub mod spoken;
 pub mod survey;
 pub mod tables;
 pub mod toolchain;

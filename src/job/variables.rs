@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::problem::WrongInput;
 use crate::state::secrets::is_secret_name;
 
+/// What stands in the key for a variable that is named and not set: a job that does not name it may have set it.
+const UNSET: &str = "(unset)";
+
 /// Names; a `*` at the end stands for the rest of one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -32,11 +35,18 @@ impl VariableWish {
         })
     }
 
-    /// Those that are set and go into the key.
+    /// What goes into the key: the variables that are set, and that one that is named is not.
     pub fn choose(&self, variables: BTreeMap<String, String>) -> BTreeMap<String, String> {
         // The key has that one already, and a `restore` sets it for the next one.
         let counts = |name: &str| self.wants(name) && !is_secret_name(name) && name != "CARGO_INCREMENTAL";
-        variables.into_iter().filter(|(name, _)| counts(name)).collect()
+        let mut chosen: BTreeMap<String, String> = variables.into_iter().filter(|(name, _)| counts(name)).collect();
+        for wish in &self.0 {
+            let is_met = wish.strip_suffix('*').is_some_and(|start| chosen.keys().any(|name| name.starts_with(start)));
+            if !is_met {
+                chosen.entry(wish.clone()).or_insert_with(|| UNSET.to_owned());
+            }
+        }
+        chosen
     }
 
     /// Those that a `*` meets and that look like secrets.
@@ -76,6 +86,9 @@ mod tests {
         assert_eq!(wish.choose(all).into_keys().collect::<Vec<_>>(), ["A", "DATABASE_URL", "PYO3_PYTHON"]);
         let cargos = VariableWish::parse(Some("CARGO*")).unwrap();
         assert_eq!(cargos.choose(variables(&["CARGO_INCREMENTAL", "CARGO_X"])), variables(&["CARGO_X"]));
+        let unset = |name: &str| BTreeMap::from([(name.to_owned(), UNSET.to_owned())]);
+        assert_eq!(cargos.choose(variables(&["CARGO_INCREMENTAL"])), unset("CARGO*"));
+        assert_eq!(VariableWish::parse(Some("A")).unwrap().choose(variables(&["B"])), unset("A"));
         assert_eq!(VariableWish::parse(Some(" ")).unwrap().choose(variables(&["A"])), BTreeMap::new());
     }
 

@@ -230,3 +230,64 @@ fn bytes_of_a_sibling_that_are_not_the_same_are_not_referred_to() {
     assert_eq!(compiled, set(&[]), "{log}");
     assert!(jobs.world.output().ends_with(" 2\n"), "{}", jobs.world.output());
 }
+
+/// A package whose build script reads a variable and tells nobody.
+fn undeclared() -> World {
+    let manifest = "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n";
+    let build = "fn main() {\n    println!(\"cargo:rerun-if-changed=build.rs\");\n    \
+                 println!(\"cargo:rustc-env=SEEN={:?}\", std::env::var(\"LEVEL\"));\n}\n";
+    let mut world = World::in_memory("", |_| {
+        let files = [
+            (".gitignore", "/target\n"),
+            ("Cargo.toml", manifest),
+            ("build.rs", build),
+            ("src/main.rs", "fn main() { println!(\"{}\", env!(\"SEEN\")); }\n"),
+        ];
+        files.map(|(path, text)| (path.to_owned(), text.to_owned())).into()
+    });
+    world.binary = "app".into();
+    world
+}
+
+fn in_environment(world: &mut World, level: Option<&str>, options: &[&str]) -> (usize, String) {
+    match level {
+        Some(level) => world.env.insert("LEVEL".into(), level.into()),
+        None => world.env.remove("LEVEL"),
+    };
+    world.options = options.iter().map(|option| (*option).to_owned()).collect();
+    world.wipe_and_clone();
+    world.restore();
+    let compiled = world.build().compiled.len();
+    world.save();
+    (compiled, world.output())
+}
+
+#[test]
+fn a_job_with_another_environment_is_another_machine_where_the_sources_speak_of_it() {
+    let mut world = undeclared();
+    assert_eq!(in_environment(&mut world, Some("1"), &["--key=one"]).1, "Ok(\"1\")\n");
+    // Of this one nothing in the sources speaks.
+    world.env.insert("OTHER".into(), "x".into());
+    assert_eq!(in_environment(&mut world, Some("1"), &["--key=alike"]), (0, "Ok(\"1\")\n".into()));
+    for (name, level, said) in
+        [("two", Some("2"), "Ok(\"2\")\n"), ("none", None, "Err(NotPresent)\n"), ("empty", Some(""), "Ok(\"\")\n")]
+    {
+        let (compiled, output) = in_environment(&mut world, level, &[&format!("--key={name}")]);
+        assert!(compiled > 0 && output == said, "{name}: {compiled} compiled, {output}");
+        // And from the sibling that sees the same.
+        assert_eq!(in_environment(&mut world, level, &[&format!("--key={name}-too")]), (0, said.to_owned()), "{name}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_in_the_key_is_in_it_while_it_is_not_set() {
+    let mut world = undeclared();
+    in_environment(&mut world, Some("1"), &["--key=one"]);
+    for wish in ["LEVEL", "LEV*"] {
+        let options = ["--key=one", &format!("--env-vars={wish}")].map(str::to_owned);
+        let options = options.each_ref().map(String::as_str);
+        assert_eq!(in_environment(&mut world, None, &options).1, "Err(NotPresent)\n", "{wish}");
+        assert_eq!(in_environment(&mut world, Some("3"), &options).1, "Ok(\"3\")\n", "{wish}");
+        assert_eq!(in_environment(&mut world, None, &options), (0, "Err(NotPresent)\n".into()), "{wish}");
+    }
+}

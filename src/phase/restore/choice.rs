@@ -9,14 +9,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use anyhow::{Result, ensure};
 use rayon::prelude::*;
 
+use crate::cargo::spoken;
 use crate::git::Repository;
 use crate::job::facts::Facts;
 use crate::machine::paths;
 use crate::pack::{Pack, seed};
 use crate::problem::{GivenUp, Warnings};
-use crate::state::key::{Fit, Key, KeyFields, KeyParts};
-use crate::state::manifest::LockedPackage;
-use crate::state::manifest::{InputKind, Manifest, Origin, Root, UnitRecord};
+use crate::state::key::{Fit, Key, KeyFields};
+use crate::state::manifest::{InputKind, LockedPackage, Manifest, Origin, Root, UnitRecord};
+use crate::state::secrets::Secrets;
 use crate::store::Store;
 use crate::unit::UnitPlace;
 
@@ -86,16 +87,40 @@ pub(super) fn best<'a>(
     Chosen::Nothing
 }
 
-/// The best state of another job that is set up like this one and has the same things installed, where it has nothing itself.
+/// What makes two jobs one machine, beyond the parts of a key.
+struct Surroundings<'a> {
+    /// What is installed.
+    system: &'a str,
+    /// All variables, by marks, and those that the sources speak of.
+    variables: BTreeMap<String, String>,
+    spoken: BTreeMap<String, String>,
+}
+
+impl<'a> Surroundings<'a> {
+    fn of(facts: &Facts, system: &'a str) -> Self {
+        let variables = Secrets::of_environment().marks();
+        let blobs = blobs(facts);
+        let files: Vec<&str> = blobs.keys().map(String::as_str).collect();
+        let spoken = spoken::spoken(&files, &variables);
+        Self { system, variables, spoken }
+    }
+
+    /// Whether that state was made on a machine like this one, as far as no fingerprint knows.
+    fn fit(&self, manifest: &Manifest) -> bool {
+        manifest.system == self.system && spoken::agree(&self.variables, &self.spoken, &manifest.spoken)
+    }
+}
+
+/// The best state of another job that is set up like this one, where it has nothing itself.
 pub(super) fn of_siblings<'a>(
     store: &'a dyn Store,
-    (parts, system): (&KeyParts, &str),
+    (facts, system): (&Facts, &str),
     roots: &[Root],
     judge: &Judge<'a>,
     passed_over: &mut BTreeSet<String>,
     warnings: &mut Warnings,
 ) -> Chosen<'a> {
-    let own = parts.fields();
+    let (parts, own) = (&facts.parts, facts.parts.fields());
     // Where its own entries could not be used, that has been said, and one cause is one warning.
     let is_said = !passed_over.is_empty();
     let mut fault = |what: &str, error: &anyhow::Error| {
@@ -114,11 +139,14 @@ pub(super) fn of_siblings<'a>(
     };
     let keys = seed::newest(store, &own, &siblings);
     let opened: Vec<Result<Pack<'a>>> = keys.par_iter().map(|key| open(store, key, Some(roots))).collect();
+    if keys.is_empty() {
+        return Chosen::Nothing;
+    }
+    let here = Surroundings::of(facts, system);
     let mut candidates = Vec::new();
     for (key, opened) in keys.into_iter().zip(opened) {
         match opened {
-            // Another machine, of which no fingerprint knows.
-            Ok(pack) if pack.index.manifest.system != system => {}
+            Ok(pack) if !here.fit(&pack.index.manifest) => {}
             // What another job used says nothing of what this one uses.
             Ok(pack) => candidates.push((pack, Fit::Hard)),
             Err(error) => {

@@ -28,7 +28,7 @@ pub(super) fn look(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOutcom
     };
     let mut chosen = choice::best(store, &fields, Some(&roots), &judge, &mut passed_over, &mut outcome.warnings);
     if let Chosen::Nothing = chosen {
-        let (this, warnings) = ((&facts.parts, outcome.system.as_str()), &mut outcome.warnings);
+        let (this, warnings) = ((facts, outcome.system.as_str()), &mut outcome.warnings);
         chosen = choice::of_siblings(store, this, &roots, &judge, &mut passed_over, warnings);
     }
     match chosen {

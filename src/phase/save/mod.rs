@@ -37,7 +37,7 @@ use self::budget::Without;
 use self::job::Job;
 use self::put::{Began, Landed};
 use self::screen::Screened;
-use crate::cargo::survey;
+use crate::cargo::{spoken, survey};
 use crate::digest::FieldHasher;
 use crate::explain::advice::Advice;
 use crate::explain::weigh;
@@ -239,6 +239,8 @@ fn pack(
     manifest.left_out = without.record(job);
     manifest.scope.clone_from(&inputs.scope.0);
     manifest.system.clone_from(&job.state.outcome.system);
+    let sources: Vec<&str> = manifest.inputs.iter().map(|input| input.path.as_str()).collect();
+    manifest.spoken = spoken::spoken(&sources, &job.state.environment);
     let entries = kept_files::files(job, live, screened);
     let advised: Vec<String> = account::advice(job, outcome).iter().map(Advice::name).collect();
     if let Some(run) = outcome.history.last_mut() {

@@ -62,6 +62,9 @@ pub struct Manifest {
     /// What was installed when the job began: nobody starts from the state of a job whose system had something else.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub system: String,
+    /// Variables that the sources speak of, as the step that restored saw them, by marks. Those who see others are other machines.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub spoken: BTreeMap<String, String>,
     /// The ref whose runs wrote the base, where the store goes by refs.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub scope: String,
@@ -296,6 +299,7 @@ impl Manifest {
             litter: BTreeMap::new(),
             history: Vec::new(),
             system: String::new(),
+            spoken: BTreeMap::new(),
             scope: String::new(),
             siblings: Vec::new(),
         }
