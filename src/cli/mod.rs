@@ -145,7 +145,7 @@ pub struct RestoreArgs {
     /// Successful runs for which `save` keeps an unused unit [default: 3]
     #[arg(long, value_name = "RUNS", env = "REKINDLE_KEEP_UNUSED", allow_negative_numbers = true)]
     pub keep_unused: Option<String>,
-    /// A pack that is larger is not stored, as in `2 GB` [default: no limit]
+    /// Of a state that is larger, what is cheapest to compile for its size is not stored, as in `2 GB` [default: no limit]
     #[arg(long, value_name = "SIZE", env = "REKINDLE_MAX_SIZE", allow_negative_numbers = true)]
     pub max_size: Option<String>,
     /// Write a summary to the page of the run [default: on]

@@ -339,7 +339,7 @@ fn soft_parts(workspaces: &Vec1<Workspace>, locked: &[Locked], configs: &[Config
 }
 
 fn wished_variables(inputs: &Inputs) -> BTreeMap<String, String> {
-    let chosen = inputs.env_vars.choose(crate::machine::environment::variables());
+    let chosen = inputs.env_vars.choose(crate::machine::environment::told());
     let secrets = Secrets::of_environment();
     chosen.into_iter().map(|(name, value)| (name, secrets.flag(&value))).collect()
 }

@@ -24,6 +24,8 @@ pub struct News {
     /// Nothing was restored.
     pub first: bool,
     pub units: usize,
+    /// Of what was compiled, what the budget had no room for the last time either.
+    pub no_room: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub enum SkipReason {
         limit: u64,
     },
     NothingNew,
+    /// But for what the budget has no room for.
+    NoRoomForNews,
     NothingBuilt,
 }
 
@@ -59,6 +63,7 @@ impl SaveDecision {
             SaveMode::Auto if news.first || news.damaged || news.compiled + news.dropped + news.outdated > 0 => {
                 Self::Save
             }
+            SaveMode::Auto if news.no_room > 0 => Self::Skip(SkipReason::NoRoomForNews),
             SaveMode::Auto => Self::Skip(SkipReason::NothingNew),
         }
     }
@@ -72,6 +77,9 @@ impl fmt::Display for SkipReason {
             Self::Unread(reason) => write!(f, "{reason} (`save: always` stores it)"),
             Self::OverBudget { bytes, limit } => write!(f, "it takes {bytes} bytes, and `max-size` is {limit}"),
             Self::NothingNew => f.write_str("nothing was compiled and nothing was dropped"),
+            Self::NoRoomForNews => {
+                f.write_str("nothing was compiled but what `max-size` has no room for, and nothing was dropped")
+            }
             Self::NothingBuilt => f.write_str("there is nothing in the target folder"),
         }
     }
@@ -85,6 +93,8 @@ mod tests {
     fn news_is_saved_and_no_news_is_not() {
         let quiet = News { units: 9, ..News::default() };
         assert_eq!(SaveDecision::make(SaveMode::Auto, None, None, quiet), SaveDecision::Skip(SkipReason::NothingNew));
+        let full = News { no_room: 3, ..quiet };
+        assert_eq!(SaveDecision::make(SaveMode::Auto, None, None, full), SaveDecision::Skip(SkipReason::NoRoomForNews));
         for news in [
             News { compiled: 1, ..quiet },
             News { dropped: 1, ..quiet },

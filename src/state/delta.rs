@@ -27,6 +27,8 @@ pub struct Previous<'a> {
     pub full: bool,
     /// It is another ref's to write the base anew: what this one stores only it itself reads.
     pub lent: bool,
+    /// Another job stored it.
+    pub of_sibling: bool,
 }
 
 /// What to store, and on what.
@@ -55,6 +57,8 @@ pub enum NewBase {
     DeltasTooLarge,
     TooMuchDead,
     OverBudget,
+    /// What it began with is another job's.
+    FromSibling,
 }
 
 impl NewBase {
@@ -65,6 +69,7 @@ impl NewBase {
             Self::TooManyDeltas => "the base has eight deltas",
             Self::DeltasTooLarge => "the deltas have grown to half of the base",
             Self::OverBudget => "`max-size` has no room for more deltas",
+            Self::FromSibling => "the state that it began with is another job's",
             Self::TooMuchDead => "a third of what the packs hold is no longer needed",
         }
     }
@@ -83,6 +88,7 @@ pub fn plan(files: Vec<FileEntry>, previous: Option<&Previous<'_>>) -> DeltaPlan
     }
     let delta = delta(files.clone(), previous);
     match too_much(&delta, previous.lineage).filter(|_| !previous.lent || delta.parents.len() > MAX_LENT_DELTAS) {
+        Some(_) if previous.of_sibling => base(files, NewBase::FromSibling),
         Some(reason) => base(files, reason),
         None => delta,
     }
@@ -206,7 +212,7 @@ mod tests {
         let files = old.files.iter().enumerate();
         let same = files.filter(|(_, file)| time(&file.path) == Some(file.mtime)).map(|(at, _)| at).collect();
         let previous =
-            Previous { manifest: old, pack: own, lineage: "l", same: &same, complete, full: false, lent: false };
+            Previous { manifest: old, pack: own, lineage: "l", same: &same, complete, full: false, lent: false, of_sibling: false };
         plan(now, Some(&previous))
     }
 
@@ -233,6 +239,7 @@ mod tests {
             complete,
             full: false,
             lent,
+            of_sibling: false,
         };
         let same = BTreeSet::from([1]);
         assert_eq!(plan(files(2), Some(&previous(&same, false, true))).kind, DeltaKind::Base(NewBase::DeltasTooLarge));

@@ -154,13 +154,20 @@ impl HardParts {
             changes.compare_lines(Part::Toolchain, &old.rustc, rustc);
         }
         changes.compare_maps(Part::Flags, &old.flags, flags);
-        changes.compare_maps(Part::Variable, &old.variables, variables);
+        changes.compare_maps(Part::Variable, &shown(&old.variables), &shown(variables));
         changes.compare(Part::Incremental, &old.incremental.to_string(), &incremental.to_string());
         changes.compare(Part::Linker, &old.linker, linker);
         changes.compare(Part::CCompiler, &old.c_compiler, c_compiler);
         changes.compare_maps(Part::Tool, &old.tools, tools);
         changes.compare_maps(Part::Option, &old.options, options);
     }
+}
+
+/// Values in which somebody sees what they differ in.
+fn shown(variables: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let is_plain = |value: &str| !value.is_empty() && value.trim() == value && !value.contains(char::is_control);
+    let show = |value: &String| if is_plain(value) { value.clone() } else { format!("{value:?}") };
+    variables.iter().map(|(name, value)| (name.clone(), show(value))).collect()
 }
 
 impl SoftParts {

@@ -13,9 +13,11 @@ use fs_err as fs;
 use tempfile::NamedTempFile;
 
 use super::{Access, Draft, Entry, Put, Sending, Store, Stored};
+use crate::digest::Digest;
 use crate::machine::disk::{self, Found, Kind, Meta};
 use crate::machine::interrupt::Unfinished;
 use crate::moment::Moment;
+use crate::state::housekeeping;
 
 const SUFFIX: &str = ".tar.zst";
 const DRAFT: &str = ".incoming-";
@@ -87,13 +89,24 @@ impl Store for DirStore {
             let (place, used) = (key.clone(), meta.atime.max(meta.mtime));
             Some(Stored { key, scope: None, bytes: meta.size, created: meta.mtime, used, place })
         };
-        let mut listed: Vec<Stored> = self.files()?.iter().filter_map(stored).collect();
+        let abandoned = |found: &Found| {
+            let Found { path, meta } = found;
+            let (place, digest) = (path.file_name()?.to_str()?.to_owned(), Digest::of(path.as_os_str().as_encoded_bytes()));
+            let (key, created) = (housekeeping::Kind::unnamed(&digest), meta.mtime);
+            Some(Stored { key, scope: None, bytes: meta.size, created, used: created, place })
+        };
+        let files = self.files()?;
+        let mut listed: Vec<Stored> = files.iter().filter_map(stored).collect();
         listed.retain(|entry| entry.key.starts_with("rekindle."));
+        let now = Moment::from(filetime::FileTime::now());
+        listed.extend(files.iter().filter(|found| is_abandoned(found, now)).filter_map(abandoned));
         Ok(listed)
     }
 
     fn remove(&self, entry: &Stored) -> Result<()> {
-        match fs::remove_file(self.path(&entry.place)) {
+        let is_draft = entry.place.starts_with(DRAFT);
+        let path = if is_draft { self.dir.join(&entry.place) } else { self.path(&entry.place) };
+        match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
         }
@@ -153,15 +166,17 @@ fn entries(files: &[Found]) -> Vec<(Moment, Entry)> {
 
 /// Takes away what saves left that were killed. `now` is the time of the folder's own file system.
 fn sweep(files: &[Found], now: Moment) {
-    for Found { path, meta } in files {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let own = name.strip_prefix(DRAFT).unwrap_or_default();
-        let is_draft = own.len() == RANDOM && own.chars().all(|character| character.is_ascii_alphanumeric());
-        if is_draft && now.since(meta.mtime) > ABANDONED {
-            // It may be another user's, or gone already.
-            let _ = fs::remove_file(path);
-        }
+    for found in files.iter().filter(|found| is_abandoned(found, now)) {
+        // It may be another user's, or gone already.
+        let _ = fs::remove_file(&found.path);
     }
+}
+
+fn is_abandoned(Found { path, meta }: &Found, now: Moment) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let own = name.strip_prefix(DRAFT).unwrap_or_default();
+    let is_draft = own.len() == RANDOM && own.chars().all(|character| character.is_ascii_alphanumeric());
+    is_draft && now.since(meta.mtime) > ABANDONED
 }
 
 #[cfg(test)]

@@ -148,8 +148,10 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
         "it is known what is news"
     );
     let without = budget::as_before(job, &live, &edges, inputs.max_size);
+    let (no_room, fits): (Vec<usize>, Vec<usize>) = compiled.iter().partition(|at| without.units.contains(at));
     let news = News {
-        compiled: compiled.iter().filter(|at| !without.units.contains(at)).count(),
+        compiled: fits.len(),
+        no_room: no_room.len(),
         dropped: outcome.dropped,
         damaged: job.previous().is_some_and(|restored| restored.damaged),
         outdated: outdated(job, &live, outcome),
@@ -160,6 +162,7 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
     if let SaveDecision::Skip(reason) =
         SaveDecision::make(inputs.save, access.write.refusal(), inputs.scope.unread(), news)
     {
+        outcome.left_out = without.told(job);
         return Ok(Saved::Skipped(reason));
     }
 

@@ -67,6 +67,7 @@ pub(super) fn put(
         complete,
         full: began.full,
         lent: inputs.scope.is_pull_request() && began.manifest.scope != inputs.scope.0,
+        of_sibling: began.manifest.parts.name != manifest.parts.name,
     });
     let mut plan = delta::plan(files, previous.as_ref());
     // A Cargo home has no siblings.
