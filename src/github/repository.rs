@@ -57,6 +57,11 @@ struct PullRequest {
 }
 
 #[derive(Deserialize)]
+struct Numbered {
+    id: u64,
+}
+
+#[derive(Deserialize)]
 struct Branch {
     name: String,
 }
@@ -104,6 +109,16 @@ impl Repository {
     pub fn cache_limit(&self) -> Result<u32, Refusal> {
         let limit: Option<ActionsCacheStorageLimit> = self.get("actions/cache/storage-limit", "actions: read")?;
         limit.map(|limit| limit.max_cache_size_gb).ok_or(Refusal::Odd(404))
+    }
+
+    /// The number that GitHub gives it.
+    pub fn number(&self) -> Result<u64, Refusal> {
+        match self.ask(&self.base, "contents: read", false)? {
+            Answer::Whole(text) => {
+                serde_json::from_str(&text).map(|Numbered { id }| id).map_err(|_| Refusal::Unanswered)
+            }
+            Answer::Missing => Err(Refusal::Odd(404)),
+        }
     }
 
     pub fn open_pull_requests(&self) -> Result<BTreeSet<u64>, Refusal> {

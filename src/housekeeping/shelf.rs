@@ -37,6 +37,8 @@ pub struct Shelf {
     pub dir: Option<PathBuf>,
     /// The refs that this job can read, the own one first; none where nobody says so.
     scopes: Option<Vec<String>>,
+    /// What somebody has to know who reads the rest.
+    remarks: Vec<String>,
 }
 
 impl Shelf {
@@ -45,14 +47,33 @@ impl Shelf {
         match input {
             StoreInput::Dir(dir) => {
                 let (store, _) = store::open(input, budget);
-                Ok(Self { store, repository: None, dir: Some(dir.clone()), scopes: None })
+                Ok(Self { store, repository: None, dir: Some(dir.clone()), scopes: None, remarks: Vec::new() })
             }
             // What a disk before a bucket holds is a copy, and kept small after each save.
             StoreInput::Object(location) | StoreInput::Tiers(_, location) => {
                 let env = environment::variables();
-                let repository = token.map(|token| Repository::open(&env, token, budget)).transpose()?.map(Arc::new);
+                let (mut repository, mut remarks) = (None, Vec::new());
+                if let Some(id) = env.get("GITHUB_REPOSITORY_ID").filter(|id| !id.trim().is_empty()) {
+                    let asked = token.map(|token| Repository::open(&env, token, budget)).transpose()?;
+                    match asked.as_ref().map(Repository::number) {
+                        // Refs of one say nothing of the entries of another.
+                        Some(Ok(number)) if number.to_string() != id.trim() => {
+                            let hint = "the two have to mean the same repository";
+                            let what = format!(
+                                "`GITHUB_REPOSITORY` has the number {number}, and `GITHUB_REPOSITORY_ID` is {id}"
+                            );
+                            return Err(WrongInput::new(what, hint).into());
+                        }
+                        Some(Err(refusal)) => remarks.push(format!("which refs are gone is not known: {refusal}")),
+                        Some(Ok(_)) | None => repository = asked.map(Arc::new),
+                    }
+                } else {
+                    let text =
+                        "`GITHUB_REPOSITORY_ID` is not set: this is what was stored without it, outside of workflows";
+                    remarks.push(text.to_owned());
+                }
                 let store = Box::new(store::bucket(location, budget)?);
-                Ok(Self { store, repository, dir: None, scopes: None })
+                Ok(Self { store, repository, dir: None, scopes: None, remarks })
             }
             StoreInput::Actions => {
                 let env = environment::variables();
@@ -63,7 +84,8 @@ impl Shelf {
                 // Without the service everything can be listed, and nothing read.
                 let (service, _) = store::open(input, budget);
                 let store = ListedStore { service, repository: Arc::clone(&repository) };
-                Ok(Self { store: Box::new(store), repository: Some(repository), dir: None, scopes })
+                let (store, remarks) = (Box::new(store), Vec::new());
+                Ok(Self { store, repository: Some(repository), dir: None, scopes, remarks })
             }
         }
     }
@@ -71,7 +93,8 @@ impl Shelf {
     /// Opens the disk that stands before a bucket.
     pub fn before(location: &Location, folder: &Path, budget: Duration) -> Result<Self> {
         let dir = store::before(location, folder, budget)?;
-        Ok(Self { store: Box::new(DirStore::new(dir.clone())), repository: None, dir: Some(dir), scopes: None })
+        let store = Box::new(DirStore::new(dir.clone()));
+        Ok(Self { store, repository: None, dir: Some(dir), scopes: None, remarks: Vec::new() })
     }
 
     /// What is done where nobody says otherwise.
@@ -108,6 +131,12 @@ impl Shelf {
             }
         }
         (dead, unknown)
+    }
+
+    /// What could not be found out, and what the store has to say.
+    pub fn notes(&self, unknown: &[Refusal]) -> Vec<String> {
+        let said = self.store.warnings().into_iter().map(|warning| warning.to_string());
+        self.remarks.iter().cloned().chain(unknown.iter().map(ToString::to_string)).chain(said).collect()
     }
 
     /// The parents of these entries, as far as they can be read in time.

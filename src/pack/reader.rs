@@ -1,7 +1,7 @@
 //! Opens packs as if they were hostile: the index is checked before anything is believed, and no byte of a frame whose sha256 is not
 //! the recorded one.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use super::index::{FRAME_HEAD, FrameInfo, Index, TRAILER};
 use crate::digest::Digest;
@@ -22,6 +22,11 @@ pub struct Pack<'a> {
 
 impl<'a> Pack<'a> {
     pub fn open(store: &'a dyn Store, key: &str) -> Result<Self> {
+        let opened = Self::open_once(store, key);
+        if opened.is_err() && store.distrust(key) { Self::open_once(store, key) } else { opened }
+    }
+
+    fn open_once(store: &'a dyn Store, key: &str) -> Result<Self> {
         let bytes = store.size(key)?;
         ensure!(bytes > TRAILER, "`{key}` is not a pack, or it was cut");
         let head = store.read(key, 0, FRAME_HEAD)?;
@@ -60,8 +65,19 @@ impl<'a> Pack<'a> {
         self.store.read(&self.key, offset, info.len)
     }
 
-    pub(super) fn check(&self, info: &FrameInfo, bytes: &[u8]) -> Result<()> {
-        ensure!(Digest::of(bytes) == info.sha256, "a frame of `{}` at byte {} is damaged", self.key, info.offset);
-        Ok(())
+    /// The bytes of a frame as they have to be: those that were read, or what another place gives.
+    pub(super) fn checked(&self, info: &FrameInfo, bytes: Vec<u8>) -> Result<Vec<u8>> {
+        let is_it = |bytes: &[u8]| Digest::of(bytes) == info.sha256;
+        if is_it(&bytes) {
+            return Ok(bytes);
+        }
+        let damaged = || anyhow!("a frame of `{}` at byte {} is damaged", self.key, info.offset);
+        ensure!(self.store.distrust(&self.key), damaged());
+        // What stands before the frames can be another thing there.
+        let again = Self::open_once(self.store, &self.key)?;
+        ensure!(again.sha256 == self.sha256, damaged());
+        let bytes = again.frame(info)?;
+        ensure!(is_it(&bytes), damaged());
+        Ok(bytes)
     }
 }

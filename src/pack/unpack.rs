@@ -174,7 +174,7 @@ pub(super) fn unpack(
     let lost = Mutex::new(failures);
     let threads = (CONNECTIONS, pipeline::threads());
     pipeline::ahead(&wanted, Wanted::size, WINDOW, threads, Wanted::fetch, |wanted, bytes| {
-        let result = bytes.and_then(|bytes| wanted.unpack(&bytes, target));
+        let result = bytes.and_then(|bytes| wanted.unpack(bytes, target));
         if let (Err(error), Ok(mut lost)) = (result, lost.lock()) {
             for chunk in &wanted.chunks {
                 lost.add(chunk.file, &error);
@@ -200,10 +200,10 @@ impl Wanted<'_> {
         pack.frame(info)
     }
 
-    fn unpack(&self, bytes: &[u8], target: Target<'_>) -> Result<()> {
+    fn unpack(&self, bytes: Vec<u8>, target: Target<'_>) -> Result<()> {
         let (pack, info) = self.info()?;
-        pack.check(info, bytes)?;
-        frame::decompress(bytes, |decoder| self.write(&mut decoder.take(info.raw), target))
+        let bytes = pack.checked(info, bytes)?;
+        frame::decompress(&bytes, |decoder| self.write(&mut decoder.take(info.raw), target))
     }
 
     /// What is wanted, in the order of its places.

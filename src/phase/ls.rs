@@ -23,7 +23,7 @@ pub fn run(store: &StoreInput, token: Option<&GithubToken>) -> Result<Stock> {
     let kin = shelf.kin(&entries, &states(&entries), READING);
     let plan = plan(&entries, &kin, &policy);
     let mut stock = Stock::new(shelf.store.describe(), &entries, &kin, &plan, policy.now);
-    stock.notes = unknown.iter().map(ToString::to_string).collect();
+    stock.notes = shelf.notes(&unknown);
     stock.quota = quota(store, &shelf, stock.bytes, &mut stock.notes);
     Ok(stock)
 }

@@ -51,7 +51,7 @@ pub fn run(store: &StoreInput, token: Option<&GithubToken>, wishes: PruneWishes)
     let kin = shelf.kin(&entries, &wanted(&entries, &policy), READING);
     let plan = plan(&entries, &kin, &policy);
     let mut stock = Stock::new(shelf.store.describe(), &entries, &kin, &plan, policy.now);
-    stock.notes = unknown.iter().map(ToString::to_string).collect();
+    stock.notes = shelf.notes(&unknown);
     let swept = if dry_run { Swept::default() } else { sweep(&shelf, &entries, &plan, REMOVING, &|_| true) };
     stock.notes.extend(swept.fault.iter().map(|fault| format!("not all of it was removed: {fault}")));
     Ok(Pruning { stock, dry_run, swept })

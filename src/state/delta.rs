@@ -211,8 +211,16 @@ mod tests {
         let time = |path: &str| now.iter().find(|file| file.path == path).map(|file| file.mtime);
         let files = old.files.iter().enumerate();
         let same = files.filter(|(_, file)| time(&file.path) == Some(file.mtime)).map(|(at, _)| at).collect();
-        let previous =
-            Previous { manifest: old, pack: own, lineage: "l", same: &same, complete, full: false, lent: false, of_sibling: false };
+        let previous = Previous {
+            manifest: old,
+            pack: own,
+            lineage: "l",
+            same: &same,
+            complete,
+            full: false,
+            lent: false,
+            of_sibling: false,
+        };
         plan(now, Some(&previous))
     }
 

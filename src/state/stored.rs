@@ -11,6 +11,8 @@ pub struct Stored {
     pub created: Moment,
     /// When it was last read, as far as the store knows; never before it was created.
     pub used: Moment,
+    /// The part of the store that it lies in, where rights keep parts apart: what lies in one says nothing of another.
+    pub zone: Option<char>,
     /// How the store finds exactly this one again.
     pub place: String,
 }

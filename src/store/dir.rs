@@ -40,6 +40,11 @@ impl DirStore {
         self.dir.join(format!("{key}{SUFFIX}"))
     }
 
+    /// Takes an entry away.
+    pub(super) fn forget(&self, key: &str) -> Result<()> {
+        Ok(fs::remove_file(self.path(key))?)
+    }
+
     fn files(&self) -> Result<Vec<Found>> {
         let mut files = disk::walk(&self.dir, &|_| false).context("cannot list the store")?;
         files.retain(|found| found.meta.kind == Kind::File);
@@ -87,13 +92,14 @@ impl Store for DirStore {
             let Found { path, meta } = found;
             let key = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?.to_owned();
             let (place, used) = (key.clone(), meta.atime.max(meta.mtime));
-            Some(Stored { key, scope: None, bytes: meta.size, created: meta.mtime, used, place })
+            Some(Stored { key, scope: None, bytes: meta.size, created: meta.mtime, used, zone: None, place })
         };
         let abandoned = |found: &Found| {
             let Found { path, meta } = found;
-            let (place, digest) = (path.file_name()?.to_str()?.to_owned(), Digest::of(path.as_os_str().as_encoded_bytes()));
+            let (place, digest) =
+                (path.file_name()?.to_str()?.to_owned(), Digest::of(path.as_os_str().as_encoded_bytes()));
             let (key, created) = (housekeeping::Kind::unnamed(&digest), meta.mtime);
-            Some(Stored { key, scope: None, bytes: meta.size, created, used: created, place })
+            Some(Stored { key, scope: None, bytes: meta.size, created, used: created, zone: None, place })
         };
         let files = self.files()?;
         let mut listed: Vec<Stored> = files.iter().filter_map(stored).collect();

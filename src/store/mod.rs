@@ -74,6 +74,16 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         None
     }
 
+    /// Whether an entry lies where others find it, too, if that is not where it is read here.
+    fn confirm(&self, _key: &str) -> Result<()> {
+        Ok(())
+    }
+
+    /// Hears that the bytes of an entry are not what they have to be. Whether others may come of reading them once more.
+    fn distrust(&self, _key: &str) -> bool {
+        false
+    }
+
     /// What went wrong so far and made no call fail.
     fn warnings(&self) -> Vec<Warning> {
         Vec::new()

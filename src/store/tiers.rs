@@ -16,7 +16,7 @@ use super::object::ObjectStore;
 use super::{About, Access, DirStore, Draft, Entry, Put, Sending, Store, Stored};
 use crate::digest::Digest;
 use crate::machine::disk;
-use crate::problem::{Warning, Warnings};
+use crate::problem::{GivenUp, Warning, Warnings};
 
 /// What is copied at once.
 const PIECE: u64 = 32 << 20;
@@ -32,6 +32,8 @@ pub(super) struct TierStore {
 struct State {
     /// What could not be copied: it is read where it lies.
     only_far: BTreeSet<String>,
+    /// What lay in the folder with other bytes.
+    distrusted: BTreeSet<String>,
     warnings: Warnings,
 }
 
@@ -60,11 +62,13 @@ impl TierStore {
 
     /// Where an entry is read from: the folder, once it is there.
     fn holder(&self, key: &str) -> Result<&dyn Store> {
-        if self.near.size(key).is_ok() {
+        let is_only_far = self.state().only_far.contains(key);
+        if !is_only_far && self.near.size(key).is_ok() {
+            self.far.note_use(key);
             return Ok(&self.near);
         }
         let size = self.far.size(key)?;
-        if !self.state().only_far.contains(key) {
+        if !is_only_far {
             match self.fill(key, size)? {
                 Ok(()) => return Ok(&self.near),
                 Err(error) => {
@@ -151,6 +155,25 @@ impl Store for TierStore {
 
     fn digest(&self, key: &str) -> Option<Digest> {
         self.far.digest(key)
+    }
+
+    fn confirm(&self, key: &str) -> Result<()> {
+        match self.far.confirm(key) {
+            // Whoever looks there now finds nothing at all.
+            Err(error) if GivenUp::in_chain(&error).is_some() => Ok(()),
+            confirmed => confirmed,
+        }
+    }
+
+    /// What lies in the folder is a copy, which can be had anew.
+    fn distrust(&self, key: &str) -> bool {
+        if self.near.size(key).is_ok()
+            && self.state().distrusted.insert(key.to_owned())
+            && self.near.forget(key).is_err()
+        {
+            self.state().only_far.insert(key.to_owned());
+        }
+        self.state().distrusted.contains(key)
     }
 
     fn warnings(&self) -> Vec<Warning> {

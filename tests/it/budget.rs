@@ -97,7 +97,12 @@ fn what_is_cheapest_for_its_size_is_left_out_and_built_each_time() {
         let (compiled, log) = job(&world);
         assert_eq!(compiled, without, "{log}");
         assert!(log.contains("it was not stored, because `max-size` (1.0 MB) had no room for it"), "{log}");
-        assert!(log.contains("not saved, nothing was compiled but what `max-size` has no room for, and nothing was dropped"), "{log}");
+        assert!(
+            log.contains(
+                "not saved, nothing was compiled but what `max-size` has no room for, and nothing was dropped"
+            ),
+            "{log}"
+        );
         assert_eq!(world.output(), output);
     }
 

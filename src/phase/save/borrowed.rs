@@ -62,7 +62,8 @@ fn borrow(store: &dyn Store, base: &Manifest, paths: &[PathBuf], files: &[FileEn
 }
 
 fn is_there(store: &dyn Store, parent: &Parent) -> bool {
-    Pack::open(store, &parent.key).is_ok_and(|pack| pack.sha256 == parent.sha256)
+    let is_it = Pack::open(store, &parent.key).is_ok_and(|pack| pack.sha256 == parent.sha256);
+    is_it && store.confirm(&parent.key).is_ok()
 }
 
 /// Of a file that is still as large as it was.

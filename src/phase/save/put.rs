@@ -127,7 +127,11 @@ pub(super) fn put(
 fn are_there(store: &dyn Store, began: &Began<'_>) -> Result<bool> {
     for parent in std::iter::once(began.pack).chain(&began.manifest.parents) {
         match Pack::open(store, &parent.key) {
-            Ok(pack) if pack.sha256 == parent.sha256 => {}
+            Ok(pack) if pack.sha256 == parent.sha256 => match store.confirm(&parent.key) {
+                Ok(()) => {}
+                Err(error) if GivenUp::in_chain(&error).is_some() => return Err(error),
+                Err(_) => return Ok(false),
+            },
             Err(error) if GivenUp::in_chain(&error).is_some() => return Err(error),
             Ok(_) | Err(_) => return Ok(false),
         }

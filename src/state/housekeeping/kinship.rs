@@ -18,8 +18,8 @@ pub enum Kind {
     Other,
 }
 
-/// Entries of which a job takes the newest: ref, name, hard part.
-pub(super) type Group = (Option<String>, String, String);
+/// Entries of which a job takes the newest: part of the store and ref, name, hard part.
+pub(super) type Group = ((Option<char>, Option<String>), String, String);
 
 /// A base and its deltas: name, hard part, lineage. In whatever ref they lie.
 pub(super) type Lineage = (String, String, String);
@@ -49,7 +49,7 @@ impl Kind {
             // What nobody knows belongs to nothing but itself.
             Self::Unnamed | Self::Other => (entry.key.clone(), String::new()),
         };
-        (entry.scope.clone(), name, hard)
+        ((entry.zone, entry.scope.clone()), name, hard)
     }
 
     pub(super) fn lineage(&self) -> Option<Lineage> {

@@ -171,13 +171,14 @@ impl<'a> House<'a> {
 
     /// Of a lineage without a live entry all go or none; of any other the base goes last.
     fn keep_lineages_whole(&self, plan: &mut Plan) {
-        let mut lineages: BTreeMap<(Option<&str>, Lineage), Vec<usize>> = BTreeMap::new();
+        let mut lineages: BTreeMap<((Option<char>, Option<&str>), Lineage), Vec<usize>> = BTreeMap::new();
         for (at, kind) in self.kinds.iter().enumerate() {
             if let Some(lineage) = kind.lineage() {
-                lineages.entry((self.entries[at].scope.as_deref(), lineage)).or_default().push(at);
+                let Stored { zone, scope, .. } = &self.entries[at];
+                lineages.entry(((*zone, scope.as_deref()), lineage)).or_default().push(at);
             }
         }
-        for ((scope, _), members) in &lineages {
+        for (((_, scope), _), members) in &lineages {
             if scope.is_some_and(|scope| self.policy.dead.contains(scope)) {
                 continue;
             }

@@ -173,8 +173,15 @@ impl World {
         let now = moment(self.now).plus(Duration::from_nanos(self.saved as u64));
         let bytes = self.rng.u64(1..100);
         self.groups.entry((scope.clone(), job.group)).or_default().push(key.clone());
-        let stored =
-            Stored { place: key.clone(), key: key.clone(), scope: scope.clone(), bytes, created: now, used: now };
+        let stored = Stored {
+            place: key.clone(),
+            key: key.clone(),
+            scope: scope.clone(),
+            bytes,
+            created: now,
+            used: now,
+            zone: None,
+        };
         self.entries.insert((scope, key), Entry { stored, parents: job.refers.unwrap_or_default() });
     }
 

@@ -87,7 +87,7 @@ impl Stock {
             }
         }
         let row = |(at, entry): (usize, &Stored)| {
-            let Stored { key, scope, bytes, created, used, place: _ } = entry.clone();
+            let Stored { key, scope, bytes, created, used, zone: _, place: _ } = entry.clone();
             let kind = Kind::of(&key);
             let (name, lineage) = match &kind {
                 Kind::State(Key { fields, lineage, .. }) => (Some(fields.name.clone()), Some(lineage.clone())),

@@ -59,5 +59,5 @@ fn stored(entry: ActionsCacheItem) -> Option<Stored> {
     let used = Moment::from_nanos(entry.last_accessed_at.timestamp_nanos_opt()?);
     let bytes = u64::try_from(entry.size_in_bytes).unwrap_or_default();
     let (key, scope, place) = (entry.key, entry.r#ref, entry.id.to_string());
-    Some(Stored { key, scope, bytes, created, used: used.max(created), place })
+    Some(Stored { key, scope, bytes, created, used: used.max(created), zone: None, place })
 }

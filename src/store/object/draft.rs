@@ -104,7 +104,10 @@ impl Inner {
         let (mut pause, mut absent) = (FIRST_PAUSE, 0);
         for _ in 0..TRIES {
             let standing = Standing { repository: &self.reach.repository, scope: &self.reach.own.scope, name: &name };
-            let sequence = read.head.next();
+            // What nobody signed who should have keeps nobody out.
+            let mut head = read.head;
+            head.entries.retain(|entry| self.accepts(entry, &self.reach.own, &name));
+            let sequence = head.next();
             let mut entry = HeadEntry {
                 key: key.clone(),
                 sha256: about.sha256,
@@ -116,7 +119,6 @@ impl Inner {
                 signature: None,
             };
             entry.signature = self.signer.as_ref().map(|signer| signer.sign(standing, &entry));
-            let mut head = read.head;
             head.add(entry);
             match self.remote.put_small(&object, head.write(), &read.condition).await {
                 Ok(()) => return Ok(Put::Stored),

@@ -18,8 +18,12 @@ const FORMAT: u32 = 1;
 const OF_ONE: usize = 8;
 /// Hard parts: toolchains and systems that take turns under one name.
 const OF_ALL: usize = 16;
+/// So many of them, the newest: more than anybody stores under one name in a day.
+const DROPPED: usize = 1_000;
 /// For how long what was dropped is remembered: longer than any job takes.
 const REMEMBERED: i64 = 24 * 60 * 60 * 1000;
+/// No honest head gets this far.
+const LAST: u64 = 1 << 60;
 /// What a head takes up at most.
 pub(super) const BYTES: usize = 512 << 10;
 
@@ -104,6 +108,7 @@ impl Head {
         }
         let mut head: Self = serde_json::from_slice(bytes)?;
         head.sort();
+        head.sequence = head.entries.first().map_or(0, |newest| newest.sequence).max(head.sequence);
         Ok(head)
     }
 
@@ -112,9 +117,15 @@ impl Head {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// The number that the next entry gets.
-    pub(super) fn next(&self) -> u64 {
-        self.sequence.saturating_add(1)
+    /// The number that the next entry gets. Where somebody has used up all numbers, they begin anew.
+    pub(super) fn next(&mut self) -> u64 {
+        if self.sequence >= LAST {
+            for (number, entry) in (1..).zip(self.entries.iter_mut().rev()) {
+                entry.sequence = number;
+            }
+            self.sequence = self.entries.len() as u64;
+        }
+        self.sequence + 1
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&HeadEntry> {
@@ -124,14 +135,22 @@ impl Head {
     /// With one more, and without what that leaves no room for.
     pub(super) fn add(&mut self, entry: HeadEntry) {
         let (now, before) = (entry.stored, self.packs());
+        self.forget_old(now);
         self.sequence = self.sequence.max(entry.sequence);
         self.entries.retain(|other| other.key != entry.key);
         self.entries.push(entry);
         self.sort();
         self.trim();
         let after = self.packs();
-        self.dropped.retain(|dropped| now - dropped.since < REMEMBERED && !after.contains(&dropped.sha256));
+        self.dropped.retain(|dropped| !after.contains(&dropped.sha256));
         self.dropped.extend(before.difference(&after).map(|sha256| Dropped { sha256: *sha256, since: now }));
+        let beyond = self.dropped.len().saturating_sub(DROPPED);
+        self.dropped.drain(..beyond);
+    }
+
+    /// Without what was dropped so long ago that no job builds on it.
+    pub(super) fn forget_old(&mut self, now: i64) {
+        self.dropped.retain(|dropped| now - dropped.since < REMEMBERED);
     }
 
     /// Without this entry; whether it was there.
@@ -198,13 +217,15 @@ mod tests {
     fn the_newest_few_of_each_hard_part_are_kept() {
         let mut head = Head::default();
         for state in 0..40 {
-            head.add(entry(&key(state % 2, state), head.next()));
+            let next = head.next();
+            head.add(entry(&key(state % 2, state), next));
         }
         let states: Vec<&str> = head.entries.iter().map(|entry| entry.key.rsplit('.').next().unwrap()).collect();
         assert_eq!(states[..4], ["39", "38", "37", "36"]);
         assert_eq!((head.entries.len(), head.next()), (2 * OF_ONE, 41));
         for hard in 2..60 {
-            head.add(entry(&key(hard, 0), head.next()));
+            let next = head.next();
+            head.add(entry(&key(hard, 0), next));
         }
         assert_eq!(head.entries.len(), OF_ALL);
         assert_eq!(Head::read(&head.write()).unwrap(), head);
@@ -218,7 +239,8 @@ mod tests {
             let need = Need { key: "base".to_owned(), sha256: base, zone: Zone::Open };
             // All but the last two are made of a base.
             let needs = if state < OF_ONE { vec![need] } else { Vec::new() };
-            head.add(HeadEntry { needs, stored: i64::try_from(state).unwrap(), ..entry(&key(0, state), head.next()) });
+            let next = head.next();
+            head.add(HeadEntry { needs, stored: i64::try_from(state).unwrap(), ..entry(&key(0, state), next) });
         }
         let dropped = |head: &Head| head.dropped.iter().map(|dropped| dropped.sha256).collect::<Vec<_>>();
         let of = |state| Digest::of(key(0, state).as_bytes());
@@ -226,8 +248,24 @@ mod tests {
         for state in 0..OF_ONE {
             assert!(head.remove(&key(0, state), &of(state)) == (state >= 2), "{state}");
         }
-        head.add(HeadEntry { stored: REMEMBERED, ..entry(&key(1, 0), head.next()) });
+        let next = head.next();
+        head.add(HeadEntry { stored: REMEMBERED + 8, ..entry(&key(1, 0), next) });
         assert_eq!(dropped(&head), [of(1)]);
+    }
+
+    #[test]
+    fn whoever_uses_up_all_numbers_keeps_nobody_out() {
+        let mut head = Head::default();
+        for state in 0..OF_ONE {
+            head.add(entry(&key(0, state), u64::MAX));
+        }
+        let mut head = Head::read(&head.write()).unwrap();
+        for state in 100..103 {
+            let next = head.next();
+            head.add(entry(&key(0, state), next));
+            assert_eq!(head.entries[0].key, key(0, state));
+        }
+        assert_eq!(head.entries.len(), OF_ONE);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the requests of one command share: whom it asks, what it may see, and what it has learned.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -37,6 +37,8 @@ pub(super) struct State {
     pub(super) seen: HashMap<String, Arc<Seen>>,
     pub(super) opened: HashMap<String, Arc<Opened>>,
     pub(super) inventory: Inventory,
+    /// Entries whose use was noted, or need not be.
+    pub(super) noted: HashSet<String>,
     pub(super) warnings: Warnings,
     pub(super) given_up: Option<GivenUp>,
 }

@@ -119,9 +119,12 @@ impl ObjectStore {
     }
 
     /// Housekeeping leaves alone what is read, so that is noted once a day, by whoever may.
-    fn note_use(&self, key: &str) {
+    pub(super) fn note_use(&self, key: &str) {
         let now = jiff::Timestamp::now().as_millisecond();
         let Some(name) = layout::name_in(key) else { return };
+        if !self.inner.state().noted.insert(key.to_owned()) {
+            return;
+        }
         let used = self.inner.state().seen.get(name).and_then(|seen| seen.used.get(key).copied());
         if self.inner.reach.access.write.refusal().is_some() || used.is_none_or(|used| now - used < DAY) {
             return;
@@ -190,6 +193,13 @@ impl Store for ObjectStore {
 
     fn digest(&self, key: &str) -> Option<Digest> {
         self.inner.located(key).map(|located| located.sha256)
+    }
+
+    fn confirm(&self, key: &str) -> Result<()> {
+        let object = self.object(key)?;
+        self.inner.usable()?;
+        let exists = self.engine.wait(self.inner.remote.exists(&object));
+        self.inner.settle(exists).with_context(|| format!("`{key}` is not there"))
     }
 
     fn warnings(&self) -> Vec<Warning> {

@@ -108,8 +108,8 @@ impl Remote {
         };
         match self.within(SMALL, 0, request).await {
             Ok((Some(bytes), version)) => Ok(Some((bytes, version))),
-            // Whoever reads it finds that it is nothing.
-            Ok((None, version)) => Ok(Some((Vec::new(), version))),
+            // Whoever reads it finds that it is too much.
+            Ok((None, version)) => Ok(Some((vec![0; most + 1], version))),
             Err(Fault::Gone) => Ok(None),
             Err(fault) => Err(fault),
         }
@@ -160,6 +160,11 @@ impl Remote {
             Ok(()) | Err(Fault::Gone) => Ok(()),
             Err(fault) => Err(fault),
         }
+    }
+
+    /// Whether it is there.
+    pub(super) async fn exists(&self, name: &str) -> Result<(), Fault> {
+        self.within(SMALL, 0, self.store.head(&Name::from(name))).await.map(drop)
     }
 
     /// A range of a pack, in pieces side by side.

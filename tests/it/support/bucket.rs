@@ -49,6 +49,10 @@ impl Bucket {
         self.runtime.block_on(self.store.put(&Name::from(name), bytes.into())).unwrap();
     }
 
+    pub(crate) fn remove(&self, name: &str) {
+        self.runtime.block_on(self.store.delete(&Name::from(name))).unwrap();
+    }
+
     pub(crate) fn json(&self, name: &str) -> Value {
         serde_json::from_slice(&self.get(name)).unwrap()
     }

@@ -152,7 +152,7 @@ impl Inner {
             return plain(StatusCode::SERVICE_UNAVAILABLE);
         }
         match (method.as_str(), query.get("uploadId")) {
-            ("GET", None) => self.get(&name, header("range").as_deref()),
+            ("GET" | "HEAD", None) => self.get(&name, header("range").as_deref()),
             ("POST", None) if query.contains_key("uploads") => {
                 let id = format!("upload{}", self.uploads.len());
                 self.uploads.insert(id.clone(), BTreeMap::new());

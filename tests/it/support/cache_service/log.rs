@@ -8,7 +8,7 @@ const TWIRP: &str = "/twirp/github.actions.results.api.v1.CacheService/";
 pub(super) const V1: &str = "/_apis/artifactcache/";
 pub(super) const V1_ARCHIVES: &str = "/_apis/artifactcache/archives/";
 pub(super) const BLOBS: &str = "/blob/";
-pub(super) const REPOSITORY: &str = "/repos/owner/name/";
+pub(super) const REPOSITORY: &str = "/repos/owner/name";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Route {

@@ -21,6 +21,7 @@ pub(super) fn answer(state: &mut State, route: Route, call: &Call) -> Reply {
         return refusal(StatusCode::FORBIDDEN, "Resource not accessible by integration");
     }
     let resource = call.path.strip_prefix(super::log::REPOSITORY).unwrap_or_default();
+    let resource = resource.strip_prefix('/').unwrap_or(resource);
     match (&call.method, resource) {
         (&Method::DELETE, _) => {
             let found = call.id().filter(|id| state.entry(*id).is_some_and(|entry| entry.size.is_some()));
@@ -32,6 +33,7 @@ pub(super) fn answer(state: &mut State, route: Route, call: &Call) -> Reply {
                 },
             )
         }
+        (_, "") => json_reply(StatusCode::OK, &json!({ "id": 77, "full_name": "owner/name" })),
         (_, "actions/caches") => caches(state, call),
         (_, "actions/cache/usage") => {
             let sizes: Vec<u64> = state.entries.iter().filter_map(|entry| entry.size).collect();
