@@ -25,10 +25,18 @@ pub struct Previous<'a> {
     pub complete: bool,
     /// There is no room for it and more.
     pub full: bool,
-    /// It is another ref's to write the base anew: what this one stores only it itself reads.
-    pub lent: bool,
-    /// Another job stored it.
-    pub of_sibling: bool,
+    pub whose: Whose,
+}
+
+/// Who stored what a job began with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The job itself.
+    Own,
+    /// Another ref, which is to write the base anew: what this one stores only it itself reads.
+    OtherRef,
+    /// Another job that is set up alike.
+    Sibling,
 }
 
 /// What to store, and on what.
@@ -87,8 +95,10 @@ pub fn plan(files: Vec<FileEntry>, previous: Option<&Previous<'_>>) -> DeltaPlan
         return base(files, NewBase::OverBudget);
     }
     let delta = delta(files.clone(), previous);
-    match too_much(&delta, previous.lineage).filter(|_| !previous.lent || delta.parents.len() > MAX_LENT_DELTAS) {
-        Some(_) if previous.of_sibling => base(files, NewBase::FromSibling),
+    match too_much(&delta, previous.lineage)
+        .filter(|_| previous.whose != Whose::OtherRef || delta.parents.len() > MAX_LENT_DELTAS)
+    {
+        Some(_) if previous.whose == Whose::Sibling => base(files, NewBase::FromSibling),
         Some(reason) => base(files, reason),
         None => delta,
     }
@@ -211,16 +221,8 @@ mod tests {
         let time = |path: &str| now.iter().find(|file| file.path == path).map(|file| file.mtime);
         let files = old.files.iter().enumerate();
         let same = files.filter(|(_, file)| time(&file.path) == Some(file.mtime)).map(|(at, _)| at).collect();
-        let previous = Previous {
-            manifest: old,
-            pack: own,
-            lineage: "l",
-            same: &same,
-            complete,
-            full: false,
-            lent: false,
-            of_sibling: false,
-        };
+        let previous =
+            Previous { manifest: old, pack: own, lineage: "l", same: &same, complete, full: false, whose: Whose::Own };
         plan(now, Some(&previous))
     }
 
@@ -246,8 +248,7 @@ mod tests {
             same,
             complete,
             full: false,
-            lent,
-            of_sibling: false,
+            whose: if lent { Whose::OtherRef } else { Whose::Own },
         };
         let same = BTreeSet::from([1]);
         assert_eq!(plan(files(2), Some(&previous(&same, false, true))).kind, DeltaKind::Base(NewBase::DeltasTooLarge));

@@ -143,8 +143,7 @@ fn choose(state: &Manifest, other: &Manifest) -> Choice {
     let mut left = candidates;
     loop {
         let is_there = |dep: &usize| choice.known.contains_key(dep) || choice.files.contains_key(dep);
-        let ready: Vec<usize> =
-            left.iter().copied().filter(|&at| other.units[at].deps.iter().all(|dep| is_there(dep))).collect();
+        let ready: Vec<usize> = left.iter().copied().filter(|&at| other.units[at].deps.iter().all(&is_there)).collect();
         if ready.is_empty() {
             return choice;
         }

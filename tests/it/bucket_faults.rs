@@ -381,7 +381,9 @@ fn a_seed_counts_for_no_more_than_where_it_lies_and_who_signed_it() {
     for name in twin.objects().keys().filter(|name| name.contains("/t/")) {
         twin.remove(name);
     }
-    unsigned.iter().for_each(|(name, bytes)| overwrite(&twin, name, bytes));
+    for (name, bytes) in &unsigned {
+        overwrite(&twin, name, bytes);
+    }
     runner.set("REKINDLE_SIGNING_KEYS", &keys.public);
     runner.set("REKINDLE_SIGNING_SECRET", &keys.secret);
     runner.set("GITHUB_JOB", "fourth");

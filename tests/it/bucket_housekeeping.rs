@@ -177,7 +177,7 @@ fn a_closed_pull_request_goes_and_what_others_put_into_the_bucket_stays() {
     let done = asked(&runner, &["prune"]);
     assert!(going(&done).iter().all(|(_, because)| because == "its pull request is closed or its branch deleted"));
     // The heads of the pull request are gone with its packs; what may be of a save that is under way is not.
-    assert_eq!(bucket.named("/u/"), [killed.clone()]);
+    assert_eq!(bucket.named("/u/"), std::slice::from_ref(&killed));
     asked(&runner, &["prune", "--grace", "0 s"]);
     assert_eq!(bucket.named("/u/"), Vec::<String>::new());
     assert!(bucket.objects().contains_key("rekindle/v1/77/t/p/notes.txt"));

@@ -59,7 +59,10 @@ fn world(number: &str) -> World {
             ("slow/Cargo.toml".to_owned(), package("slow", "")),
             (
                 "slow/src/lib.rs".to_owned(),
-                (0..800).map(|at| format!("pub fn f{at}(x: u64) -> String {{ format!(\"{{x}} {at}\") }}\n")).collect(),
+                (0..800)
+                    .map(|at| format!("pub fn f{at}(x: u64) -> String {{ format!(\"{{x}} {at}\") }}\n"))
+                    .collect::<Vec<_>>()
+                    .concat(),
             ),
         ];
         plain.into_iter().chain(program("app", "left")).chain(program("tool", "right")).collect()

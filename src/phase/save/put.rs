@@ -13,7 +13,7 @@ use crate::machine::disk;
 use crate::pack::{self, Pack, Source};
 use crate::problem::GivenUp;
 use crate::state::decision::SkipReason;
-use crate::state::delta::{self, DeltaKind, DeltaPlan, Previous};
+use crate::state::delta::{self, DeltaKind, DeltaPlan, Previous, Whose};
 use crate::state::key::Key;
 use crate::state::manifest::{FileEntry, Manifest, Parent};
 use crate::state::secrets::Secrets;
@@ -66,8 +66,13 @@ pub(super) fn put(
         same: began.same,
         complete,
         full: began.full,
-        lent: inputs.scope.is_pull_request() && began.manifest.scope != inputs.scope.0,
-        of_sibling: began.manifest.parts.name != manifest.parts.name,
+        whose: if inputs.scope.is_pull_request() && began.manifest.scope != inputs.scope.0 {
+            Whose::OtherRef
+        } else if began.manifest.parts.name != manifest.parts.name {
+            Whose::Sibling
+        } else {
+            Whose::Own
+        },
     });
     let mut plan = delta::plan(files, previous.as_ref());
     // A Cargo home has no siblings.

@@ -171,7 +171,8 @@ impl<'a> House<'a> {
 
     /// Of a lineage without a live entry all go or none; of any other the base goes last.
     fn keep_lineages_whole(&self, plan: &mut Plan) {
-        let mut lineages: BTreeMap<((Option<char>, Option<&str>), Lineage), Vec<usize>> = BTreeMap::new();
+        type Place<'a> = (Option<char>, Option<&'a str>);
+        let mut lineages: BTreeMap<(Place<'_>, Lineage), Vec<usize>> = BTreeMap::new();
         for (at, kind) in self.kinds.iter().enumerate() {
             if let Some(lineage) = kind.lineage() {
                 let Stored { zone, scope, .. } = &self.entries[at];
