@@ -67,13 +67,13 @@ fn limit(world: &mut World, size: &str) {
     world.options.push(format!("--max-size={size}"));
 }
 
-/// A job on a wiped machine: what it compiled, and the log of the save.
+/// A job on a wiped machine: what it compiled, and both logs.
 fn job(world: &World) -> (BTreeSet<String>, String) {
     world.wipe_and_clone();
     let restored = world.restore();
     assert!(!restored.contains("warning"), "{restored}");
     let compiled = world.build().compiled;
-    (compiled, world.save())
+    (compiled, format!("{restored}{}", world.save()))
 }
 
 fn set(units: &[&str]) -> BTreeSet<String> {
@@ -97,6 +97,9 @@ fn what_is_cheapest_for_its_size_is_left_out_and_built_each_time() {
         let (compiled, log) = job(&world);
         assert_eq!(compiled, without, "{log}");
         assert!(log.contains("it was not stored, because `max-size` (1.0 MB) had no room for it"), "{log}");
+        // That was known before.
+        assert!(log.contains("`max-size` had no room for it (3 units)"), "{log}");
+        assert!(log.contains("forecast: it came true\n"), "{log}");
         assert!(
             log.contains(
                 "not saved, nothing was compiled but what `max-size` has no room for, and nothing was dropped"

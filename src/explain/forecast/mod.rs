@@ -30,7 +30,8 @@ impl Forecast {
     /// Compares it with what the job used; `known` is what it began with.
     pub fn compare(&self, manifest: &Manifest, project: &Project, inspection: &Inspection) -> Outcome {
         let dir = |unit: &UnitRecord| project.package(&unit.lies, unit.package()).map(|own| own.dir.as_str());
-        let known: Vec<Expected> = used(manifest).map(|unit| Expected::recorded(unit, dir(unit))).collect();
+        let known = used(manifest).chain(left_out(manifest)).map(|unit| Expected::recorded(unit, dir(unit)));
+        let known: Vec<Expected> = known.collect();
         let told: Vec<&Expected> = self.units.iter().map(|compiled| &compiled.unit).collect();
         let units = inspection.units.iter().map(|unit| (Expected::inspected(unit, project), unit.cause.is_some()));
         turned_out::compare(&told, &known, &units.collect::<Vec<_>>())
@@ -40,6 +41,11 @@ impl Forecast {
 /// What the last job used.
 fn used(manifest: &Manifest) -> impl Iterator<Item = &UnitRecord> {
     manifest.units.iter().filter(|unit| unit.idle == 0)
+}
+
+/// What the last job used, too, and for which a budget had no room: it is compiled in any case.
+fn left_out(manifest: &Manifest) -> impl Iterator<Item = &UnitRecord> {
+    manifest.left_out.iter().flat_map(|left_out| &left_out.records).filter(|unit| unit.idle == 0)
 }
 
 /// What will be compiled.
@@ -63,18 +69,27 @@ pub fn forecast(known: &Known<'_>) -> Forecast {
     let is_compiled =
         |at: &usize| units[*at].idle == 0 && reason[*at].is_some() && !matches!(verdicts[*at], Verdict::Gone(_));
     let compiled: Vec<usize> = (0..units.len()).filter(is_compiled).collect();
+    let no_room = Root::Other("`max-size` had no room for it".to_owned());
+    let in_any_case: Vec<&UnitRecord> = left_out(known.manifest).collect();
     let found = compiled.iter().filter_map(|&at| Some((reason[at].as_ref()?, units[at].seconds)));
+    let found = found.chain(in_any_case.iter().map(|unit| (&no_room, unit.seconds)));
+    let told = |unit: &UnitRecord, because: String| Compiled {
+        unit: Expected::recorded(unit, judge.own(unit).map(|own| own.dir.as_str())),
+        because,
+    };
+    let for_a_reason =
+        |at: &usize| told(&units[*at], reason[*at].as_ref().map(ToString::to_string).unwrap_or_default());
+    let alone = in_any_case.iter().map(|unit| Work { seconds: unit.seconds, needs: Vec::new() });
+    let alone = by_the_clock(&alone.collect::<Vec<_>>(), known.cores);
     Forecast {
-        known: used(known.manifest).count(),
+        known: used(known.manifest).count() + in_any_case.len(),
         units: compiled
             .iter()
-            .map(|&at| Compiled {
-                unit: Expected::recorded(&units[at], judge.own(&units[at]).map(|own| own.dir.as_str())),
-                because: reason[at].as_ref().map(ToString::to_string).unwrap_or_default(),
-            })
+            .map(for_a_reason)
+            .chain(in_any_case.iter().map(|unit| told(unit, no_room.to_string())))
             .collect(),
         reasons: reasons(found),
-        seconds: duration(units, &compiled, known.cores),
+        seconds: duration(units, &compiled, known.cores) + alone,
         cores: known.cores,
     }
 }

@@ -4,8 +4,9 @@
 //! wrong: what a unit takes is guessed from the whole pack, as if all of it were compressed alike; a pack that turns out too large
 //! is made anew, and after a few times nothing is stored.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
+use super::collect;
 use super::job::Job;
 use super::put::Landed;
 use super::screen;
@@ -32,7 +33,7 @@ pub(super) struct Without {
 /// What the state that the job began with lacks, where nothing has made room for it.
 pub(super) fn as_before(job: &Job<'_>, live: &[usize], edges: &[Vec<Option<usize>>], limit: Option<u64>) -> Without {
     let before = job.previous().and_then(|restored| restored.manifest.left_out.as_ref());
-    let Some(LeftOut { limit, whole, units }) = before.filter(|before| Some(before.limit) == limit) else {
+    let Some(LeftOut { limit, whole, units, records: _ }) = before.filter(|before| Some(before.limit) == limit) else {
         return Without::default();
     };
     if job.dropped(live) > 0 {
@@ -85,9 +86,11 @@ impl Without {
     }
 
     /// For the manifest.
-    pub(super) fn record(&self, job: &Job<'_>) -> Option<LeftOut> {
+    pub(super) fn record(&self, job: &Job<'_>, ages: &[Option<u32>]) -> Option<LeftOut> {
         let places = self.units.iter().map(|&at| job.unit(at).place.name_in(job.units[at].0));
-        let record = LeftOut { limit: self.limit, whole: self.whole, units: places.collect() };
+        let records = self.units.iter().map(|&at| collect::unit_record(job, at, ages, &[], &HashMap::new()));
+        let (units, records) = (places.collect(), records.collect());
+        let record = LeftOut { limit: self.limit, whole: self.whole, units, records };
         (!self.units.is_empty()).then_some(record)
     }
 

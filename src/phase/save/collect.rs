@@ -81,7 +81,8 @@ pub(super) fn manifest(
     manifest
 }
 
-fn unit_record(
+/// What is known of one unit by itself; `edges` and `place` say what it was built from.
+pub(super) fn unit_record(
     job: &Job<'_>,
     at: usize,
     ages: &[Option<u32>],

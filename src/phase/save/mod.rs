@@ -239,7 +239,7 @@ fn pack(
     manifest.locked = job.facts.locked_packages();
     manifest.settings = job.facts.settings();
     manifest.pruned = job.pruned(live);
-    manifest.left_out = without.record(job);
+    manifest.left_out = without.record(job, ages);
     manifest.scope.clone_from(&inputs.scope.0);
     manifest.system.clone_from(&job.state.outcome.system);
     let sources: Vec<&str> = manifest.inputs.iter().map(|input| input.path.as_str()).collect();

@@ -88,7 +88,7 @@ pub struct Parent {
 }
 
 /// What a budget had no room for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// The budget.
     pub limit: u64,
@@ -96,6 +96,9 @@ pub struct LeftOut {
     pub whole: u64,
     /// Places of the units.
     pub units: BTreeSet<String>,
+    /// The units themselves, without what points at anything else of a manifest.
+    #[serde(default)]
+    pub records: Vec<UnitRecord>,
 }
 
 /// A package as a lock file names it.
