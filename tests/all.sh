@@ -204,6 +204,9 @@ for script in dist/hook/*.js tests/e2e/*.mjs; do node --check "$script"; done
 step "tests"
 ignored=()
 if [ "${REKINDLE_FULL:-}" = 1 ]; then ignored=(--profile full --run-ignored all); fi
+# Half as many again as there are cores: a third of the time of a test is waiting for disks, servers and pauses.
+cores=$(getconf _NPROCESSORS_ONLN)
+export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$((cores + cores / 2))}
 cargo nextest run ${incremental[@]+"${incremental[@]}"} --locked ${ignored[@]+"${ignored[@]}"}
 step "the end"
 

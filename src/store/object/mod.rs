@@ -4,6 +4,7 @@
 //! newest stands in small heads, one for each name and scope. Memory: at most eight pieces of 8 MiB. A store that does not answer
 //! is given up for the rest of the command, with one warning.
 
+mod caretaker;
 mod connect;
 mod draft;
 mod fault;
