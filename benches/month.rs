@@ -121,7 +121,7 @@ impl Month {
                 let is_merge = self.rng.u8(0..3) == 0;
                 let scope = if is_merge { MAIN.to_owned() } else { format!("refs/pull/{number}/merge") };
                 // A pull request in ten changes the lock file.
-                let lock = if !is_merge && number % 10 == 0 { 1000 + number } else { day / BUMP };
+                let lock = if !is_merge && number.is_multiple_of(10) { 1000 + number } else { day / BUMP };
                 for job in 0..JOBS {
                     self.job(&scope, job, lock);
                 }
