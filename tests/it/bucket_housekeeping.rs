@@ -18,6 +18,15 @@ fn machine(weed: &Weed) -> Runner {
     runner(weed, &[("lib/build.rs", &ballast(1))])
 }
 
+fn may_ask_github(runner: &mut Runner) {
+    let url = runner.service.url().trim_end_matches('/').to_owned();
+    for (name, value) in
+        [("GITHUB_REPOSITORY", "owner/name"), ("GITHUB_API_URL", &url), ("REKINDLE_GITHUB_TOKEN", WRITER)]
+    {
+        runner.set(name, value);
+    }
+}
+
 fn jobs(runner: &mut Runner, numbers: std::ops::Range<usize>) {
     for number in numbers {
         runner.world.change(&[("lib/src/text.txt", &format!("text-{number}"))]);
@@ -164,12 +173,7 @@ fn a_closed_pull_request_goes_and_what_others_put_into_the_bucket_stays() {
     bucket.put("rekindle/v1/77/t/p/notes.txt", b"mine".to_vec());
     let killed = format!("rekindle/v1/77/u/p/{}", Digest::of(b"half"));
     bucket.put(&killed, b"of a job that was killed".to_vec());
-    let url = runner.service.url().trim_end_matches('/').to_owned();
-    for (name, value) in
-        [("GITHUB_REPOSITORY", "owner/name"), ("GITHUB_API_URL", &url), ("REKINDLE_GITHUB_TOKEN", WRITER)]
-    {
-        runner.set(name, value);
-    }
+    may_ask_github(&mut runner);
     runner.service.set_open(&[7], &["main"]);
     let before = bucket.objects();
     assert_eq!((going(&asked(&runner, &["prune"])), bucket.objects()), (Vec::new(), before));
@@ -326,12 +330,7 @@ fn whose_part_of_the_bucket_is_meant_is_said_and_has_to_fit() {
     let weed = Weed::start();
     let mut runner = machine(&weed);
     jobs(&mut runner, 0..1);
-    let url = runner.service.url().trim_end_matches('/').to_owned();
-    for (name, value) in
-        [("GITHUB_REPOSITORY", "owner/name"), ("GITHUB_API_URL", &url), ("REKINDLE_GITHUB_TOKEN", WRITER)]
-    {
-        runner.set(name, value);
-    }
+    may_ask_github(&mut runner);
     runner.set("GITHUB_REPOSITORY_ID", "78");
     let other = runner.step(&["prune"]);
     assert!(other.code == Some(2) && other.log.contains("`GITHUB_REPOSITORY` has the number 77"), "{}", other.log);
