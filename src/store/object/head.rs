@@ -150,7 +150,7 @@ impl Head {
 
     /// Without what was dropped so long ago that no job builds on it.
     pub(super) fn forget_old(&mut self, now: i64) {
-        self.dropped.retain(|dropped| now - dropped.since < REMEMBERED);
+        self.dropped.retain(|dropped| now.saturating_sub(dropped.since) < REMEMBERED);
     }
 
     /// Without this entry; whether it was there.

@@ -127,7 +127,7 @@ impl ObjectStore {
             return;
         }
         let used = self.inner.state().seen.get(name).and_then(|seen| seen.used.get(key).copied());
-        if self.inner.reach.access.write.refusal().is_some() || used.is_none_or(|used| now - used < DAY) {
+        if self.inner.reach.access.write.refusal().is_some() || used.is_none_or(|used| now.saturating_sub(used) < DAY) {
             return;
         }
         let own = &self.inner.reach.own;
