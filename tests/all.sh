@@ -207,6 +207,8 @@ if [ "${REKINDLE_FULL:-}" = 1 ]; then ignored=(--profile full --run-ignored all)
 # Half as many again as there are cores: a third of the time of a test is waiting for disks, servers and pauses.
 cores=$(getconf _NPROCESSORS_ONLN)
 export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$((cores + cores / 2))}
+# A sample of what is made up at random that is the same everywhere. The long form draws another one each time, and prints its seeds.
+if [ "${REKINDLE_FULL:-}" != 1 ]; then export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-16}; fi
 cargo nextest run ${incremental[@]+"${incremental[@]}"} --locked ${ignored[@]+"${ignored[@]}"}
 step "the end"
 

@@ -1,7 +1,8 @@
 //! The plan: what goes, and why the rest stays. Pure.
 //!
 //! An entry that a job can start from keeps itself and whatever its manifest refers to, in whatever ref and under whatever name that
-//! lies. A manifest lists all packs that it needs, so one step is all of them.
+//! lies. A manifest lists all packs that it needs, so one step is all of them. What was to go and stays for another's sake can be the
+//! newest of its group once the rest has gone, so it keeps what it refers to as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,8 +28,12 @@ pub fn wanted(entries: &[Stored], policy: &Policy) -> BTreeSet<usize> {
         .filter(|at| !house.is_out_of_sight(*at) && !house.is_fresh(*at))
         .map(|at| house.kinds[at].hard())
         .collect();
-    // Bytes can be shared where hard parts are equal, and nowhere else. With a budget anything may have to go.
-    let matters = |at: &usize| policy.budget.is_some() || doubtful.contains(house.kinds[*at].hard());
+    // Bytes can be shared where hard parts are equal, and nowhere else. With a budget anything may have to go, and what does not may
+    // come to be the newest.
+    if policy.budget.is_some() {
+        return (0..entries.len()).filter(|at| house.can_be_started_from(*at)).collect();
+    }
+    let matters = |at: &usize| doubtful.contains(house.kinds[*at].hard());
     life.live.into_iter().filter(matters).collect()
 }
 
@@ -86,11 +91,34 @@ impl<'a> House<'a> {
         staying.map(|(_, entry)| entry.bytes).sum()
     }
 
+    /// Whether jobs come to it at all, however many newer ones there are now.
+    fn can_be_started_from(&self, at: usize) -> bool {
+        matches!(self.kinds[at], Kind::State(_)) && !self.is_dead(at)
+    }
+
     fn fates(&self, kin: &Kin, demoted: &BTreeSet<&Group>) -> Plan {
         let life = self.life(demoted);
-        let referred = self.referred(&life, kin);
+        let mut needy = life.live.clone();
+        loop {
+            let plan = self.fates_where(&life, &needy, kin, demoted);
+            // In any other group what stays is older than what a job starts from.
+            let is_thinned =
+                |at: usize| life.idle.contains(&at) || demoted.contains(&self.kinds[at].group(&self.entries[at]));
+            let stays = |at: usize| matches!(plan.fates[at], Fate::Stays(_));
+            let rising = |at: &usize| stays(*at) && self.can_be_started_from(*at) && is_thinned(*at);
+            let before = needy.len();
+            needy.extend((0..self.entries.len()).filter(rising));
+            if needy.len() == before {
+                return plan;
+            }
+        }
+    }
+
+    /// What becomes of everything if what the `needy` refer to has to stay.
+    fn fates_where(&self, life: &Life, needy: &BTreeSet<usize>, kin: &Kin, demoted: &BTreeSet<&Group>) -> Plan {
+        let referred = self.referred(needy, kin);
         let unread: Vec<usize> =
-            life.live.iter().copied().filter(|at| !matches!(kin.get(at), Some(Parents::Known(_)))).collect();
+            needy.iter().copied().filter(|at| !matches!(kin.get(at), Some(Parents::Known(_)))).collect();
         let bases = self.bases();
         let seeds = self.newest_seeds();
         let fate = |at: usize| {
@@ -134,9 +162,9 @@ impl<'a> House<'a> {
         plan
     }
 
-    /// What manifests of live entries refer to, and whose.
-    fn referred<'k>(&'k self, life: &Life, kin: &'k Kin) -> BTreeMap<&'k str, &'k str> {
-        let known = life.live.iter().filter_map(|at| match kin.get(at)? {
+    /// What manifests of these entries refer to, and whose.
+    fn referred<'k>(&'k self, needy: &BTreeSet<usize>, kin: &'k Kin) -> BTreeMap<&'k str, &'k str> {
+        let known = needy.iter().filter_map(|at| match kin.get(at)? {
             Parents::Known(parents) => Some((self.entries[*at].key.as_str(), parents)),
             Parents::Unreadable => None,
         });
@@ -194,5 +222,56 @@ impl<'a> House<'a> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::moment::Moment;
+
+    const DAY: u64 = 24 * 3_600;
+
+    fn entry(name: &str, lineage: &str, state: &str, day: u64) -> Stored {
+        let key = format!("rekindle.2.{name}.hard.soft.{lineage}.{state}");
+        let created = Moment::EPOCH.plus(Duration::from_secs(day * DAY));
+        Stored { place: key.clone(), key, scope: None, bytes: 10, created, used: created, zone: None }
+    }
+
+    #[test]
+    fn what_stays_for_the_sake_of_its_lineage_keeps_what_it_refers_to() {
+        let entries = [
+            entry("old-0", "first", "first", 1),
+            entry("old-0", "other", "other", 2),
+            entry("old-0", "first", "delta", 3),
+            entry("new-0", "fresh", "fresh", 9),
+        ];
+        assert!(entries.iter().all(|entry| matches!(Kind::of(&entry.key), Kind::State(_))));
+        let refers = |all: &[usize]| Parents::Known(all.iter().map(|&at| entries[at].key.clone()).collect());
+        // The job that is in use keeps the base, the base its delta, and the delta another base.
+        let kin: Kin = [(0, refers(&[])), (1, refers(&[])), (2, refers(&[0, 1])), (3, refers(&[0]))].into();
+        let budget = Some(1);
+        let (now, grace) = (entries[3].created, Duration::from_secs(DAY));
+        let policy = Policy {
+            now,
+            grace,
+            idle: Duration::from_secs(30 * DAY),
+            dead: BTreeSet::new(),
+            budget,
+            held: BTreeSet::new(),
+        };
+        assert_eq!(wanted(&entries, &policy), (0..4).collect());
+        assert_eq!(plan(&entries, &kin, &policy).goes().count(), 0);
+        // Where nobody needs the base, all of it goes.
+        let kin: Kin = kin.into_iter().chain([(3, refers(&[]))]).collect();
+        let goes: Vec<_> = plan(&entries, &kin, &policy).goes().collect();
+        assert_eq!(goes, [0, 1, 2].map(|at| (at, Reason::OverBudget)));
+        // The same for what nobody has used for long.
+        let later = Policy { now: now.plus(Duration::from_secs(25 * DAY)), budget: None, ..policy };
+        let kin: Kin = [(3, refers(&[0])), (2, refers(&[0, 1]))].into();
+        assert_eq!(plan(&entries, &kin, &later).goes().count(), 0);
     }
 }

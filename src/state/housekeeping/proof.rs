@@ -310,6 +310,6 @@ proptest! {
 
     #[test]
     fn no_live_manifest_in_a_folder_ever_loses_a_parent(seed in any::<u64>()) {
-        prove(Shop::Folder, seed, SAVES / 20);
+        prove(Shop::Folder, seed, SAVES / 10);
     }
 }
