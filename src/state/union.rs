@@ -1,4 +1,5 @@
-//! What the states of several jobs hold together: units of fetched packages, added to the state that a job starts from. Pure.
+//! What several states hold together: units of fetched packages, added to the state that a job starts from. They are those of other
+//! jobs, or older ones of the job's own, made with other lock files or on other branches. Pure.
 //!
 //! Two builds of one unit can differ, so a unit is taken only if everything that it was built from is the same, byte for byte, in
 //! both states, and only if nothing outside of it could have been otherwise: no file, library, interpreter or commit, and no variable
@@ -19,14 +20,17 @@ const MOST_PACKS: usize = 48;
 type Place<'a> = (usize, &'a UnitPlace);
 type Path<'a> = (usize, &'a str);
 
-/// Adds to a state what `other`, which lies in `pack`, has beyond it. How many units that were.
-pub fn unite(state: &mut Manifest, other: &Manifest, pack: &Parent) -> usize {
+/// Adds to a state what `other`, which lies in `pack`, has beyond it and is `wanted`. How many units that were.
+pub fn unite(state: &mut Manifest, other: &Manifest, pack: &Parent, wanted: &dyn Fn(&UnitRecord) -> bool) -> usize {
     let packs: Vec<&Parent> = std::iter::once(pack).chain(&other.parents).collect();
-    // What another lock file wanted is told apart by nobody here.
-    if state.roots != other.roots || state.locked != other.locked || state.parents.len() + packs.len() > MOST_PACKS {
+    let is_one_machine = (&state.roots, &state.system) == (&other.roots, &other.system);
+    if !is_one_machine || state.parents.len() + packs.len() > MOST_PACKS {
         return 0;
     }
-    let chosen = choose(state, other);
+    let chosen = choose(state, other, wanted);
+    if chosen.units.is_empty() {
+        return 0;
+    }
     let numbers = number(state, &packs);
     let mut newest = newest(state);
     let mut added: HashMap<usize, usize> = HashMap::new();
@@ -110,7 +114,7 @@ struct Choice {
     files: BTreeMap<usize, Vec<usize>>,
 }
 
-fn choose(state: &Manifest, other: &Manifest) -> Choice {
+fn choose(state: &Manifest, other: &Manifest, wanted: &dyn Fn(&UnitRecord) -> bool) -> Choice {
     let places: HashMap<Place<'_>, usize> =
         state.units.iter().enumerate().map(|(at, unit)| ((unit.root, &unit.place), at)).collect();
     let taken: BTreeSet<Path<'_>> = state.files.iter().map(|file| (file.root, file.path.as_str())).collect();
@@ -136,6 +140,7 @@ fn choose(state: &Manifest, other: &Manifest) -> Choice {
     };
     let candidates: BTreeSet<usize> = (0..other.units.len())
         .filter(|at| !places.contains_key(&(other.units[*at].root, &other.units[*at].place)))
+        .filter(|&at| wanted(&other.units[at]))
         .filter(|&at| stands_alone(&other.units[at]) && is_free(at) && says_the_same(state, other, &other.units[at]))
         .collect();
     // Whatever was built from something that stays behind stays behind, too. Each round takes one step up, and hostile edges may
@@ -233,7 +238,7 @@ mod tests {
 
     fn united(state: &Manifest, other: &Manifest) -> Manifest {
         let mut all = state.clone();
-        unite(&mut all, other, &pack());
+        unite(&mut all, other, &pack(), &|unit| unit.place.package != "unwanted");
         all.check().unwrap();
         all
     }
@@ -279,9 +284,10 @@ mod tests {
         assert_eq!(names(&united(&knows(&here, "low"), &knows(&there, "low"))), ["base", "user"]);
         assert_eq!(names(&united(&knows(&here, "high"), &knows(&there, "low"))), ["base"]);
         assert_eq!(united(&here, &knows(&there, "low")).env, value("low"));
-        // Another lock file, and a place that is taken.
-        let other = Manifest { pruned: ["x".to_owned()].into(), ..there.clone() };
-        assert_eq!(names(&united(&here, &other)), ["base", "user"]);
+        // Another machine, what nobody wants, and a place that is taken.
+        let elsewhere = Manifest { system: "another".to_owned(), ..there.clone() };
+        assert_eq!(names(&united(&here, &elsewhere)), ["base"]);
+        assert_eq!(names(&united(&here, &with(unit("unwanted", &[0]), "base"))), ["base"]);
         let mut taken = here.clone();
         taken.files.push(FileEntry { unit: None, ..file("user.rlib", 0, 1, "user") });
         assert_eq!(names(&united(&taken, &there)), ["base"]);

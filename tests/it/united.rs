@@ -1,5 +1,5 @@
-//! A job that has stored nothing takes from each job that is set up alike what that one alone has built of fetched packages, and
-//! only where it fits.
+//! A job takes from each state that it can see what that one alone has built of fetched packages, and only where it fits: one that has
+//! stored nothing from jobs that are set up alike, any other from its own older states.
 
 use std::collections::BTreeSet;
 
@@ -144,4 +144,71 @@ fn what_depends_on_a_variable_is_taken_only_where_both_say_the_same() {
         let expected = (format!("left 1{level}\n"), format!("right 1{level}\n"));
         assert_eq!((said(&world, "app"), said(&world, "tool")), expected, "{log}");
     }
+}
+
+/// A program that uses two packages, each fetched at one of two versions that are not in the other's repository.
+fn versions(of_left: u8, of_right: u8, dir: &std::path::Path) -> String {
+    let one = |name: &str, version: u8| {
+        format!("{name} = {{ git = \"file://{}\", tag = \"{version}\" }}\n", dir.join(name).display())
+    };
+    format!(
+        "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[dependencies]\n{}{}",
+        one("left", of_left),
+        one("right", of_right)
+    )
+}
+
+fn of_versions() -> World {
+    World::in_memory("", |dir| {
+        for name in ["left", "right"] {
+            let package = dir.join(name);
+            git(&dir.join("."), &["init", "--quiet", "--initial-branch=main", name], None);
+            for version in ["1", "2"] {
+                let manifest =
+                    format!("[package]\nname = \"{name}\"\nversion = \"{version}.0.0\"\nedition = \"2021\"\n");
+                write(&package.join("Cargo.toml"), &manifest);
+                write(
+                    &package.join("src/lib.rs"),
+                    &format!("pub fn text() -> &'static str {{ \"{name} {version}\" }}\n"),
+                );
+                git(&package, &["add", "--all"], None);
+                git(&package, &["commit", "--quiet", "-m", version], Some(1_500_000_000));
+                git(&package, &["tag", version], None);
+            }
+        }
+        let main = "fn main() { println!(\"{} {}\", left::text(), right::text()); }\n";
+        [(".gitignore", "/target\n".to_owned()), ("Cargo.toml", versions(1, 1, dir)), ("src/main.rs", main.to_owned())]
+            .map(|(path, text)| (path.to_owned(), text))
+            .into()
+    })
+}
+
+#[test]
+fn where_branches_meet_each_gives_what_it_alone_has_built() {
+    let mut world = of_versions();
+    let at = |world: &mut World, (left, right): (u8, u8)| {
+        write(&world.origin().join("Cargo.toml"), &versions(left, right, &world.dir));
+        let lock = world.cargo_raw(&world.origin(), &["update", "--quiet", "left", "right"]);
+        assert!(lock.status.success(), "{}", String::from_utf8_lossy(&lock.stderr));
+        world.commit("versions");
+        world.wipe_and_clone();
+        world.options = vec!["--keep-unused=0".to_owned()];
+        let restored = world.restore();
+        let verdict = world.cargo("build");
+        assert!(verdict.success, "{}", verdict.stderr);
+        let saved = world.save();
+        assert!(!restored.contains("warning") && !saved.contains("warning"), "{restored}{saved}");
+        assert_eq!(said(world, "app"), format!("left {left} right {right}\n"));
+        let compiled = verdict.compiled.iter().map(|unit| unit.split(' ').next().unwrap().to_owned());
+        (compiled.collect::<BTreeSet<_>>(), format!("{restored}{saved}"))
+    };
+    assert_eq!(at(&mut world, (1, 1)).0, set(&["app", "left", "right"]));
+    assert_eq!(at(&mut world, (2, 1)).0, set(&["app", "left"]));
+    assert_eq!(at(&mut world, (1, 2)).0, set(&["app", "right"]));
+    // One branch built this, the other that. A machine that was never wiped has both.
+    let (compiled, log) = at(&mut world, (2, 2));
+    assert_eq!(compiled, set(&["app"]), "{log}");
+    let (compiled, log) = at(&mut world, (2, 2));
+    assert_eq!(compiled, set(&[]), "{log}");
+    assert!(log.contains("nothing was compiled and nothing was dropped"), "{log}");
 }

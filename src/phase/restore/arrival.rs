@@ -25,7 +25,7 @@ use crate::problem::{Warning, Warnings};
 use crate::stamp::doubt::Doubt;
 use crate::state::key::Fit;
 use crate::state::key_change::{Part, PartChange};
-use crate::state::manifest::{Content, Manifest, Root};
+use crate::state::manifest::{Content, Manifest, Root, UnitRecord};
 use crate::state::union;
 use crate::store::Store;
 
@@ -48,7 +48,7 @@ pub(super) fn arrive(
         chosen = choice::of_siblings(store, this, roots, &judge, &mut passed_over, warnings);
     }
     let (pack, fit, sibling, others) = match chosen {
-        Chosen::State(pack, fit) => (*pack, fit, None, Vec::new()),
+        Chosen::State(pack, fit, others) => (*pack, fit, None, others),
         Chosen::Siblings(pack, fit, others) => {
             let sibling = pack.index.manifest.parts.name.to_string();
             (*pack, fit, Some(sibling), others)
@@ -75,8 +75,12 @@ pub(super) fn arrive(
     };
     let mut manifest = pack.index.manifest.clone();
     for other in others {
-        let added = union::unite(&mut manifest, &other.index.manifest, &other.as_parent());
-        tracing::debug!(added, other.key, "units of another sibling");
+        let there = &other.index.manifest;
+        let locked = choice::locked_alike(facts, there);
+        // What its last run did not use has had its days of grace where it lies.
+        let wanted = |unit: &UnitRecord| unit.idle == 0 && locked.contains(unit.place.package.as_str());
+        let added = union::unite(&mut manifest, there, &other.as_parent(), &wanted);
+        tracing::debug!(added, other.key, "units of another state");
     }
     let newest = clock::newest(&manifest, file_system.now);
     let ahead = newest.since(file_system.now);

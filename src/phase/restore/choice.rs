@@ -29,7 +29,8 @@ const CANDIDATES: usize = 4;
 /// What a lookup came to.
 #[derive(Debug)]
 pub(super) enum Chosen<'a> {
-    State(Box<Pack<'a>>, Fit),
+    /// The job's own, and older ones of its own that may add to it.
+    State(Box<Pack<'a>>, Fit, Vec<Pack<'a>>),
     /// Another job's, of equal set-up, and those of others that may add to it.
     Siblings(Box<Pack<'a>>, Fit, Vec<Pack<'a>>),
     Nothing,
@@ -80,8 +81,10 @@ pub(super) fn best<'a>(
         }
         if !candidates.is_empty() {
             let best = if candidates.len() == 1 { 0 } else { judge(&candidates) };
-            let (pack, fit) = candidates.swap_remove(best);
-            return Chosen::State(Box::new(pack), fit);
+            let (pack, fit) = candidates.remove(best);
+            // What the last run with this lock file left has all that there is for it.
+            let others = if fit == Fit::Soft { Vec::new() } else { candidates };
+            return Chosen::State(Box::new(pack), fit, others.into_iter().map(|(pack, _)| pack).collect());
         }
     }
     Chosen::Nothing
@@ -257,6 +260,11 @@ fn best_of(
         }
     }
     best.0
+}
+
+/// Names of the packages of a state of which the lock files name the version that it was built with.
+pub(super) fn locked_alike<'a>(facts: &Facts, manifest: &'a Manifest) -> BTreeSet<&'a str> {
+    wanted(manifest, &facts.locked_packages(), &BTreeSet::new())
 }
 
 /// Packages of which this lock file names a version that the state was built with.

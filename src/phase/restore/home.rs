@@ -54,7 +54,7 @@ pub(super) fn restore(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOut
     let fields = state.parts.fields();
     let found = choice::best(store, &fields, None, &judge, &mut state.passed_over, &mut outcome.warnings);
     let brought = match found {
-        Chosen::State(pack, _) if pack.index.manifest.roots.len() == 1 => {
+        Chosen::State(pack, ..) if pack.index.manifest.roots.len() == 1 => {
             bring(facts, store, *pack, (&held, wanted), &mut state, outcome)
         }
         Chosen::State(..) | Chosen::Siblings(..) | Chosen::Nothing | Chosen::Unanswered => BTreeSet::new(),

@@ -32,7 +32,7 @@ pub(super) fn look(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOutcom
         chosen = choice::of_siblings(store, this, &roots, &judge, &mut passed_over, warnings);
     }
     match chosen {
-        Chosen::State(pack, fit) => found(&pack, fit, None, outcome),
+        Chosen::State(pack, fit, _) => found(&pack, fit, None, outcome),
         Chosen::Siblings(pack, fit, _) => {
             let sibling = pack.index.manifest.parts.name.to_string();
             found(&pack, fit, Some(sibling), outcome);
