@@ -7,7 +7,7 @@ const { locate } = require('./locate.js');
 const { conclude, environment, meaning, run, warn } = require('./run.js');
 
 /** Whoever wants the step to fail where nothing was restored means every reason for it. */
-const MUST_HIT = ['on', 'true'].includes((process.env['INPUT_FAIL-ON-CACHE-MISS'] || '').trim());
+const MUST_HIT = ['on', 'true'].includes((environment(process.env).REKINDLE_FAIL_ON_CACHE_MISS || '').trim());
 
 async function main() {
   const binary = await locate();

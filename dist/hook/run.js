@@ -5,12 +5,18 @@
 
 const { spawn } = require('node:child_process');
 
-/** Inputs as the program reads them: `INPUT_KEY-ROLL` becomes `REKINDLE_KEY_ROLL`. An empty one says nothing. */
+/** What an input comes to where nothing was given: also what a job without a matrix has for one. */
+const NOTHING = ['', 'null', '{}'];
+
+/**
+ * Inputs as the program reads them: `INPUT_KEY-ROLL` becomes `REKINDLE_KEY_ROLL`. Where one says nothing, what the runner's
+ * own environment says counts, and else the program's default.
+ */
 function environment(env) {
   const result = { ...env };
   for (const [name, value] of Object.entries(env)) {
     const input = /^INPUT_(.+)$/.exec(name)?.[1];
-    if (input && input !== 'BINARY' && input !== 'JOB-STATUS' && value.trim() !== '') {
+    if (input && input !== 'BINARY' && input !== 'JOB-STATUS' && !NOTHING.includes(value.trim())) {
       result[`REKINDLE_${input.replace(/-/g, '_')}`] = value;
     }
   }

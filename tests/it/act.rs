@@ -13,6 +13,8 @@ use crate::support::{git, write};
 pub(crate) struct Act {
     dir: tempfile::TempDir,
     pub(crate) env: BTreeMap<String, String>,
+    /// Words before the command, if it is to run on another machine.
+    pub(crate) machine: Vec<String>,
 }
 
 /// What one run of a workflow did.
@@ -34,7 +36,7 @@ fn run(program: &str, arguments: &[&str], dir: &Path) -> String {
 impl Act {
     pub(crate) fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("rekindle-act-").tempdir().unwrap();
-        let act = Self { dir, env: BTreeMap::new() };
+        let act = Self { dir, env: BTreeMap::new(), machine: Vec::new() };
         fs::create_dir_all(act.path("home")).unwrap();
         // The action as its repository has it.
         let action = act.path("action");
@@ -77,15 +79,16 @@ impl Act {
         self
     }
 
-    fn run(&self, workflow: &str, event: &str, more: &[&str]) -> Run {
+    pub(crate) fn run(&self, workflow: &str, event: &str, more: &[&str]) -> Run {
         self.run_file(&root().join("tests/e2e/workflows").join(workflow), event, more)
     }
 
     pub(crate) fn run_file(&self, workflow: &Path, event: &str, more: &[&str]) -> Run {
         let program = root().join("target/tools/python/bin/act");
         assert!(program.exists(), "act is not installed: run tests/all.sh once");
-        let mut command = Command::new(program);
-        command.arg(event).arg("-W").arg(workflow).args(["-P", "ubuntu-latest=-self-hosted"]);
+        let words: Vec<&Path> = self.machine.iter().map(Path::new).chain([program.as_path()]).collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg(event).arg("-W").arg(workflow).args(["-P", "ubuntu-latest=-self-hosted"]);
         for reference in ["v1", "main"] {
             let checkout = self.path("action").display().to_string();
             command.arg("--local-repository").arg(format!("rekindle-rs/rekindle@{reference}={checkout}"));
@@ -120,7 +123,7 @@ impl Act {
 
 impl Run {
     /// What steps printed, for every line that holds `mark`.
-    fn said(&self, mark: &str) -> Vec<String> {
+    pub(crate) fn said(&self, mark: &str) -> Vec<String> {
         let said = |line: &str| {
             ["  | ", "::error ", "::warning "].iter().find_map(|start| Some(line.split_once(start)?.1.to_owned()))
         };

@@ -120,6 +120,11 @@ fn inputs_reach_the_program_as_variables_and_empty_ones_do_not() {
     let (code, said) = hook.run("main.js", &inputs);
     assert_eq!((code, said.as_str()), (Some(0), "restore\nREKINDLE_KEY=a\nREKINDLE_KEY_ROLL=2\n"));
     assert_eq!(fs::read_to_string(hook.path("state")).unwrap(), format!("binary={}\n", hook.path("program").display()));
+    // What the runner's own environment says counts where no input says anything, and nowhere else.
+    let fleet = [("REKINDLE_STORE", "dir:/fleet"), ("REKINDLE_KEY", "b"), ("REKINDLE_SAVE", "never")];
+    let inputs = [("INPUT_STORE", ""), ("INPUT_KEY", "null"), ("INPUT_SAVE", "auto")];
+    let said = hook.run("main.js", &[fleet, inputs].concat()).1;
+    assert_eq!(said, "restore\nREKINDLE_KEY=b\nREKINDLE_SAVE=auto\nREKINDLE_STORE=dir:/fleet\n");
 }
 
 #[test]
@@ -144,6 +149,7 @@ fn a_step_that_has_to_find_something_also_fails_where_the_program_does_not_run()
         let hook = Hook::with(&format!("exit {code}"));
         assert_eq!(hook.run("main.js", &asked).0, Some(expected), "{code}");
         assert_eq!(hook.run("main.js", &[("INPUT_FAIL-ON-CACHE-MISS", "off")]).0, Some(unasked), "{code}");
+        assert_eq!(hook.run("main.js", &[("REKINDLE_FAIL_ON_CACHE_MISS", "on")]).0, Some(expected), "{code}");
     }
     // There is no such program, nor anything to install one from.
     let hook = Hook::with("exit 0");

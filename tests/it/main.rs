@@ -112,6 +112,8 @@ mod surroundings;
 #[cfg(unix)]
 mod target_files;
 mod tidy;
+#[cfg(target_os = "linux")]
+mod two_machines;
 mod unhashed;
 #[cfg(target_os = "linux")]
 mod united;

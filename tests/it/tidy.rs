@@ -204,6 +204,13 @@ fn the_actions_inputs_are_those_of_the_program_and_of_the_readme() {
         assert_eq!(half["runs"]["using"], hook["runs"]["using"]);
         assert!(half["runs"].get("post").is_none());
     }
+    // A default that stood there would hide what the runner's own environment says: the program has the same.
+    for file in ["action.yml", "dist/hook/action.yml", "dist/restore/action.yml", "dist/prune/action.yml"] {
+        for (name, input) in yaml(&root().join(file))["inputs"].as_mapping().unwrap() {
+            let default = input["default"].as_str().unwrap();
+            assert!(default.is_empty() || default.starts_with("${{"), "{file}: {name:?}");
+        }
+    }
     // Every one of them is handed on, and the program reads it under the name that the hook gives it.
     let composite = yaml(&root().join("action.yml"));
     let steps = composite["runs"]["steps"].as_sequence().unwrap();
