@@ -1,7 +1,7 @@
 //! Which files of the Cargo home are worth keeping: the index, the archives that lock files name, the git databases.
 //!
-//! Sources are not kept: Cargo unpacks them from the archives, and never compares their times. Credentials and executables are
-//! never looked at.
+//! Sources are not kept: they are unpacked from the archives, by the restore or by Cargo, which never compares their times. Credentials
+//! and executables are never looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

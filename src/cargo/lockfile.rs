@@ -49,6 +49,16 @@ impl Locked {
         registry.map(|package| (name(package), package.checksum.as_ref().map(ToString::to_string))).collect()
     }
 
+    /// The same for packages of these names, as far as the checksum is known.
+    pub fn archives_of(&self, names: &BTreeSet<&str>) -> BTreeMap<String, String> {
+        let packages = self.packages.iter().filter(|package| names.contains(package.name.as_str()));
+        Self { packages: packages.cloned().collect() }
+            .archives()
+            .into_iter()
+            .filter_map(|(archive, checksum)| Some((archive, checksum?)))
+            .collect()
+    }
+
     /// The last part of every git repository's URL: what Cargo names its folders after.
     pub fn git_names(&self) -> BTreeSet<String> {
         let git = self.packages.iter().filter_map(|package| package.source.as_ref()).filter(|source| source.is_git());

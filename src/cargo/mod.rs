@@ -3,6 +3,7 @@
 //! None of these formats is promised by Cargo. Each is read leniently, and what cannot be read is "unknown": kept, compared
 //! as bytes, and never reasoned about.
 
+pub mod archive;
 pub mod assembler;
 pub mod building;
 pub mod clock;

@@ -117,6 +117,9 @@ pub struct HomeOutcome {
     pub key: Option<String>,
     pub files: usize,
     pub bytes: u64,
+    /// Whose sources were unpacked.
+    #[serde(default)]
+    pub packages: usize,
 }
 
 /// What `save` found and did.

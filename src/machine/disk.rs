@@ -78,7 +78,7 @@ impl Meta {
     }
 }
 
-pub use crate::machine::system::{leave_to_umask, lock, set_file_mode, set_mode, symlink};
+pub use crate::machine::system::{create_new, leave_to_umask, lock, set_file_mode, set_mode, symlink};
 
 /// Whether a process that is alive holds the lock of this file. Where nobody can tell, one that is younger than `abandoned` is
 /// taken to be held.
@@ -87,6 +87,27 @@ pub fn is_locked(path: &Path, abandoned: Duration) -> bool {
     system::holds(file.file()).unwrap_or_else(|| {
         let now = Moment::from(FileTime::now());
         Meta::of(path).is_ok_and(|meta| now.since(meta.mtime) < abandoned)
+    })
+}
+
+/// What became of somebody's lock.
+#[derive(Debug)]
+pub enum Claim {
+    /// It is ours as long as this lives.
+    Held(std::fs::File),
+    /// Another process has it.
+    Taken,
+    /// There are no locks here.
+    Unknown,
+}
+
+/// Takes the lock of this file, which is made if need be, unless somebody has it.
+pub fn claim(path: &Path) -> io::Result<Claim> {
+    let file = std::fs::File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+    Ok(match system::holds(&file) {
+        Some(false) => Claim::Held(file),
+        Some(true) => Claim::Taken,
+        None => Claim::Unknown,
     })
 }
 

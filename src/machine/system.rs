@@ -16,8 +16,8 @@ pub(super) struct Facts {
     pub(super) changed: Option<Moment>,
 }
 
+pub use platform::{create_new, leave_to_umask, lock, set_file_mode, set_mode, symlink};
 pub(super) use platform::{holds, look, make_private, set_mtime};
-pub use platform::{leave_to_umask, lock, set_file_mode, set_mode, symlink};
 
 #[cfg(unix)]
 mod platform {
@@ -72,6 +72,12 @@ mod platform {
     /// Makes a temporary file readable and writable to whom the umask lets at it, as any new file is.
     pub fn leave_to_umask(file: &mut tempfile::Builder) {
         file.permissions(Permissions::from_mode(0o666));
+    }
+
+    /// Makes a file with these rights, as far as the umask lets them.
+    pub fn create_new(path: &Path, mode: u32) -> io::Result<std::fs::File> {
+        use std::os::unix::fs::OpenOptionsExt;
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
     }
 
     /// Makes a symlink whose text is this.
@@ -165,6 +171,11 @@ mod platform {
     pub fn lock(_file: &File) {}
 
     pub fn leave_to_umask(_file: &mut tempfile::Builder) {}
+
+    /// Makes a file; rights come from the folder.
+    pub fn create_new(path: &Path, _mode: u32) -> io::Result<File> {
+        OpenOptions::new().write(true).create_new(true).open(path)
+    }
 
     pub(in crate::machine) fn holds(_file: &File) -> Option<bool> {
         None

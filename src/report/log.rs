@@ -103,6 +103,9 @@ pub fn restore(outcome: &RestoreOutcome) -> Vec<String> {
     if let Some(key) = &home.key {
         lines.push(format!("Cargo home: {}, {}, from `{key}`", count(home.files, "file"), size(home.bytes)));
     }
+    if home.packages > 0 {
+        lines.push(format!("Cargo home: {} unpacked", count(home.packages, "package")));
+    }
     if *incremental_off {
         lines.push(
             "incremental compilation is off for later steps: its state would cost more to keep than it saves"

@@ -87,6 +87,8 @@ mod names;
 #[cfg(unix)]
 mod oracle;
 mod overlooked;
+#[cfg(target_os = "linux")]
+mod packages;
 mod packs;
 #[cfg(target_os = "linux")]
 mod pyo3;

@@ -13,7 +13,7 @@ use fs_err as fs;
 use vec1::Vec1;
 
 use super::choice::{self, Chosen};
-use super::{Arrival, room};
+use super::{Arrival, packages, room};
 use crate::cargo::clock;
 use crate::job::facts::Facts;
 use crate::job::handover::Restored;
@@ -73,15 +73,7 @@ pub(super) fn arrive(
             return Arrival { passed_over, ..Arrival::default() };
         }
     };
-    let mut manifest = pack.index.manifest.clone();
-    for other in others {
-        let there = &other.index.manifest;
-        let locked = choice::locked_alike(facts, there);
-        // What its last run did not use has had its days of grace where it lies.
-        let wanted = |unit: &UnitRecord| unit.idle == 0 && locked.contains(unit.place.package.as_str());
-        let added = union::unite(&mut manifest, there, &other.as_parent(), &wanted);
-        tracing::debug!(added, other.key, "units of another state");
-    }
+    let manifest = with_others(facts, &pack, &others);
     let newest = clock::newest(&manifest, file_system.now);
     let ahead = newest.since(file_system.now);
     let shift = if ahead > LOCK_WAIT { ahead } else { Duration::ZERO };
@@ -95,7 +87,13 @@ pub(super) fn arrive(
         outcome.take_back(&anyhow::Error::msg(left_out.reason));
         return Arrival { passed_over, ..Arrival::default() };
     }
-    let unpacked = staged.unpack(&manifest, &packs, shift, &|file| left_out.files.contains(&file));
+    let (unpacked, packages) = std::thread::scope(|scope| {
+        let packages = scope.spawn(|| packages::unpack(facts, &manifest));
+        let unpacked = staged.unpack(&manifest, &packs, shift, &|file| left_out.files.contains(&file));
+        // One that panicked has unpacked nothing that Cargo would take for whole.
+        (unpacked, packages.join().unwrap_or_default())
+    });
+    outcome.home.packages = packages;
     if let Some(reason) = unpacked.full {
         // What would fit is not worth the room that the job needs.
         drop(staged);
@@ -146,6 +144,20 @@ pub(super) fn arrive(
         staged: Some(staged),
         ..Arrival::default()
     }
+}
+
+/// What the state says, with what other states alone hold and this job may want.
+fn with_others(facts: &Facts, pack: &Pack<'_>, others: &[Pack<'_>]) -> Manifest {
+    let mut manifest = pack.index.manifest.clone();
+    for other in others {
+        let there = &other.index.manifest;
+        let locked = choice::locked_alike(facts, there);
+        // What its last run did not use has had its days of grace where it lies.
+        let wanted = |unit: &UnitRecord| unit.idle == 0 && locked.contains(unit.place.package.as_str());
+        let added = union::unite(&mut manifest, there, &other.as_parent(), &wanted);
+        tracing::debug!(added, other.key, "units of another state");
+    }
+    manifest
 }
 
 fn not_restored(manifest: &Manifest, count: usize, first: usize, reason: &str) -> Warning {

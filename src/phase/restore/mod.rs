@@ -11,6 +11,7 @@ mod home;
 mod isolation;
 mod kept;
 mod lookup;
+mod packages;
 mod room;
 mod stamping;
 mod watching;
