@@ -129,6 +129,7 @@ impl Whereabouts {
                 self.of_compiled(&surveys[root], unit, dep_file, || recorded(root, unit))
             })
             .collect();
+        find_undescribed(&all, &mut places);
         let edges = units::edges(&all);
         for (at, &(root, unit)) in all.iter().enumerate().filter(|(_, (_, unit))| unit.is_run()) {
             let is_script = |dep: &&usize| {
@@ -213,6 +214,31 @@ impl Whereabouts {
             }
         }
         None
+    }
+}
+
+/// Of what has no list of sources, as documentation has none: where another unit of the same source of the package was found.
+fn find_undescribed(all: &[(usize, &DiskUnit)], places: &mut [Place]) {
+    let numbers = |unit: &DiskUnit| -> Vec<u64> {
+        unit.fingerprints.iter().filter_map(|print| Some(print.fingerprint.as_ref()?.path())).collect()
+    };
+    let mut known: HashMap<(&str, u64), Vec<&Place>> = HashMap::new();
+    let found: Vec<Place> = places.to_vec();
+    for (place, (_, unit)) in found.iter().zip(all).filter(|(place, _)| place.lies != Lies::Unknown) {
+        for number in numbers(unit) {
+            known.entry((&unit.place.package, number)).or_default().push(place);
+        }
+    }
+    for (place, (_, unit)) in places.iter_mut().zip(all).filter(|(place, _)| **place == Place::default()) {
+        let same: Vec<&Place> = numbers(unit)
+            .iter()
+            .filter_map(|number| known.get(&(unit.place.package.as_str(), *number)))
+            .flatten()
+            .copied()
+            .collect();
+        if !unit.is_run() && !same.is_empty() {
+            *place = Place::one_of(&same);
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::explain::surroundings::{Surroundings, changes};
 use crate::explain::take;
 use crate::job::facts::Facts;
 use crate::job::handover::State;
+use crate::job::outcome::Start;
 use crate::machine::disk::{Kind, Meta};
 use crate::machine::host;
 use crate::moment::Moment;
@@ -46,6 +47,8 @@ impl Beginning {
     pub fn of(state: &State) -> Self {
         let manifest: Option<&Manifest> = state.restored.as_ref().map(|restored| &restored.manifest);
         let parts = [Some(&state.parts), manifest.map(|manifest| &manifest.parts)];
+        // What was dropped elsewhere was never this job's.
+        let own = manifest.filter(|_| !matches!(state.outcome.start, Start::Restored { sibling: Some(_), .. }));
         let compilers = parts.into_iter().flatten().flat_map(|parts| &parts.hard.workspaces);
         Self {
             before: state.before.clone(),
@@ -53,7 +56,7 @@ impl Beginning {
             touched: state.touched.clone(),
             compilers: compilers.map(|parts| parts.rustc.clone()).collect(),
             locked: manifest.map(|manifest| manifest.locked.clone()).unwrap_or_default(),
-            pruned: manifest.map(|manifest| manifest.pruned.clone()).unwrap_or_default(),
+            pruned: own.map(|manifest| manifest.pruned.clone()).unwrap_or_default(),
             left_out: manifest.and_then(|manifest| manifest.left_out.clone()),
             settings: manifest.map(|manifest| manifest.settings.clone()).unwrap_or_default(),
             // What was there when it was built is among the inputs.

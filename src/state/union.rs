@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::manifest::{Content, FileEntry, Lies, Manifest, Parent, RunFacts, UnitRecord};
 use crate::moment::Moment;
-use crate::unit::UnitPlace;
+use crate::unit::{Unit, UnitPlace};
 
 /// Packs that a state refers to at most, once others were added.
 const MOST_PACKS: usize = 48;
@@ -138,9 +138,10 @@ fn choose(state: &Manifest, other: &Manifest, wanted: &dyn Fn(&UnitRecord) -> bo
         let in_the_way = |file: &usize| taken.contains(&(other.files[*file].root, other.files[*file].path.as_str()));
         !files.is_empty() && !files.iter().any(|file| own(file) || in_the_way(file))
     };
+    let scripts_stay = scatters(state, other);
     let candidates: BTreeSet<usize> = (0..other.units.len())
         .filter(|at| !places.contains_key(&(other.units[*at].root, &other.units[*at].place)))
-        .filter(|&at| wanted(&other.units[at]))
+        .filter(|&at| wanted(&other.units[at]) && !(scripts_stay && other.units[at].is_run()))
         .filter(|&at| stands_alone(&other.units[at]) && is_free(at) && says_the_same(state, other, &other.units[at]))
         .collect();
     // Whatever was built from something that stays behind stays behind, too. Each round takes one step up, and hostile edges may
@@ -158,6 +159,25 @@ fn choose(state: &Manifest, other: &Manifest, wanted: &dyn Fn(&UnitRecord) -> bo
             choice.files.insert(at, there.get(&at).cloned().unwrap_or_default());
         }
     }
+}
+
+/// Whether files that belong to no unit lie there and not here: build scripts can have left them beside their own folders, and nobody
+/// knows which.
+fn scatters(state: &Manifest, other: &Manifest) -> bool {
+    let of_nobody = |manifest: &Manifest| -> Vec<usize> {
+        let is_it = |file: &&FileEntry| file.unit.is_none() && !matches!(file.content, Content::Folder { .. });
+        let files = manifest.files.iter().enumerate().filter(|(_, file)| is_it(file) && !is_known(&file.path));
+        files.map(|(at, _)| at).collect()
+    };
+    let here = content(state, &of_nobody(state));
+    content(other, &of_nobody(other)).iter().any(|(path, told)| here.get(path) != Some(told))
+}
+
+/// Whether it is known who makes a file that belongs to no unit.
+fn is_known(path: &str) -> bool {
+    let mut parts = path.split('/');
+    let is_cargos = |name: &str| matches!(name, ".rustc_info.json" | "CACHEDIR.TAG");
+    parts.clone().next_back().is_some_and(is_cargos) || parts.any(|part| part == "doc" || part == "incremental")
 }
 
 /// Files by the unit that they belong to.
@@ -201,7 +221,7 @@ mod tests {
     use super::*;
     use crate::digest::Digest;
     use crate::state::key::{HardParts, KeyParts, NameParts, SoftParts};
-    use crate::state::manifest::{EnvRecord, Location, Root};
+    use crate::state::manifest::{EnvRecord, FingerprintRecord, Location, Root};
     use crate::unit::Layout;
 
     fn unit(package: &str, deps: &[usize]) -> UnitRecord {
@@ -284,6 +304,25 @@ mod tests {
         assert_eq!(names(&united(&knows(&here, "low"), &knows(&there, "low"))), ["base", "user"]);
         assert_eq!(names(&united(&knows(&here, "high"), &knows(&there, "low"))), ["base"]);
         assert_eq!(united(&here, &knows(&there, "low")).env, value("low"));
+        // What lies beside everything may be what its script left there, and is brought by nobody.
+        let script = UnitRecord { run: Some(RunFacts::default()), ..unit("user", &[0]) };
+        let script = UnitRecord {
+            fingerprints: vec![FingerprintRecord {
+                name: "run-build-script-build-script-build".into(),
+                hash: String::new(),
+                precalculated: true,
+                by_content: false,
+            }],
+            ..script
+        };
+        for (path, is_taken) in [("debug/deps/libfoo.so", false), ("doc/x.html", true), (".rustc_info.json", true)] {
+            let mut there = with(script.clone(), "base");
+            there.files.push(FileEntry { unit: None, ..file(path, 0, 1, "x") });
+            assert_eq!(names(&united(&here, &there)).contains(&"user"), is_taken, "{path}");
+            let mut here = here.clone();
+            here.files.push(FileEntry { unit: None, ..file(path, 0, 1, "x") });
+            assert_eq!(names(&united(&here, &there)), ["base", "user"], "{path}");
+        }
         // Another machine, what nobody wants, and a place that is taken.
         let elsewhere = Manifest { system: "another".to_owned(), ..there.clone() };
         assert_eq!(names(&united(&here, &elsewhere)), ["base"]);

@@ -3,6 +3,9 @@
 #
 #   lint      library, program and tests, for Windows, macOS and musl: type-checked by clippy, nothing is run
 #   windows   unit tests, and the integration tests that need neither Cargo nor git, run under Wine
+#   arm64     the unit tests, and the integration tests that need neither Cargo nor git, on a processor that qemu plays
+#   release   the program for the six targets of a release, as near as this machine comes to them: packed, with checksums, and run
+#             where something here can run it. REKINDLE_FULL=1 builds each twice, in two folders: both have to be the same
 #   linux     file systems (ext4 with casefold, xfs, btrfs, overlayfs, tmpfs; noatime), with the tests of names and packs; needs root
 #
 # Everything is installed below target/tools/systems, once; standard libraries come by rustup. How it can be wrong: Wine is not
@@ -100,35 +103,137 @@ need_wine() {
   fi
 }
 
-# The program that cargo built for Windows, of this kind.
-built() { # kind of target, arguments for cargo
-  local kind=$1
-  shift
-  PATH="$files/usr/bin:$PATH" cargo test --locked --no-run --target "$WINDOWS" --message-format=json "$@" 2> /dev/null |
+# The program that cargo built for a target, of this kind.
+built() { # cargo, target, kind, arguments for cargo
+  local cargo=$1 target=$2 kind=$3
+  shift 3
+  PATH="$files/usr/bin:$PATH" "$cargo" test --locked --no-run --target "$target" --message-format=json "$@" 2> /dev/null |
     sed -n 's/.*"kind":\["'"$kind"'"\].*"executable":"\([^"]*\)".*/\1/p' | tail -n 1
 }
+
+# What needs neither Cargo nor git.
+ALONE=(
+  names:: doctor:: ignores:: drafts:: reports::
+  packs::a_file_that_cannot_be_made packs::files_that_claim packs::no_path_leads packs::sizes_and_places packs::what_would_take
+  commands::an_unknown_option commands::whoever_reads_only
+)
+# They ask git.
+ASKING=(--skip a_folder_of_a_repository --skip git_says)
+if [ "${REKINDLE_FULL:-}" = 1 ]; then ALONE+=(fuzz::read:: fuzz::answers:: packs::very_many); fi
 
 windows() {
   need_wine
   step "compiling the tests for Windows"
   local unit integration
-  unit=$(built lib --lib)
-  integration=$(built test --test it)
+  unit=$(built cargo "$WINDOWS" lib --lib)
+  integration=$(built cargo "$WINDOWS" test --test it)
   [ -x "$unit" ] && [ -x "$integration" ] || { echo "the tests for Windows cannot be built" >&2; return 1; }
   # This Wine says that it has made a symlink, and has not. There is no git and no Cargo in it.
   local unit_skipped=(--skip a_symlink_gets_its_own_time --skip what_a_cargo_takes_away --skip what_is_not_understood_is_left_alone)
-  local alone=(
-    names:: doctor:: ignores:: drafts:: reports::
-    packs::a_file_that_cannot_be_made packs::files_that_claim packs::no_path_leads packs::sizes_and_places packs::what_would_take
-    commands::an_unknown_option commands::whoever_reads_only
-  )
-  # They ask git.
-  local skipped=(--skip a_folder_of_a_repository --skip git_says)
-  if [ "${REKINDLE_FULL:-}" = 1 ]; then alone+=(fuzz::read:: fuzz::answers:: packs::very_many); fi
   step "unit tests under $(wine64 --version)"
   timeout 600 wine64 "$unit" --quiet --test-threads=2 "${unit_skipped[@]}" < /dev/null
   step "integration tests that need neither Cargo nor git"
-  timeout 900 wine64 "$integration" --quiet --test-threads=2 "${skipped[@]}" "${alone[@]}" < /dev/null
+  timeout 900 wine64 "$integration" --quiet --test-threads=2 "${ASKING[@]}" "${ALONE[@]}" < /dev/null
+}
+
+need_qemu() { unpack qemu qemu-user-static; }
+on_arm64() { "$files/usr/bin/qemu-aarch64-static" "$@"; }
+
+# A static program needs nothing else of its system.
+arm64() {
+  need_zig
+  need_qemu
+  local target=aarch64-unknown-linux-musl unit integration
+  need_target "$target"
+  step "compiling the tests for $target"
+  unit=$(built zigbuild "$target" lib --lib)
+  integration=$(built zigbuild "$target" test --test it)
+  [ -x "$unit" ] && [ -x "$integration" ] || { echo "the tests for $target cannot be built" >&2; return 1; }
+  step "unit tests under $(on_arm64 -version | head -n 1)"
+  # Whatever is started there is this machine's own again: a shell, git, programs of Python.
+  timeout 1200 "$files/usr/bin/qemu-aarch64-static" "$unit" --quiet --test-threads=2 < /dev/null
+  step "integration tests that need neither Cargo nor git"
+  timeout 900 "$files/usr/bin/qemu-aarch64-static" "$integration" --quiet --test-threads=2 "${ASKING[@]}" "${ALONE[@]}" < /dev/null
+}
+
+# macOS has these, and nobody may hand them on: what links the program is a list of the names that the crates declare, and of no code.
+need_frameworks() {
+  local place=$systems/frameworks
+  rm -rf "$place"
+  # shellcheck disable=SC2016 # that is Python's
+  cargo metadata --locked --format-version 1 --filter-platform aarch64-apple-darwin | python3 -c '
+import json, pathlib, re, sys
+packages = {package["name"]: pathlib.Path(package["manifest_path"]).parent for package in json.load(sys.stdin)["packages"]}
+for framework, crate, start in [("CoreFoundation", "core-foundation-sys", "CF"), ("Security", "security-framework-sys", "(?:Sec|SSL|CMS|Authorization|CSSM)")]:
+    text = "".join(path.read_text() for path in packages[crate].rglob("*.rs"))
+    names = sorted(set(re.findall(r"\b(?:fn|static)\s+(k?" + start + r"\w+)", text)) | set(re.findall(r"\b(__CF\w+)", text)))
+    folder = pathlib.Path(sys.argv[1]) / f"{framework}.framework"
+    folder.mkdir(parents=True)
+    lines = ["--- !tapi-tbd", "tbd-version: 4", "targets: [ x86_64-macos, arm64-macos ]",
+        f"install-name: \x27/System/Library/Frameworks/{framework}.framework/Versions/A/{framework}\x27",
+        "exports:", "  - targets: [ x86_64-macos, arm64-macos ]", "    symbols: [ " + ", ".join("_" + name for name in names) + " ]", "..."]
+    (folder / f"{framework}.tbd").write_text("\n".join(lines) + "\n")
+' "$place"
+}
+
+RELEASED=(
+  x86_64-unknown-linux-musl aarch64-unknown-linux-musl
+  x86_64-apple-darwin aarch64-apple-darwin
+  x86_64-pc-windows-gnu aarch64-pc-windows-gnullvm
+)
+
+# The program for one target. No folder of this machine stands in it.
+program() { # target, folder of the source, folder to build in
+  local target=$1 source=$2 cargo=zigbuild words=build suffix=
+  if [ "$target" = "$WINDOWS" ]; then cargo=cargo; else words=zigbuild; fi
+  local flags="--remap-path-prefix=$source=rekindle --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
+  case $target in *apple*) flags="$flags -L framework=$systems/frameworks" ;; *windows*) suffix=.exe ;; esac
+  (
+    cd "$source"
+    PATH="$files/usr/bin:$PATH" CARGO_INCREMENTAL=0 RUSTFLAGS=$flags MACOSX_DEPLOYMENT_TARGET=11.0 \
+      "$cargo" "$words" --quiet --release --locked --target "$target" --target-dir "$3" >&2
+  )
+  echo "$3/$target/release/rekindle$suffix"
+}
+
+# What it says of itself, where something here can run it.
+says() { # target, program
+  case $1 in
+    x86_64-unknown-linux-musl) "$2" --version ;;
+    aarch64-unknown-linux-musl) on_arm64 "$2" --version ;;
+    "$WINDOWS") timeout 120 wine64 "$2" --version < /dev/null | tr -d '\r' ;;
+    *) echo "" ;;
+  esac
+}
+
+release() {
+  need_zig
+  need_qemu
+  need_wine
+  need_frameworks
+  local assets=$systems/assets version program other said
+  version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
+  rm -rf "$assets"
+  mkdir -p "$assets"
+  for target in "${RELEASED[@]}"; do
+    need_target "$target"
+    step "rekindle for $target"
+    program=$(program "$target" "$PWD" "$PWD/target/systems")
+    said=$(says "$target" "$program")
+    [ "$said" = "${said:+rekindle $version}" ] || { echo "it says '$said'" >&2; return 1; }
+    gzip -9 -n < "$program" > "$assets/rekindle-$target.gz"
+    echo "$(wc -c < "$program") bytes, packed $(wc -c < "$assets/rekindle-$target.gz"), $([ -n "$said" ] && echo run || echo not run)"
+    if [ "${REKINDLE_FULL:-}" = 1 ]; then
+      local elsewhere
+      elsewhere=$(mktemp -d)
+      git clone --quiet "$PWD" "$elsewhere/further/down"
+      other=$(program "$target" "$elsewhere/further/down" "$elsewhere/target")
+      cmp "$program" "$other" || { echo "two builds gave two programs" >&2; return 1; }
+      rm -rf "$elsewhere"
+    fi
+  done
+  step "checksums"
+  (cd "$assets" && sha256sum rekindle-*.gz | tee SHA256SUMS)
 }
 
 # The tests of names and packs, with the temporary folder on another file system.
@@ -179,10 +284,10 @@ linux() {
 }
 
 steps=("$@")
-[ ${#steps[@]} -gt 0 ] || steps=(lint windows linux)
+[ ${#steps[@]} -gt 0 ] || steps=(lint windows arm64 release linux)
 for name in "${steps[@]}"; do
   case $name in
-    lint | windows | linux) "$name" ;;
+    lint | windows | arm64 | release | linux) "$name" ;;
     *) echo "unknown step $name" >&2; exit 2 ;;
   esac
 done

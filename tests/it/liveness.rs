@@ -73,11 +73,16 @@ fn incremental_state_is_dropped_unless_it_is_asked_for() {
 #[test]
 fn documentation_is_kept_while_its_units_are_used() {
     let mut world = World::scenario();
-    world.command = vec!["doc".into(), "--workspace".into(), "--no-deps".into()];
-    world.first_run();
-    let warm = world.warm_run();
-    assert!(!warm.stderr.contains("Documenting"), "{}", warm.stderr);
-    assert!(world.target().join("doc/a/index.html").exists());
+    // Without what was fetched, and with it.
+    for command in ["doc --workspace --no-deps", "doc --workspace"] {
+        world.command = crate::support::words(command);
+        world.options = vec!["--key".into(), command.into()];
+        world.first_run();
+        let warm = world.warm_run();
+        assert!(!warm.stderr.contains("Documenting"), "{command}: {}", warm.stderr);
+        assert!(world.target().join("doc/a/index.html").exists());
+    }
+    assert!(world.target().join("doc/gitdep/index.html").exists());
 }
 
 #[test]

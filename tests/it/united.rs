@@ -21,6 +21,11 @@ fn base(number: &str) -> String {
 /// Two programs, each of which uses one half of a repository that Cargo fetches; and a package that takes long, with which a job has
 /// more to give than the others.
 fn world(number: &str) -> World {
+    world_with(number, &[])
+}
+
+/// The same with more files, or others, in what is fetched.
+fn world_with(number: &str, more: &[(&str, &str)]) -> World {
     let number = number.to_owned();
     World::in_memory("", move |dir| {
         let fetched = dir.join("fetched");
@@ -40,6 +45,9 @@ fn world(number: &str) -> World {
             ("right/src/lib.rs", side("right")),
         ] {
             write(&fetched.join(path), &text);
+        }
+        for (path, text) in more {
+            write(&fetched.join(path), text);
         }
         git(&fetched, &["init", "--quiet", "--initial-branch=main"], None);
         git(&fetched, &["add", "--all"], None);
@@ -143,6 +151,27 @@ fn what_depends_on_a_variable_is_taken_only_where_both_say_the_same() {
         let (_, log) = job(&mut world, &format!("all-{level}"), "build --workspace", false);
         let expected = (format!("left 1{level}\n"), format!("right 1{level}\n"));
         assert_eq!((said(&world, "app"), said(&world, "tool")), expected, "{log}");
+    }
+}
+
+#[test]
+fn what_a_build_script_left_beside_its_folder_is_not_missed() {
+    // Beside everything that Cargo made; the library looks for it when it runs.
+    let script = "fn main() {\n    println!(\"cargo:rerun-if-changed=build.rs\");\n    \
+                  let out = std::path::PathBuf::from(std::env::var(\"OUT_DIR\").unwrap());\n    \
+                  let helper = out.ancestors().nth(3).unwrap().join(\"deps/helper.txt\");\n    \
+                  std::fs::write(&helper, \"helps\").unwrap();\n    \
+                  println!(\"cargo:rustc-env=HELPER={}\", helper.display());\n}\n";
+    let library = "pub fn text() -> String {\n    let helper = std::fs::read_to_string(env!(\"HELPER\"));\n    \
+                   format!(\"right {} {:?}\", base::MADE, helper.ok())\n}\n";
+    let mut world = world_with("1", &[("right/build.rs", script), ("right/src/lib.rs", library)]);
+    for (name, command) in ["app", "tool"].into_iter().zip(COMMANDS) {
+        job(&mut world, name, command, true);
+    }
+    for compiled in [set(&["right", "tool"]), set(&[])] {
+        let (these, log) = job(&mut world, "all", "build --workspace", false);
+        assert_eq!(these, compiled, "{log}");
+        assert_eq!(said(&world, "tool"), "right 1 Some(\"helps\")\n");
     }
 }
 

@@ -1,8 +1,8 @@
 //! Which stored state to start from: the one that leaves the least to compile.
 //!
 //! The newest state whose soft parts are equal is usually the newest of all; then nothing else is looked at. Else the newest
-//! few are compared by their indexes: a unit counts if this lock file can still want it and the files that it read are, by
-//! git's index, as they were. A wrong guess costs time and never truth: whatever is chosen is stamped by what is on disk.
+//! few are compared by their indexes: a unit counts if this lock file can still want it, the files that it read are, by git's
+//! index, as they were, and so are the variables that it tracks. A wrong guess costs time and never truth: whatever is chosen is stamped by what is on disk.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -16,7 +16,7 @@ use crate::machine::paths;
 use crate::pack::{Pack, seed};
 use crate::problem::{GivenUp, Warnings};
 use crate::state::key::{Fit, Key, KeyFields};
-use crate::state::manifest::{InputKind, LockedPackage, Manifest, Origin, Root, UnitRecord};
+use crate::state::manifest::{EnvRecord, Input, InputKind, LockedPackage, Manifest, Origin, Root, UnitRecord};
 use crate::state::secrets::Secrets;
 use crate::store::Store;
 use crate::unit::UnitPlace;
@@ -205,7 +205,30 @@ pub(super) fn nearest(facts: &Facts, candidates: &[(Pack<'_>, Fit)]) -> usize {
         .flat_map(|workspace| &workspace.packages)
         .map(|package| package.name.as_str())
         .collect();
-    best_of(&manifests, &facts.locked_packages(), &own, &blobs(facts))
+    let now = Now { blobs: blobs(facts), variables: Secrets::of_environment().records() };
+    best_of(&manifests, &facts.locked_packages(), &own, &now)
+}
+
+/// What lies and holds here.
+#[derive(Default)]
+struct Now {
+    /// Of all files that git tracks below the workspaces, by path.
+    blobs: HashMap<String, String>,
+    variables: BTreeMap<String, EnvRecord>,
+}
+
+impl Now {
+    fn changed(&self, input: &Input) -> bool {
+        let is_blob = input.origin == Origin::Tracked && input.kind == InputKind::File;
+        let is_same = |blob: &String| *blob == input.id.to_string();
+        is_blob && !self.blobs.is_empty() && !self.blobs.get(&input.path).is_some_and(is_same)
+    }
+
+    /// As far as both values may be told.
+    fn drifted(&self, name: &str, then: &EnvRecord) -> bool {
+        let now = self.variables.get(name).unwrap_or(&EnvRecord::Unset);
+        ![then, now].contains(&&EnvRecord::Set) && then != now
+    }
 }
 
 /// The blobs of all files that git tracks below the workspaces, by path.
@@ -230,7 +253,7 @@ fn best_of(
     candidates: &[(&Manifest, Fit)],
     locked: &BTreeSet<LockedPackage>,
     own: &BTreeSet<&str>,
-    blobs: &HashMap<String, String>,
+    now: &Now,
 ) -> usize {
     // A unit took longer here and shorter there: it has to weigh the same everywhere.
     let mut weights: BTreeMap<UnitKey<'_>, f64> = BTreeMap::new();
@@ -248,7 +271,7 @@ fn best_of(
             Some(used) => used.contains(&unit_key(unit)),
             None => wanted.contains(unit.place.package.as_str()),
         };
-        let stale = stale(manifest, blobs, &counts);
+        let stale = stale(manifest, now, &counts);
         let fresh = manifest.units.iter().zip(stale).filter(|(_, stale)| !stale);
         fresh.map(|(unit, _)| weights.get(&unit_key(unit)).copied().unwrap_or_default()).sum()
     };
@@ -274,14 +297,14 @@ fn wanted<'a>(manifest: &'a Manifest, locked: &BTreeSet<LockedPackage>, own: &BT
 }
 
 /// Which units nobody wants or read something that is not as it was, or were built from one like that.
-fn stale(manifest: &Manifest, blobs: &HashMap<String, String>, counts: &dyn Fn(&UnitRecord) -> bool) -> Vec<bool> {
-    let changed = |at: usize| {
-        let input = &manifest.inputs[at];
-        let is_blob = input.origin == Origin::Tracked && input.kind == InputKind::File;
-        is_blob && !blobs.is_empty() && blobs.get(&input.path).is_none_or(|blob| *blob != input.id.to_string())
+fn stale(manifest: &Manifest, now: &Now, counts: &dyn Fn(&UnitRecord) -> bool) -> Vec<bool> {
+    let changed: Vec<bool> = manifest.inputs.iter().map(|input| now.changed(input)).collect();
+    let drifted: BTreeSet<&str> =
+        manifest.env.iter().filter(|(name, then)| now.drifted(name, then)).map(|(name, _)| name.as_str()).collect();
+    let is_stale = |unit: &UnitRecord| {
+        let reads_another = unit.inputs.iter().any(|&input| changed[input]);
+        !counts(unit) || reads_another || unit.env.iter().any(|name| drifted.contains(name.as_str()))
     };
-    let changed: Vec<bool> = (0..manifest.inputs.len()).map(changed).collect();
-    let is_stale = |unit: &UnitRecord| !counts(unit) || unit.inputs.iter().any(|&input| changed[input]);
     let mut stale: Vec<bool> = manifest.units.iter().map(is_stale).collect();
     // Each round carries it at least one edge further, and hostile edges may run in circles.
     for _ in 0..manifest.units.len() {
