@@ -223,3 +223,46 @@ fn what_the_script_of_a_git_dependency_writes_into_its_own_sources_is_written_ag
     world.restore();
     assert!(world.build().compiled.is_empty());
 }
+
+/// An ignored place of the project, into which nobody looks for the work of a script that is not the project's own.
+#[test]
+fn what_the_script_of_a_git_dependency_writes_into_the_project_is_written_again() {
+    let mut world = World::new("", |dir| {
+        let dependency = dir.join("dependency");
+        write(&dependency.join("Cargo.toml"), &MANIFEST.replace("app", "deep"));
+        write(
+            &dependency.join("src/lib.rs"),
+            "pub fn text() -> String { std::fs::read_to_string(env!(\"MADE\")).unwrap_or_default() }\n",
+        );
+        write(
+            &dependency.join("build.rs"),
+            "fn main() { println!(\"cargo:rerun-if-changed=build.rs\"); let out = std::env::var(\"OUT_DIR\").unwrap(); \
+             let top = std::path::Path::new(&out).ancestors().nth(5).unwrap().join(\"made\"); \
+             std::fs::create_dir_all(&top).unwrap(); std::fs::write(top.join(\"text\"), \"text\").unwrap(); \
+             println!(\"cargo:rustc-env=MADE={}/text\", top.display()); }\n",
+        );
+        for arguments in [&["init", "--quiet"][..], &["add", "--all"], &["commit", "--quiet", "-m", "first"]] {
+            git(&dependency, arguments, None);
+        }
+        let manifest = format!("{MANIFEST}[dependencies]\ndeep = {{ git = \"file://{}\" }}\n", dependency.display());
+        [
+            ("Cargo.toml", manifest.as_str()),
+            (".gitignore", "/target\n/made\n"),
+            ("src/main.rs", "fn main() { print!(\"{}\", deep::text()); }\n"),
+        ]
+        .map(|(path, text)| (path.to_owned(), text.to_owned()))
+        .into()
+    });
+    world.command = vec!["build".into()];
+    for run in 0..3 {
+        world.wipe_and_clone();
+        let log = world.restore();
+        world.build();
+        assert_eq!(world.output(), "text", "run {run}: {log}");
+        world.save();
+    }
+    // A work tree that stays has it.
+    let _ = fs::remove_dir_all(world.target());
+    world.restore();
+    assert!(world.build().compiled.is_empty());
+}

@@ -1,5 +1,6 @@
 //! Files outside of everything that is looked at, which a build script wrote and named in what it printed: a download in
-//! `~/.cache`, data in `/opt`. On a wiped machine they are not there, and Cargo does not know that the script made them.
+//! `~/.cache`, data in `/opt`; and what the script of a fetched package left in an ignored place of the project. On a wiped machine
+//! they are not there, and Cargo does not know that the script made them.
 //!
 //! How it can be wrong: a script that names neither the file nor a folder above it, one that found the file there and left it, and
 //! a folder that was made and left empty. A file that something else wrote just then makes the script run once more when it is
@@ -12,9 +13,11 @@ use fs_err as fs;
 
 use super::job::Job;
 use crate::cargo::workspace;
+use crate::git::Repository;
 use crate::machine::disk::{self, Kind, Meta};
 use crate::machine::paths;
 use crate::moment::Moment;
+use crate::state::manifest::Lies;
 use crate::unit::Unit;
 
 /// Paths in one output that are looked at.
@@ -24,20 +27,69 @@ const LOOKED_AT: usize = 20_000;
 /// Files in one folder that are remembered: who misses one of them misses the rest.
 const REMEMBERED: usize = 50;
 
+type Span = (Moment, Moment);
+
 /// Such files, by run of this job.
 pub(super) fn by_run(job: &Job<'_>, live: &[usize]) -> BTreeMap<usize, BTreeSet<String>> {
     let known = Known::of(job);
     let runs = live.iter().copied().filter(|&at| job.unit(at).is_run() && job.unchanged(at).is_none());
-    let files = runs.filter_map(|at| {
-        let unit = job.unit(at);
-        let span = unit.span()?;
-        let output = job.surveys[job.units[at].0].root.join(unit.place.run_output());
-        let named = named(&String::from_utf8_lossy(&fs::read(output).ok()?));
-        let files: BTreeSet<String> =
+    let mut files = BTreeMap::new();
+    let mut fetched = Vec::new();
+    for at in runs {
+        let Some((span, named)) = told(job, at) else { continue };
+        let written: BTreeSet<String> =
             named.iter().flat_map(|path| known.written(path, span)).map(|path| paths::text(&path)).collect();
-        (!files.is_empty()).then_some((at, files))
-    });
-    files.collect()
+        if !written.is_empty() {
+            files.insert(at, written);
+        }
+        if job.place(at).lies == Lies::Fetched {
+            fetched.push((at, span, named));
+        }
+    }
+    for (at, path) in ignored(job, &fetched) {
+        files.entry(at).or_default().insert(path);
+    }
+    files
+}
+
+/// From when to when a run lasted, and the paths that it printed.
+fn told(job: &Job<'_>, at: usize) -> Option<(Span, BTreeSet<PathBuf>)> {
+    let unit = job.unit(at);
+    let output = job.surveys[job.units[at].0].root.join(unit.place.run_output());
+    Some((unit.span()?, named(&String::from_utf8_lossy(&fs::read(output).ok()?))))
+}
+
+/// Files in the project's repositories that git ignores, that the script of a fetched package named, and that changed while it ran. What
+/// scripts of the project's own write there need not be named.
+fn ignored(job: &Job<'_>, runs: &[(usize, Span, BTreeSet<PathBuf>)]) -> Vec<(usize, String)> {
+    let outputs: Vec<PathBuf> =
+        job.roots.iter().flat_map(|root| [root.path.clone(), workspace::real(&root.path)]).collect();
+    let is_output = |path: &Path| outputs.iter().any(|dir| path.starts_with(dir));
+    let mut tops = BTreeSet::new();
+    let mut found = Vec::new();
+    for workspace in &job.facts.workspaces {
+        let Some(repository) = Repository::discover(&workspace.root) else { continue };
+        let top = workspace::real(&repository.top);
+        // The top itself is named for many reasons.
+        let inside: Vec<(usize, Span, Vec<PathBuf>)> = runs
+            .iter()
+            .map(|(at, span, named)| {
+                let real = named.iter().filter_map(|path| fs::canonicalize(path).ok());
+                (*at, *span, real.filter(|path| path.starts_with(&top) && *path != top && !is_output(path)).collect())
+            })
+            .filter(|(.., named): &(usize, Span, Vec<PathBuf>)| !named.is_empty())
+            .collect();
+        if inside.is_empty() || !tops.insert(top) {
+            continue;
+        }
+        for path in repository.ignored().unwrap_or_default() {
+            let (real, Ok(meta)) = (workspace::real(&path), Meta::of(&path)) else { continue };
+            let names = |named: &[PathBuf]| named.iter().any(|named| real.starts_with(named));
+            let makers = inside.iter().filter(|(_, span, named)| names(named) && is_made(&meta, *span));
+            found.extend(makers.filter(|_| !is_output(&real)).map(|(at, ..)| (*at, paths::text(&path))));
+        }
+    }
+    found
 }
 
 /// Absolute paths in an output: values as a whole, which may hold spaces, and all that stands between usual separators.
