@@ -269,11 +269,13 @@ pub fn blind(
     }
 }
 
-/// Of a package from a registry: its folder is called `<name>-<version>`. One from git lies in a folder of any name.
+/// Of a package from a registry: its folder is `src/<registry>/<name>-<version>`. One from git lies in a folder of any name.
 fn version_of_folder(below: &Path, package: &str) -> Option<String> {
-    let folder = below.iter().nth(1)?.to_str()?;
+    let mut parts = below.iter();
+    let (sources, _registry, folder) = (parts.next()?, parts.next()?, parts.next()?.to_str()?);
     let version = folder.strip_prefix(package)?.strip_prefix('-')?;
-    version.starts_with(|char: char| char.is_ascii_digit()).then(|| version.to_owned())
+    let is_one = sources == "src" && version.starts_with(|char: char| char.is_ascii_digit());
+    is_one.then(|| version.to_owned())
 }
 
 /// The number under which Cargo remembers a path.
@@ -342,6 +344,18 @@ mod tests {
     #[test]
     fn a_path_has_the_number_that_cargo_gives_it() {
         assert_eq!(number("a/src/lib.rs"), 13_529_640_068_383_431_735);
+    }
+
+    #[test]
+    fn only_a_registrys_folder_tells_a_version() {
+        let version = |path: &str, package: &str| version_of_folder(Path::new(path), package);
+        let some = |version: &str| Some(version.to_owned());
+        assert_eq!(version("src/index.crates.io-1949cf8c6b5b557f/serde-1.0.0/src/lib.rs", "serde"), some("1.0.0"));
+        assert_eq!(version("src/i-1/a-b-0.1.0+build.5/lib.rs", "a-b"), some("0.1.0+build.5"));
+        assert_eq!(version("src/i-1/a-b-0.1.0/lib.rs", "a"), None);
+        // What stands behind the name of a repository is no version.
+        assert_eq!(version("checkouts/serde-9d353391e8448420/3657aad/src/lib.rs", "serde"), None);
+        assert_eq!(version("checkouts/x/serde-1.0.0/lib.rs", "serde"), None);
     }
 
     #[test]

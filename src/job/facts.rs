@@ -108,6 +108,17 @@ impl Facts {
         roots
     }
 
+    /// Of the versions that a state was built with and that are still locked, as `name version`, those that come from elsewhere by now:
+    /// from another registry or folder, another commit, or with other bytes.
+    pub fn moved_packages(&self, manifest: &Manifest) -> BTreeSet<String> {
+        let now = &self.parts.soft.packages;
+        let locked: BTreeSet<String> =
+            self.locked_packages().iter().map(|package| format!("{} {}", package.name, package.version)).collect();
+        let before = manifest.parts.soft.packages.iter();
+        let moved = before.filter(|(package, source)| now.get(*package) != Some(*source) && locked.contains(*package));
+        moved.map(|(package, _)| package.clone()).collect()
+    }
+
     /// Locked packages, members included.
     pub fn locked_packages(&self) -> BTreeSet<LockedPackage> {
         let roots = self.roots();

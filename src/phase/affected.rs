@@ -57,6 +57,7 @@ pub fn since(path: &Path) -> Result<Affected> {
         absent: &absent(manifest),
         forced: &forced,
         locked: &facts.locked_packages(),
+        moved: &facts.moved_packages(manifest),
         settings: &facts.settings(),
         project: &facts.project(),
         host: facts.host(),

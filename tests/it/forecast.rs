@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{World, write};
+use crate::support::{World, git, write};
 
 /// Restores on a wiped machine, builds and saves; what the restore said, and what the report says of its forecast.
 fn run(world: &World) -> (String, Value) {
@@ -80,6 +80,21 @@ fn settings_and_definitions_are_foreseen() {
         assert_ne!(report["compiled"], 0, "{path}");
         came_true(&report);
     }
+}
+
+#[test]
+fn another_source_of_the_same_version_is_foreseen() {
+    let mut world = prepared();
+    let dependency = world.dir.join("gitdep");
+    write(&dependency.join("src/lib.rs"), "pub fn text() -> String { \"gitdep=2\".to_string() }\n");
+    git(&dependency, &["commit", "--quiet", "--all", "-m", "second"], None);
+    let update = world.cargo_raw(&world.origin().join("work"), &["update", "--quiet", "gitdep"]);
+    assert!(update.status.success(), "{}", String::from_utf8_lossy(&update.stderr));
+    world.commit("update");
+    let (log, report) = run(&world);
+    assert!(log.contains("`Cargo.lock` has another source for gitdep 0.1.0"), "{log}");
+    assert_ne!(report["compiled"], 0);
+    came_true(&report);
 }
 
 #[test]

@@ -76,6 +76,9 @@ impl<'a> Judge<'a> {
         if let Some(gone) = by_path.and_then(|record| self.gone(unit, record)) {
             return gone;
         }
+        if let Some(package) = self.moved(unit) {
+            return Verdict::Compiled(Root::Other(format!("`Cargo.lock` has another source for {package}")));
+        }
         if let Some(own) = self.own(unit) {
             if let Some(old) = unit.version.as_ref().filter(|old| **old != own.version) {
                 let (package, old, new) = (unit.place.package.clone(), old.clone(), own.version.clone());
@@ -107,6 +110,17 @@ impl<'a> Judge<'a> {
             let record = self.record(unit).filter(|record| record.kind == PackageKind::Path)?;
             self.moved_to(record)
         })
+    }
+
+    /// The package of a unit, if what is locked comes from elsewhere by now. Of one from git the version is not always known.
+    fn moved(&self, unit: &UnitRecord) -> Option<&'a String> {
+        let is_it = |package: &&String| {
+            let (name, version) = package.split_once(' ').unwrap_or_default();
+            let same = self.known.manifest.locked.iter().filter(|locked| locked.name == name);
+            name == unit.package()
+                && unit.version.as_deref().map_or_else(|| same.count() == 1, |known| known == version)
+        };
+        self.known.moved.iter().find(is_it).filter(|_| unit.lies == Lies::Fetched)
     }
 
     fn record(&self, unit: &UnitRecord) -> Option<&'a PackageRecord> {

@@ -23,6 +23,8 @@ pub struct Known<'a> {
     /// Units that Cargo is made to rebuild, by place, and why.
     pub forced: &'a BTreeMap<String, String>,
     pub locked: &'a BTreeSet<LockedPackage>,
+    /// Locked packages, as `name version`, that come from elsewhere by now.
+    pub moved: &'a BTreeSet<String>,
     pub settings: &'a BTreeMap<String, String>,
     pub project: &'a Project,
     /// What is built for where no target is named.

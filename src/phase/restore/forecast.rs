@@ -23,6 +23,7 @@ pub(super) fn of(facts: &Facts, inputs: &Inputs, arrival: &Arrival, stamping: &S
         absent: &absent(manifest),
         forced: &arrival.forced,
         locked: &facts.locked_packages(),
+        moved: &facts.moved_packages(manifest),
         settings: &facts.settings(),
         project: &facts.project(),
         host: facts.host(),
