@@ -8,6 +8,7 @@ workspace. PROGRAM is target/release/rekindle unless another one is given. Each 
 1 is linear. GNU time has to be there.
 """
 
+import functools
 import math
 import os
 import pathlib
@@ -70,17 +71,19 @@ class Machine:
         saved = self.rekindle("save", *options)
         count = self.count()
         shutil.rmtree(target)
+        # For five seconds ext4 looks for numbers that no file had just now.
+        time.sleep(6)
         restored = self.rekindle("restore", "--store", f"dir:{store}", *options)
         assert self.count() == count, "something is missing"
         return saved, restored, self.rekindle("save", *options)
 
 
-def more_units(debug, count):
+def more_units(debug, size):
     """Copies of the library's unit, each with an identity of its own."""
     [fingerprint] = [dir for dir in (debug / ".fingerprint").iterdir() if any(dir.glob("lib-one"))]
     old = fingerprint.name.rsplit("-", 1)[1]
     files = list(fingerprint.iterdir()) + [file for file in (debug / "deps").iterdir() if old in file.name]
-    for at in range(count):
+    for at in range(size):
         new = f"{at + 1:016x}"
         for file in files:
             parent = debug / ".fingerprint" / f"one-{new}" if file.parent == fingerprint else file.parent
@@ -91,20 +94,22 @@ def more_units(debug, count):
             shutil.copystat(file, copy)
 
 
-def more_files(debug, count):
+def more_files(debug, size):
     """What a build script may leave."""
     [out] = debug.glob("build/one-*/out")
-    for at in range(count):
+    for at in range(size):
         dir = out / str(at // 1000)
         dir.mkdir(exist_ok=True)
         (dir / str(at)).write_text(f"number {at}\n")
 
 
-def more_entries(store, count):
+def more_entries(store, size):
     """Entries of other jobs, of which nothing is read but the names."""
     store.mkdir()
-    for at in range(count):
-        (store / f"rekindle.2.other-{at % 50}-0123456789abcdef.{at:016x}.{at:016x}.{at:016x}.{at:016x}.zst").write_bytes(b"x" * 100)
+    for at in range(size):
+        (store / f"rekindle.2.other-{at % 50}-0123456789abcdef.{at:016x}.{at:016x}.{at:016x}.{at:016x}.zst").write_bytes(
+            b"x" * 100
+        )
 
 
 def table(what, rows):
@@ -117,23 +122,18 @@ def table(what, rows):
     print(f"| exponent of the last step | {' | '.join(f'{exponent:.2f}' for exponent in exponents)} | |")
 
 
+def measure(sizes, fill=lambda debug, size: None, prepare=lambda store, size: None):
+    for size in sizes:
+        with tempfile.TemporaryDirectory(prefix="rekindle-scale-") as dir:
+            machine = Machine(pathlib.Path(dir).resolve())
+            prepare(machine.dir / "store", size)
+            yield size, machine.job(functools.partial(fill, size=size), machine.dir / "store")
+
+
 def main():
-    measured = {"units": [], "files in one unit": [], "entries in a folder": []}
-    for size in (100, 1_000, 10_000):
-        with tempfile.TemporaryDirectory(prefix="rekindle-scale-") as dir:
-            machine = Machine(pathlib.Path(dir).resolve())
-            measured["units"].append((size, machine.job(lambda debug: more_units(debug, size), machine.dir / "store")))
-    for size in (1_000, 20_000, 200_000):
-        with tempfile.TemporaryDirectory(prefix="rekindle-scale-") as dir:
-            machine = Machine(pathlib.Path(dir).resolve())
-            measured["files in one unit"].append((size, machine.job(lambda debug: more_files(debug, size), machine.dir / "store")))
-    for size in (10, 1_000, 10_000):
-        with tempfile.TemporaryDirectory(prefix="rekindle-scale-") as dir:
-            machine = Machine(pathlib.Path(dir).resolve())
-            more_entries(machine.dir / "store", size)
-            measured["entries in a folder"].append((size, machine.job(lambda debug: None, machine.dir / "store")))
-    for what, rows in measured.items():
-        table(what, rows)
+    table("units", list(measure((100, 1_000, 10_000), fill=more_units)))
+    table("files in one unit", list(measure((1_000, 20_000, 200_000), fill=more_files)))
+    table("entries in a folder", list(measure((10, 1_000, 10_000), prepare=more_entries)))
 
 
 main()

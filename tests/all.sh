@@ -197,8 +197,8 @@ check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.y
 check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
 zizmor --offline --quiet --persona=auditor action.yml dist docs/workflows .github
-ruff check --quiet --no-cache --line-length 130 tests/e2e
-ruff format --quiet --no-cache --line-length 130 --check tests/e2e
+ruff check --quiet --no-cache --line-length 130 tests/e2e benches
+ruff format --quiet --no-cache --line-length 130 --check tests/e2e benches
 for script in dist/hook/*.js tests/e2e/*.mjs; do node --check "$script"; done
 
 step "tests"
