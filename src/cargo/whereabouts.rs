@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_registrys_folder_tells_a_version() {
+    fn only_the_folder_of_a_registry_tells_a_version() {
         let version = |path: &str, package: &str| version_of_folder(Path::new(path), package);
         let some = |version: &str| Some(version.to_owned());
         assert_eq!(version("src/index.crates.io-1949cf8c6b5b557f/serde-1.0.0/src/lib.rs", "serde"), some("1.0.0"));
