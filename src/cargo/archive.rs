@@ -1,8 +1,8 @@
 //! Unpacks the archive of a fetched package as Cargo does: the same files, with the same times and rights, and at last the mark by which
 //! Cargo knows that all of it is there.
 //!
-//! How it can be wrong: what Cargo would do otherwise. So whatever is not a plain file or folder inside the package's own folder is an
-//! error, and the package is left to Cargo.
+//! How it can be wrong: what Cargo would do otherwise. So whatever is not a plain file inside the package's own folder is an error, and the
+//! package is left to Cargo. (Folders, whose rights an archive can name, stand in none that Cargo made.)
 
 use std::io::{self, Read};
 use std::path::{Component, Path};
@@ -34,7 +34,6 @@ pub fn unpack(archive: &[u8], package: &str, dir: &Path) -> Result<()> {
         let place = dir.join(&path);
         match kind {
             EntryType::XGlobalHeader => {}
-            EntryType::Directory => fs::create_dir_all(&place)?,
             EntryType::Regular | EntryType::Continuous if path.ends_with(MARK) => {}
             EntryType::Regular | EntryType::Continuous => {
                 fs::create_dir_all(place.parent().unwrap_or(dir))?;
@@ -46,7 +45,7 @@ pub fn unpack(archive: &[u8], package: &str, dir: &Path) -> Result<()> {
                 let time = FileTime::from_unix_time(mtime.max(1).try_into()?, 0);
                 filetime::set_file_handle_times(&file, Some(time), Some(time))?;
             }
-            _ => bail!("`{}` is neither a file nor a folder", path.display()),
+            _ => bail!("`{}` is no plain file", path.display()),
         }
     }
     fs::write(dir.join(package).join(MARK), MARKED)?;
@@ -102,6 +101,7 @@ mod tests {
             ("a-1/link", EntryType::Symlink),
             ("a-1/link", EntryType::Link),
             ("a-1/pipe", EntryType::Fifo),
+            ("a-1/folder", EntryType::Directory),
         ] {
             let dir = tempfile::tempdir().unwrap();
             assert!(unpack(&archive(&[(path, kind, "")]), "a-1", dir.path()).is_err(), "{path}");

@@ -40,13 +40,22 @@ impl Locked {
         external.collect()
     }
 
-    /// The archives that it needs, by file name, with the checksum that each must have.
+    /// The archives that it needs, by file name, with the checksum that each must have; none where two registries have a package of one
+    /// name and version, and the file names do not tell them apart.
     pub fn archives(&self) -> BTreeMap<String, Option<String>> {
         let registry = self.packages.iter().filter(|package| {
             package.source.as_ref().is_some_and(|source| source.is_registry() || source.is_remote_registry())
         });
         let name = |package: &Package| format!("{}-{}.crate", package.name, package.version);
-        registry.map(|package| (name(package), package.checksum.as_ref().map(ToString::to_string))).collect()
+        let mut archives: BTreeMap<String, Option<String>> = BTreeMap::new();
+        for package in registry {
+            let checksum = package.checksum.as_ref().map(ToString::to_string);
+            archives
+                .entry(name(package))
+                .and_modify(|known| *known = known.take().filter(|known| checksum.as_ref() == Some(known)))
+                .or_insert(checksum);
+        }
+        archives
     }
 
     /// The same for packages of these names, as far as the checksum is known.
@@ -68,5 +77,29 @@ impl Locked {
             name.strip_suffix(".git").unwrap_or(name).to_lowercase()
         };
         git.map(|source| last(source.url().to_string())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_that_two_registries_have_is_not_told_apart() {
+        let package = |name: &str, registry: &str, sum: char| {
+            let sum: String = std::iter::repeat_n(sum, 64).collect();
+            format!(
+                "[[package]]\nname = \"{name}\"\nversion = \"1.0.0\"\nsource = \"registry+https://{registry}/index\"\nchecksum = \"{sum}\"\n"
+            )
+        };
+        let text = [
+            package("same", "one.example", 'a'),
+            package("same", "two.example", 'b'),
+            package("alone", "one.example", 'c'),
+        ];
+        let lock: Lockfile = format!("version = 4\n{}", text.concat()).parse().unwrap();
+        let archives = Locked { packages: lock.packages }.archives();
+        let known: Vec<(&str, bool)> = archives.iter().map(|(name, sum)| (name.as_str(), sum.is_some())).collect();
+        assert_eq!(known, [("alone-1.0.0.crate", true), ("same-1.0.0.crate", false)]);
     }
 }

@@ -24,7 +24,8 @@ type Path<'a> = (usize, &'a str);
 pub fn unite(state: &mut Manifest, other: &Manifest, pack: &Parent, wanted: &dyn Fn(&UnitRecord) -> bool) -> usize {
     let packs: Vec<&Parent> = std::iter::once(pack).chain(&other.parents).collect();
     let is_one_machine = (&state.roots, &state.system) == (&other.roots, &other.system);
-    if !is_one_machine || state.parents.len() + packs.len() > MOST_PACKS {
+    let is_new = |pack: &&&Parent| !state.parents.contains(*pack);
+    if !is_one_machine || state.parents.len() + packs.iter().filter(is_new).count() > MOST_PACKS {
         return 0;
     }
     let chosen = choose(state, other, wanted);

@@ -11,10 +11,10 @@ use anyhow::{Result, ensure};
 use fs_err as fs;
 use rayon::prelude::*;
 
-use crate::cargo::archive;
+use crate::cargo::{archive, workspace};
 use crate::digest::Digest;
 use crate::job::facts::Facts;
-use crate::machine::disk::{self, Claim};
+use crate::machine::disk::{self, Claim, Meta};
 use crate::pack::Staged;
 use crate::state::manifest::{Lies, Manifest};
 
@@ -53,6 +53,12 @@ fn unpack_all(home: &Path, archives: &BTreeMap<String, String>) -> Result<usize>
     if wanted.is_empty() {
         return Ok(0);
     }
+    let device = |dir: &Path| Meta::of(&workspace::real(dir)).ok()?.identity.map(|(device, _)| device);
+    let apart = registries.iter().map(|registry| home.join("registry/src").join(registry)).find(|dir| {
+        let there = [dir.as_path(), dir.parent().unwrap_or(home)].into_iter().find_map(device);
+        there.is_some() && there != device(home)
+    });
+    ensure!(apart.is_none(), "sources lie on another file system");
     let claim = disk::claim(&home.join(LOCK))?;
     let is_new = !home.join("registry/src").exists();
     // Without locks nobody knows whether another Cargo is at it, unless nobody has begun.
