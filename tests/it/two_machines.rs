@@ -53,7 +53,9 @@ impl Room {
     /// The words before a command that runs on a machine which is gone when it ends. `own` stays.
     fn machine(&self, own: Option<&Path>) -> Vec<String> {
         let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
-        let sudo: &[&str] = if is_root { &[] } else { &["sudo", "--non-interactive", "--preserve-env"] };
+        // Whoever becomes root gets another PATH, which has no Cargo.
+        let path = format!("PATH={}", std::env::var("PATH").unwrap());
+        let sudo: &[&str] = if is_root { &[] } else { &["sudo", "--non-interactive", "--preserve-env", "env", &path] };
         let boot = self.path("boot").display().to_string();
         let apart = ["unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--mount-proc", "sh", &boot];
         let own = own.map(|own| own.display().to_string()).unwrap_or_default();
