@@ -3,7 +3,7 @@
 #
 #   lint      library, program and tests, for Windows, macOS and musl: type-checked by clippy, nothing is run
 #   windows   unit tests, and the integration tests that need neither Cargo nor git, run under Wine
-#   arm64     the unit tests, and the integration tests that need neither Cargo nor git, on a processor that qemu plays
+#   arm64     the unit tests, and the integration tests that start nothing, on a processor that qemu plays
 #   release   the program for the six targets of a release, as near as this machine comes to them: packed, with checksums, and run
 #             where something here can run it. REKINDLE_FULL=1 builds each twice, in two folders: both have to be the same
 #   linux     file systems (ext4 with casefold, xfs, btrfs, overlayfs, tmpfs; noatime), with the tests of names and packs; needs root
@@ -111,15 +111,18 @@ built() { # cargo, target, kind, arguments for cargo
     sed -n 's/.*"kind":\["'"$kind"'"\].*"executable":"\([^"]*\)".*/\1/p' | tail -n 1
 }
 
-# What needs neither Cargo nor git.
-ALONE=(
-  names:: doctor:: ignores:: drafts:: reports::
+# What starts nothing, and what starts the program alone: neither needs Cargo or git.
+WITHIN=(
+  names:: drafts:: reports::
   packs::a_file_that_cannot_be_made packs::files_that_claim packs::no_path_leads packs::sizes_and_places packs::what_would_take
-  commands::an_unknown_option commands::whoever_reads_only
 )
+ALONE=("${WITHIN[@]}" doctor:: ignores:: commands::an_unknown_option commands::whoever_reads_only)
 # They ask git.
 ASKING=(--skip a_folder_of_a_repository --skip git_says)
-if [ "${REKINDLE_FULL:-}" = 1 ]; then ALONE+=(fuzz::read:: fuzz::answers:: packs::very_many); fi
+if [ "${REKINDLE_FULL:-}" = 1 ]; then
+  WITHIN+=(packs::very_many)
+  ALONE+=(fuzz::read:: fuzz::answers:: packs::very_many)
+fi
 
 windows() {
   need_wine
@@ -153,8 +156,8 @@ arm64() {
   # Whatever is started there is this machine's own again: a shell, git, programs of Python. What is computed for half a minute by
   # itself is so for minutes there, and is no other computation.
   timeout 1200 "$files/usr/bin/qemu-aarch64-static" "$unit" --quiet --test-threads=2 --skip housekeeping::proof:: < /dev/null
-  step "integration tests that need neither Cargo nor git"
-  timeout 900 "$files/usr/bin/qemu-aarch64-static" "$integration" --quiet --test-threads=2 "${ASKING[@]}" "${ALONE[@]}" < /dev/null
+  step "integration tests that start nothing"
+  timeout 900 "$files/usr/bin/qemu-aarch64-static" "$integration" --quiet --test-threads=2 "${WITHIN[@]}" < /dev/null
 }
 
 # macOS has these, and nobody may hand them on: what links the program is a list of the names that the crates declare, and of no code.
