@@ -176,9 +176,14 @@ fn scatters(state: &Manifest, other: &Manifest) -> bool {
 
 /// Whether it is known who makes a file that belongs to no unit.
 fn is_known(path: &str) -> bool {
-    let mut parts = path.split('/');
-    let is_cargos = |name: &str| matches!(name, ".rustc_info.json" | "CACHEDIR.TAG");
-    parts.clone().next_back().is_some_and(is_cargos) || parts.any(|part| part == "doc" || part == "incremental")
+    match path.split('/').collect::<Vec<_>>().as_slice() {
+        [".rustc_info.json" | "CACHEDIR.TAG"] | ["doc", ..] | [_, "incremental", ..] | [_, _, "incremental", ..] => {
+            true
+        }
+        // Below the name of a target, as in `x86_64-unknown-linux-gnu`; no profile is called like that.
+        [target, "doc", ..] => target.contains('-'),
+        _ => false,
+    }
 }
 
 /// Files by the unit that they belong to.
@@ -316,7 +321,13 @@ mod tests {
             }],
             ..script
         };
-        for (path, is_taken) in [("debug/deps/libfoo.so", false), ("doc/x.html", true), (".rustc_info.json", true)] {
+        for (path, is_taken) in [
+            ("debug/deps/libfoo.so", false),
+            ("debug/doc/libfoo.so", false),
+            ("doc/x.html", true),
+            ("x86_64-unknown-linux-gnu/doc/x.html", true),
+            (".rustc_info.json", true),
+        ] {
             let mut there = with(script.clone(), "base");
             there.files.push(FileEntry { unit: None, ..file(path, 0, 1, "x") });
             assert_eq!(names(&united(&here, &there)).contains(&"user"), is_taken, "{path}");
