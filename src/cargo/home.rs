@@ -130,14 +130,8 @@ pub fn forged(archives: &[PathBuf], locked: &[Locked]) -> Vec<PathBuf> {
 
 /// By file name; where two registries have a package of one name, nobody can tell which archive is meant.
 fn checksums(locked: &[Locked]) -> BTreeMap<String, Option<String>> {
-    let mut known: BTreeMap<String, Option<String>> = BTreeMap::new();
-    for (name, checksum) in locked.iter().flat_map(Locked::archives) {
-        known
-            .entry(name)
-            .and_modify(|old| *old = old.take().filter(|old| checksum.as_ref() == Some(old)))
-            .or_insert(checksum);
-    }
-    known
+    let packages = locked.iter().flat_map(|locked| locked.packages.iter().cloned()).collect();
+    Locked { packages }.archives()
 }
 
 fn has_checksum(path: &Path, checksum: &str) -> bool {
