@@ -180,34 +180,37 @@ fn a_script_that_names_folders_above_everything_runs_once() {
     assert!(world.build().compiled.is_empty(), "{log}");
 }
 
-/// Cargo unpacks the sources of a git dependency anew on a wiped machine.
-#[test]
-fn what_the_script_of_a_git_dependency_writes_into_its_own_sources_is_written_again() {
+/// A program that prints the text of a git dependency, whose package lies in this folder of its repository.
+fn with_dependency(folder: &str, library: &str, script: &str, ignored: &str) -> World {
     let mut world = World::new("", |dir| {
         let dependency = dir.join("dependency");
-        write(&dependency.join("deep/Cargo.toml"), &MANIFEST.replace("app", "deep"));
-        write(
-            &dependency.join("deep/src/lib.rs"),
-            "include!(\"made.rs\"); pub fn text() -> String { std::fs::read_to_string(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/made.txt\")).unwrap() + MADE }\n",
-        );
-        write(
-            &dependency.join("deep/build.rs"),
-            "fn main() { println!(\"cargo:rerun-if-changed=build.rs\"); std::fs::write(\"made.txt\", \"text\").unwrap(); \
-             std::fs::write(\"src/made.rs\", \"pub const MADE: &str = \\\" and source\\\";\").unwrap(); }\n",
-        );
+        let package = dependency.join(folder);
+        write(&package.join("Cargo.toml"), &MANIFEST.replace("app", "deep"));
+        write(&package.join("src/lib.rs"), library);
+        write(&package.join("build.rs"), script);
         for arguments in [&["init", "--quiet"][..], &["add", "--all"], &["commit", "--quiet", "-m", "first"]] {
             git(&dependency, arguments, None);
         }
         let manifest = format!("{MANIFEST}[dependencies]\ndeep = {{ git = \"file://{}\" }}\n", dependency.display());
         [
             ("Cargo.toml", manifest.as_str()),
-            (".gitignore", "/target\n"),
+            (".gitignore", ignored),
             ("src/main.rs", "fn main() { print!(\"{}\", deep::text()); }\n"),
         ]
         .map(|(path, text)| (path.to_owned(), text.to_owned()))
         .into()
     });
     world.command = vec!["build".into()];
+    world
+}
+
+/// Cargo unpacks the sources of a git dependency anew on a wiped machine.
+#[test]
+fn what_the_script_of_a_git_dependency_writes_into_its_own_sources_is_written_again() {
+    let library = "include!(\"made.rs\"); pub fn text() -> String { std::fs::read_to_string(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/made.txt\")).unwrap() + MADE }\n";
+    let script = "fn main() { println!(\"cargo:rerun-if-changed=build.rs\"); std::fs::write(\"made.txt\", \"text\").unwrap(); \
+             std::fs::write(\"src/made.rs\", \"pub const MADE: &str = \\\" and source\\\";\").unwrap(); }\n";
+    let world = with_dependency("deep", library, script, "/target\n");
     for run in 0..3 {
         let _ = fs::remove_dir_all(world.dir.join("cargo-home"));
         world.wipe_and_clone();
@@ -227,33 +230,12 @@ fn what_the_script_of_a_git_dependency_writes_into_its_own_sources_is_written_ag
 /// An ignored place of the project, into which nobody looks for the work of a script that is not the project's own.
 #[test]
 fn what_the_script_of_a_git_dependency_writes_into_the_project_is_written_again() {
-    let mut world = World::new("", |dir| {
-        let dependency = dir.join("dependency");
-        write(&dependency.join("Cargo.toml"), &MANIFEST.replace("app", "deep"));
-        write(
-            &dependency.join("src/lib.rs"),
-            "pub fn text() -> String { std::fs::read_to_string(env!(\"MADE\")).unwrap_or_default() }\n",
-        );
-        write(
-            &dependency.join("build.rs"),
-            "fn main() { println!(\"cargo:rerun-if-changed=build.rs\"); let out = std::env::var(\"OUT_DIR\").unwrap(); \
+    let library = "pub fn text() -> String { std::fs::read_to_string(env!(\"MADE\")).unwrap_or_default() }\n";
+    let script = "fn main() { println!(\"cargo:rerun-if-changed=build.rs\"); let out = std::env::var(\"OUT_DIR\").unwrap(); \
              let top = std::path::Path::new(&out).ancestors().nth(5).unwrap().join(\"made\"); \
              std::fs::create_dir_all(&top).unwrap(); std::fs::write(top.join(\"text\"), \"text\").unwrap(); \
-             println!(\"cargo:rustc-env=MADE={}/text\", top.display()); }\n",
-        );
-        for arguments in [&["init", "--quiet"][..], &["add", "--all"], &["commit", "--quiet", "-m", "first"]] {
-            git(&dependency, arguments, None);
-        }
-        let manifest = format!("{MANIFEST}[dependencies]\ndeep = {{ git = \"file://{}\" }}\n", dependency.display());
-        [
-            ("Cargo.toml", manifest.as_str()),
-            (".gitignore", "/target\n/made\n"),
-            ("src/main.rs", "fn main() { print!(\"{}\", deep::text()); }\n"),
-        ]
-        .map(|(path, text)| (path.to_owned(), text.to_owned()))
-        .into()
-    });
-    world.command = vec!["build".into()];
+             println!(\"cargo:rustc-env=MADE={}/text\", top.display()); }\n";
+    let world = with_dependency("", library, script, "/target\n/made\n");
     for run in 0..3 {
         world.wipe_and_clone();
         let log = world.restore();
