@@ -133,8 +133,13 @@ fn while_another_cargo_is_at_it_or_an_archive_is_another_one_cargo_does_it() {
     }
     let archives = files(&home(&world).join("registry/cache"));
     let itoa = archives.keys().find(|path| path.to_string_lossy().contains("/itoa-")).unwrap();
-    let ryu = archives.keys().find(|path| path.to_string_lossy().contains("/ryu-")).unwrap();
-    fs::write(itoa, &archives[ryu].2).unwrap();
+    let package = itoa.file_stem().unwrap().to_str().unwrap();
+    let changed = format!(
+        "cd '{}' && tar xzf '{archive}' && echo '// Changed.' >> {package}/src/lib.rs && find {package} -type f | tar czf '{archive}' -T -",
+        world.dir.display(),
+        archive = itoa.display()
+    );
+    assert!(Command::new("sh").args(["-c", &changed]).status().unwrap().success());
     world.wipe_and_clone();
     world.restore();
     assert_eq!(unpacked(&world), ["ryu"]);
