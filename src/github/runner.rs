@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn what_is_plain_stays_as_it_is() {
-        let text = "restored 3 units from `rekindle.2.a`: \u{e4} → b";
+        let text = "restored 3 units from `rekindle.3.a`: \u{e4} → b";
         assert_eq!((plain_line(text), plain("a\n\tb")), (text.to_owned(), "a\n\tb".to_owned()));
         assert_eq!(plain_line("a\n::add-mask::x\u{1b}[31m"), "a\\n::add-mask::x\\u{1b}[31m");
     }

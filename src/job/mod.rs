@@ -3,6 +3,7 @@
 pub mod beginning;
 pub mod facts;
 pub mod foreseeable;
+pub mod former;
 pub mod handover;
 pub mod inputs;
 pub mod outcome;

@@ -9,12 +9,14 @@
 mod cases;
 mod frame;
 mod index;
+pub mod patch;
 mod pipeline;
 mod reader;
 pub mod seed;
 mod staging;
 mod tarball;
 mod unpack;
+mod versions;
 mod writer;
 
 pub use index::{FrameInfo, Index};
@@ -22,6 +24,19 @@ pub use reader::Pack;
 pub use staging::{Late, Staged, sweep};
 pub use unpack::Unpacked;
 pub use writer::{Source, Written, write};
+
+/// Bytes of what is worked on side by side.
+const AT_ONCE: u64 = 192 << 20;
+
+/// Does `work` for every item, on all cores as long as what they weigh leaves room, and gives what comes of it to `take`.
+pub fn side_by_side<I: Sync, R: Send>(
+    items: &[I],
+    weigh: impl Fn(&I) -> u64,
+    work: impl Fn(&I) -> R + Sync,
+    take: impl Fn(&I, R) + Sync,
+) {
+    pipeline::ahead(items, weigh, AT_ONCE, (pipeline::threads(), std::num::NonZeroUsize::MIN), work, take);
+}
 
 /// A pack of these frames under an index that says whatever it is told to: what a hostile store could hand out.
 #[doc(hidden)]

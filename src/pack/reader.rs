@@ -5,7 +5,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use super::index::{FRAME_HEAD, FrameInfo, Index, TRAILER};
 use crate::digest::Digest;
-use crate::state::manifest::{Content, Parent};
+use crate::state::manifest::{FileEntry, Parent};
 use crate::store::Store;
 
 /// A stored pack whose index has been read and checked.
@@ -50,11 +50,8 @@ impl<'a> Pack<'a> {
 
     /// What it is called in manifests that build on it.
     pub fn as_parent(&self) -> Parent {
-        let own = |content: &Content| match content {
-            Content::File { size, at, .. } if at.pack == 0 => *size,
-            _ => 0,
-        };
-        let bytes = self.index.manifest.files.iter().map(|file| own(&file.content)).sum();
+        let pieces = self.index.manifest.files.iter().flat_map(FileEntry::pieces);
+        let bytes = pieces.filter(|(at, _)| at.pack == 0).map(|(_, bytes)| bytes).sum();
         Parent { key: self.key.clone(), sha256: self.sha256, bytes }
     }
 

@@ -225,7 +225,7 @@ mod tests {
     fn manifest(paths: &[&str]) -> Manifest {
         let parts = KeyParts { name: NameParts::default(), hard: HardParts::default(), soft: SoftParts::default() };
         let at = Location { pack: 0, frame: 0, offset: 0 };
-        let content = Content::File { size: 1, mode: 0o644, sha256: Digest::of(b""), at };
+        let content = Content::File { size: 1, mode: 0o644, sha256: Digest::of(b""), at, patch: None };
         let file = |path: &&str| FileEntry {
             root: 0,
             path: (*path).to_owned(),

@@ -24,7 +24,7 @@ pub(super) fn header(manifest: &Manifest, entry: &FileEntry) -> io::Result<Vec<u
             (EntryType::Link, 0o644, Some(bytes(&archive_name(manifest, &manifest.files[*to]))))
         }
     };
-    let mut header = plain(kind, mode, entry.size(), entry.mtime.nanos().div_euclid(1_000_000_000));
+    let mut header = plain(kind, mode, entry.stored(), entry.mtime.nanos().div_euclid(1_000_000_000));
     if name.len() <= SHORT && is_plain(&name) {
         header.as_old_mut().name[..name.len()].copy_from_slice(&name);
     } else {
@@ -65,7 +65,9 @@ fn plain(kind: EntryType, mode: u32, size: u64, mtime: i64) -> Header {
 }
 
 fn archive_name(manifest: &Manifest, entry: &FileEntry) -> String {
-    format!("{}/{}", manifest.roots[entry.root].label, entry.path)
+    // Nobody is to take it for the file.
+    let more = if let Content::File { patch: Some(_), .. } = entry.content { ".patch" } else { "" };
+    format!("{}/{}{more}", manifest.roots[entry.root].label, entry.path)
 }
 
 /// A name as it is on disk.

@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::index::FrameInfo;
 use super::reader::Pack;
+use super::versions::Versions;
 use super::{cases, frame, pipeline};
 use crate::digest::Digest;
 use crate::machine::disk::{self, Kind, Meta};
@@ -26,7 +27,7 @@ use crate::machine::paths;
 use crate::moment::Moment;
 use crate::problem::GivenUp;
 use crate::state::key::Key;
-use crate::state::manifest::{Content, FileEntry, Manifest};
+use crate::state::manifest::{Content, FileEntry, Location, Manifest};
 
 /// What came of unpacking.
 #[derive(Debug, Default)]
@@ -60,7 +61,7 @@ impl Failures {
     }
 }
 
-/// Part of a file in one frame.
+/// Part of a file, or of a version of it, in one frame.
 struct Chunk {
     file: usize,
     /// Where it starts in the uncompressed frame.
@@ -92,8 +93,8 @@ struct Target<'a> {
 impl Target<'_> {
     /// What the bytes of a file have to be, where another lineage stored them.
     fn sworn(&self, file: usize) -> Option<&Digest> {
-        match &self.manifest.files[file].content {
-            Content::File { sha256, at, .. } if self.lent.get(at.pack) == Some(&true) => Some(sha256),
+        match &self.manifest.files.get(file)?.content {
+            Content::File { sha256, at, patch: None, .. } if self.lent.get(at.pack) == Some(&true) => Some(sha256),
             _ => None,
         }
     }
@@ -128,9 +129,11 @@ pub(super) fn unpack(
     let mut places: Vec<Option<PathBuf>> = vec![None; manifest.files.len()];
     let mut folders = Folders::default();
     let mut by_frame: BTreeMap<(usize, usize), Vec<Chunk>> = BTreeMap::new();
+    let mut versions = Versions::new(manifest.files.len());
     for (at, entry) in manifest.files.iter().enumerate().filter(|(at, _)| !skip(*at)) {
         let prepared = place(&dirs[entry.root], entry, &mut folders).and_then(|path| {
-            chunks(at, entry, packs, &mut by_frame)?;
+            let parts = versions.parts(at, entry, &dirs[entry.root]);
+            parts.into_iter().try_for_each(|(part, at, len)| chunks(part, at, len, packs, &mut by_frame))?;
             Ok(path)
         });
         match prepared {
@@ -153,6 +156,8 @@ pub(super) fn unpack(
         failures.add(at, &error);
         places[at] = None;
     }
+    let split = by_frame.values().flatten().filter(|chunk| !chunk.whole).map(|chunk| chunk.file);
+    versions.prepare(&mut places, &split.collect(), &mut |file, error| failures.add(file, error));
     let mut by_frame: Vec<((usize, usize), Vec<Chunk>)> = by_frame.into_iter().collect();
     // Before any byte is fetched for them: thousands of files that claim the same bytes are no honest pack.
     by_frame.retain_mut(|(_, chunks)| {
@@ -181,7 +186,12 @@ pub(super) fn unpack(
             }
         }
     });
-    let failures = lost.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut failures = lost.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    for (file, reason) in versions.assemble(&places, &failures.files) {
+        failures.files.entry(file).or_insert(reason);
+    }
+    drop(versions);
+    failures.files.retain(|at, _| *at < manifest.files.len());
     finish(target, &whole, failures)
 }
 
@@ -222,8 +232,8 @@ impl Wanted<'_> {
             if let (Some(sworn), Some(hasher)) = (sworn, hasher) {
                 ensure!(Digest::finish(hasher) == *sworn, OTHER_BYTES);
             }
-            if chunk.whole {
-                settle(file.file(), &target.manifest.files[chunk.file], target.shift)?;
+            if let Some(entry) = target.manifest.files.get(chunk.file).filter(|_| chunk.whole) {
+                settle(file.file(), entry, target.shift)?;
             }
             position = chunk.from + chunk.len;
         }
@@ -330,24 +340,22 @@ fn settle(file: &File, entry: &FileEntry, shift: Duration) -> io::Result<()> {
 /// Which parts of which frames hold a file.
 fn chunks(
     at: usize,
-    entry: &FileEntry,
+    location: Location,
+    size: u64,
     packs: &[Option<Pack<'_>>],
     by_frame: &mut BTreeMap<(usize, usize), Vec<Chunk>>,
 ) -> Result<()> {
-    let Content::File { size, at: location, .. } = &entry.content else {
-        return Ok(());
-    };
-    if *size == 0 {
+    if size == 0 {
         return Ok(());
     }
     let pack = packs.get(location.pack).and_then(Option::as_ref).context("the pack that holds it is missing")?;
     let (mut frame, mut from, mut to) = (location.frame, location.offset, 0);
     let mut found = Vec::new();
-    while to < *size {
+    while to < size {
         let info = pack.index.frames.get(frame).with_context(|| format!("`{}` has no frame {frame}", pack.key))?;
         let room = info.raw.checked_sub(from).filter(|room| *room > 0).context("it lies outside its frame")?;
         let len = room.min(size - to);
-        found.push(((location.pack, frame), Chunk { file: at, from, len, to, whole: len == *size }));
+        found.push(((location.pack, frame), Chunk { file: at, from, len, to, whole: len == size }));
         (frame, from, to) = (frame + 1, 0, to + len);
     }
     for (place, chunk) in found {

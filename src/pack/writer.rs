@@ -22,6 +22,7 @@ use crate::state::manifest::{Content, FileEntry, Location, Manifest};
 pub struct Source {
     /// Its index in the manifest.
     pub file: usize,
+    /// Where its bytes lie, or those of its patch.
     pub path: PathBuf,
 }
 
@@ -75,9 +76,11 @@ pub fn write(out: &mut dyn Write, mut manifest: Manifest, mut sources: Vec<Sourc
     )?;
     for (source, frame, offset, sha256) in places {
         let content = &mut manifest.files[sources[source].file].content;
-        if let Content::File { at, sha256: own, .. } = content {
+        if let Content::File { at, sha256: own, patch, .. } = content {
             *at = Location { pack: 0, frame, offset };
-            *own = sha256;
+            if patch.is_none() {
+                *own = sha256;
+            }
         }
     }
     let end = frame::compress(|out| out.write_all(&[0; END]))?;
@@ -115,14 +118,14 @@ fn header_size(entry: &FileEntry) -> u64 {
 /// Cuts the archive into frames: about two per core for small targets, `MAX_FRAME` for large ones. Files larger than that are
 /// split, so that no frame is ever larger.
 fn plan_frames(manifest: &Manifest, sources: &[Source]) -> Vec<Vec<Piece>> {
-    let total: u64 = sources.iter().map(|source| manifest.files[source.file].size()).sum();
+    let total: u64 = sources.iter().map(|source| manifest.files[source.file].stored()).sum();
     let wanted = total / (2 * pipeline::threads().get() as u64);
     let limit = wanted.clamp(MIN_FRAME, MAX_FRAME);
     let mut frames: Vec<Vec<Piece>> = Vec::new();
     let mut open = Vec::new();
     let mut used = 0;
     for (source, entry) in sources.iter().map(|source| &manifest.files[source.file]).enumerate() {
-        let size = entry.size();
+        let size = entry.stored();
         if size > MAX_FRAME {
             frames.push(std::mem::take(&mut open));
             used = 0;
@@ -168,7 +171,7 @@ fn pack_frame(manifest: &Manifest, sources: &[Source], pieces: &[Piece]) -> Resu
             }
             offsets.push(raw);
             let hash = match &entry.content {
-                Content::File { .. } => match copy(source, piece, entry.size(), out) {
+                Content::File { .. } => match copy(source, piece, entry.stored(), out) {
                     Ok(hash) => hash,
                     Err(error) => {
                         failure = Some(error);
@@ -179,8 +182,8 @@ fn pack_frame(manifest: &Manifest, sources: &[Source], pieces: &[Piece]) -> Resu
             };
             hashes.push(hash);
             raw += piece.len;
-            if piece.offset + piece.len == entry.size() {
-                let padding = tarball::padding(entry.size());
+            if piece.offset + piece.len == entry.stored() {
+                let padding = tarball::padding(entry.stored());
                 out.write_all(&vec![0; padding])?;
                 raw += padding as u64;
             }

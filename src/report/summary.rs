@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_cold_start_and_its_warnings_are_told() {
-        let mut restore = RestoreOutcome { key: "rekindle.2.a.".into(), ..RestoreOutcome::default() };
+        let mut restore = RestoreOutcome { key: "rekindle.3.a.".into(), ..RestoreOutcome::default() };
         restore.warnings.push(Warning::new("the cache service: no connection"));
         let unit = |number: usize| InspectedUnit {
             unit: format!("p{number} (lib-p)"),

@@ -45,8 +45,9 @@ fn pack_id(parent: &Parent) -> PackId<'_> {
 
 fn of_file(content: &Content) -> Option<(u64, &Digest, Location)> {
     match content {
-        Content::File { size, sha256, at, .. } => Some((*size, sha256, *at)),
-        Content::HardLink { .. } | Content::Symlink { .. } | Content::Folder { .. } => None,
+        Content::File { size, sha256, at, patch: None, .. } => Some((*size, sha256, *at)),
+        // One that lies there as a patch needs more than one place.
+        Content::File { .. } | Content::HardLink { .. } | Content::Symlink { .. } | Content::Folder { .. } => None,
     }
 }
 
@@ -147,7 +148,7 @@ mod tests {
 
     fn file(path: &str, size: u64, frame: usize, offset: u64) -> FileEntry {
         let at = Location { pack: 0, frame, offset };
-        let content = Content::File { size, mode: 0o644, sha256: Digest::of(path.as_bytes()), at };
+        let content = Content::File { size, mode: 0o644, sha256: Digest::of(path.as_bytes()), at, patch: None };
         FileEntry { root: 0, path: path.into(), mtime: Moment::from_nanos(1), unit: None, content }
     }
 

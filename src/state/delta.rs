@@ -3,7 +3,8 @@
 //! Pure. Whoever asks has found out which recorded files are still the ones on disk.
 
 use super::key::Key;
-use crate::state::manifest::{Content, FileEntry, Location, Manifest, Parent};
+use crate::digest::Digest;
+use crate::state::manifest::{Content, FileEntry, Manifest, Parent, Patch, Version};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Deltas on one base before it is written anew.
@@ -26,6 +27,8 @@ pub struct Previous<'a> {
     /// There is no room for it and more.
     pub full: bool,
     pub whose: Whose,
+    /// Files of the new state, by index, that need not be stored whole.
+    pub patched: &'a BTreeMap<usize, Patched>,
 }
 
 /// Who stored what a job began with.
@@ -37,6 +40,34 @@ pub enum Whose {
     OtherRef,
     /// Another job that is set up alike.
     Sibling,
+}
+
+/// What makes a file of an older one that the last state holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Patched {
+    /// The older one, by its place in the last manifest.
+    pub onto: usize,
+    pub stored: u64,
+    /// Of the file as it is now.
+    pub sha256: Digest,
+}
+
+impl Patched {
+    /// Says it of a file. The versions that it goes through, as the last manifest names them.
+    fn apply(&self, content: &mut Content, older: &FileEntry) -> Vec<Version> {
+        let (Content::File { sha256, patch, .. }, Some(onto)) = (content, Self::versions(older)) else {
+            return Vec::new();
+        };
+        *sha256 = self.sha256;
+        *patch = Some(Box::new(Patch { stored: self.stored, onto: onto.clone() }));
+        onto
+    }
+
+    fn versions(older: &FileEntry) -> Option<Vec<Version>> {
+        let Content::File { size, sha256, at, patch, .. } = &older.content else { return None };
+        let last = Version { at: *at, stored: older.stored(), size: *size, sha256: *sha256 };
+        Some(patch.iter().flat_map(|patch| patch.onto.iter().cloned()).chain([last]).collect())
+    }
 }
 
 /// What to store, and on what.
@@ -123,7 +154,7 @@ fn delta(mut files: Vec<FileEntry>, previous: &Previous<'_>) -> DeltaPlan {
     let labels: Vec<&str> = manifest.roots.iter().map(|root| root.label.as_str()).collect();
 
     let all: Vec<Parent> = std::iter::once(previous.pack.clone()).chain(manifest.parents.iter().cloned()).collect();
-    let mut reused: BTreeMap<usize, u64> = BTreeMap::new();
+    let mut reused: BTreeSet<usize> = BTreeSet::new();
     let (mut stored, mut stored_bytes) = (Vec::new(), 0);
     for (at, file) in files.iter_mut().enumerate() {
         let label = labels.get(file.root).copied().unwrap_or_default();
@@ -131,26 +162,34 @@ fn delta(mut files: Vec<FileEntry>, previous: &Previous<'_>) -> DeltaPlan {
         let kept = before.filter(|before| alike(before, file));
         match (kept.map(|before| &before.content), &mut file.content) {
             // The bytes are not read again, so the old digest is the only one that there is.
-            (Some(Content::File { sha256: old_hash, at: old_at, .. }), Content::File { sha256, at, size, .. }) => {
-                sha256.clone_from(old_hash);
-                *at = *old_at;
-                *reused.entry(old_at.pack).or_default() += *size;
+            (Some(old @ Content::File { .. }), Content::File { mode, .. }) => {
+                let mode = *mode;
+                file.content.clone_from(old);
+                if let Content::File { mode: as_now, .. } = &mut file.content {
+                    *as_now = mode;
+                }
+                reused.extend(file.pieces().into_iter().map(|(at, _)| at.pack));
             }
             // A link or a folder has no bytes in any pack: the manifest alone brings it back.
             (Some(_), _) => {}
             (None, _) => {
+                if let Some(patched) = previous.patched.get(&at) {
+                    let older = patched.apply(&mut file.content, &manifest.files[patched.onto]);
+                    reused.extend(older.iter().map(|version| version.at.pack));
+                }
                 stored.push(at);
-                stored_bytes += file.size();
+                stored_bytes += file.stored();
             }
         }
     }
     // Only packs that still give something are parents; `pack` 0 becomes the first of them, or whichever place it gets.
-    let kept: Vec<usize> = reused.keys().copied().collect();
+    let kept: Vec<usize> = reused.into_iter().collect();
     let new_place: HashMap<usize, usize> = kept.iter().enumerate().map(|(place, &pack)| (pack, place + 1)).collect();
     let stored_set: BTreeSet<usize> = stored.iter().copied().collect();
     for (at, file) in files.iter_mut().enumerate() {
-        if let (false, Content::File { at, .. }) = (stored_set.contains(&at), &mut file.content) {
-            *at = Location { pack: new_place.get(&at.pack).copied().unwrap_or_default(), ..*at };
+        // The place of what is stored comes first, and is found when it is packed.
+        for location in file.locations().skip(usize::from(stored_set.contains(&at))) {
+            location.pack = new_place.get(&location.pack).copied().unwrap_or_default();
         }
     }
     let parents = kept.iter().filter_map(|&pack| all.get(pack).cloned()).collect();
@@ -176,11 +215,8 @@ fn too_much(delta: &DeltaPlan, lineage: &str) -> Option<NewBase> {
     // The base is the largest pack; the others are deltas. One that borrows is small, and so is its share of what is restored.
     let (largest, base) = (delta.parents.iter().map(|parent| parent.bytes).max().unwrap_or(0), own_bytes().max());
     let (all, base) = (own_bytes().sum::<u64>(), base.unwrap_or(0));
-    let live = |file: &FileEntry| match file.content {
-        Content::File { size, at, .. } if of_own(at.pack) => size,
-        _ => 0,
-    };
-    let live: u64 = delta.files.iter().map(live).sum();
+    let pieces = delta.files.iter().flat_map(FileEntry::pieces);
+    let live: u64 = pieces.filter(|(at, _)| of_own(at.pack)).map(|(_, bytes)| bytes).sum();
     // A restore opens every parent, and a save that finds one gone has to store all: few and mostly alive is what makes both cheap.
     if own.iter().filter(|own| **own).count() > MAX_DELTAS {
         Some(NewBase::TooManyDeltas)
@@ -196,14 +232,13 @@ fn too_much(delta: &DeltaPlan, lineage: &str) -> Option<NewBase> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Digest;
     use crate::moment::Moment;
     use crate::state::key::{HardParts, KeyParts, NameParts, SoftParts};
-    use crate::state::manifest::Root;
+    use crate::state::manifest::{Location, Root};
 
     fn file(path: &str, size: u64, mtime: i64, pack: usize) -> FileEntry {
         let at = Location { pack, frame: 0, offset: 0 };
-        let content = Content::File { size, mode: 0o644, sha256: Digest::of(path.as_bytes()), at };
+        let content = Content::File { size, mode: 0o644, sha256: Digest::of(path.as_bytes()), at, patch: None };
         FileEntry { root: 0, path: path.into(), mtime: Moment::from_nanos(mtime), unit: None, content }
     }
 
@@ -217,13 +252,21 @@ mod tests {
         Manifest { key: "k".into(), parents, files, ..Manifest::blank(parts, roots) }
     }
 
+    fn previous<'a>(
+        manifest: &'a Manifest,
+        pack: Parent,
+        same: &'a BTreeSet<usize>,
+        complete: bool,
+        patched: &'a BTreeMap<usize, Patched>,
+    ) -> Previous<'a> {
+        Previous { manifest, pack, lineage: "l", same, complete, full: false, whose: Whose::Own, patched }
+    }
+
     fn planned(now: Vec<FileEntry>, old: &Manifest, own: Parent, complete: bool) -> DeltaPlan {
         let time = |path: &str| now.iter().find(|file| file.path == path).map(|file| file.mtime);
         let files = old.files.iter().enumerate();
         let same = files.filter(|(_, file)| time(&file.path) == Some(file.mtime)).map(|(at, _)| at).collect();
-        let previous =
-            Previous { manifest: old, pack: own, lineage: "l", same: &same, complete, full: false, whose: Whose::Own };
-        plan(now, Some(&previous))
+        plan(now, Some(&previous(old, own, &same, complete, &BTreeMap::new())))
     }
 
     #[test]
@@ -237,10 +280,37 @@ mod tests {
         assert_eq!(at.pack, 1);
     }
 
+    /// What a file goes through keeps the packs that hold it, and counts as alive there.
+    #[test]
+    fn a_file_that_is_stored_as_a_patch_refers_to_every_version_that_it_goes_through() {
+        let next = |now: Vec<FileEntry>, old: &Manifest, own: &str, stored: u64| {
+            let patched = BTreeMap::from([(0, Patched { onto: 0, stored, sha256: Digest::of(b"new") })]);
+            let same = BTreeSet::from([1]);
+            plan(now, Some(&previous(old, parent(own, 100), &same, true, &patched)))
+        };
+        let old = manifest(vec![file("a", 900, 1, 1), file("b", 100, 2, 0)], vec![parent("base", 1000)]);
+        let first = next(vec![file("a", 950, 3, 0), file("b", 100, 2, 0)], &old, "d1", 30);
+        assert_eq!((first.kind, &first.stored, first.stored_bytes), (DeltaKind::Delta, &vec![0], 30));
+        assert_eq!(first.parents, [parent("d1", 100), parent("base", 1000)]);
+        let places = |file: &FileEntry| file.pieces().iter().map(|(at, len)| (at.pack, *len)).collect::<Vec<_>>();
+        assert_eq!(places(&first.files[0]), [(2, 900), (0, 30)]);
+
+        let old = manifest(first.files, first.parents);
+        let second = next(vec![file("a", 960, 4, 0), file("b", 100, 2, 0)], &old, "d2", 40);
+        assert_eq!(second.parents, [parent("d2", 100), parent("d1", 100), parent("base", 1000)]);
+        assert_eq!(places(&second.files[0]), [(3, 900), (1, 30), (0, 40)]);
+        let old = manifest(second.files.clone(), second.parents.clone());
+        let same = BTreeSet::from([0, 1]);
+        let third = plan(second.files, Some(&previous(&old, parent("d3", 100), &same, true, &BTreeMap::new())));
+        assert_eq!((third.stored, third.files[0].content == old.files[0].content), (vec![], false));
+        assert_eq!(places(&third.files[0]), [(4, 900), (2, 30), (1, 40)]);
+    }
+
     #[test]
     fn a_pull_request_writes_no_base_anew() {
         let files = |mtime| vec![file("a", 700, mtime, 0), file("b", 300, 1, 0)];
         let old = manifest(files(1), Vec::new());
+        let none = BTreeMap::new();
         let previous = |same, lent, complete| Previous {
             manifest: &old,
             pack: parent("p", 1000),
@@ -249,6 +319,7 @@ mod tests {
             complete,
             full: false,
             whose: if lent { Whose::OtherRef } else { Whose::Own },
+            patched: &none,
         };
         let same = BTreeSet::from([1]);
         assert_eq!(plan(files(2), Some(&previous(&same, false, true))).kind, DeltaKind::Base(NewBase::DeltasTooLarge));

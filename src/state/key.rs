@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 
 /// The version of everything that is stored: key fields, pack layout and manifest.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 const MAX_SLUG: usize = 60;
 
@@ -265,14 +265,14 @@ mod tests {
     fn a_key_survives_being_written_and_read() {
         let key = Key { fields: parts().fields(), lineage: "0a".into(), state: "1b".into() };
         assert_eq!(Key::parse(&key.to_string()), Some(key.clone()));
-        assert!(key.to_string().starts_with("rekindle.2.ci-test-"));
+        assert!(key.to_string().starts_with("rekindle.3.ci-test-"));
         assert!(key.fields.admits(&key, Fit::Soft));
     }
 
     #[test]
     fn names_of_other_makers_and_formats_are_not_keys() {
         for text in
-            ["v0-rust-ci", "rekindle.1.a.b.c.d.e", "rekindle.2.a.b.c.d", "rekindle.2.a.b.c..e", "rekindle.2.A.b.c.d.e"]
+            ["v0-rust-ci", "rekindle.1.a.b.c.d.e", "rekindle.3.a.b.c.d", "rekindle.3.a.b.c..e", "rekindle.3.A.b.c.d.e"]
         {
             assert_eq!(Key::parse(text), None, "{text}");
         }

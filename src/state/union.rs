@@ -56,10 +56,11 @@ pub fn unite(state: &mut Manifest, other: &Manifest, pack: &Parent, wanted: &dyn
         for file in &chosen.files[&at] {
             let mut entry = other.files[*file].clone();
             (entry.unit, entry.mtime) = (Some(added[&at]), entry.mtime.plus(late));
-            match &mut entry.content {
-                Content::File { at, .. } => at.pack = numbers[at.pack],
-                Content::HardLink { to } => *to = place[to],
-                Content::Symlink { .. } | Content::Folder { .. } => {}
+            for at in entry.locations() {
+                at.pack = numbers[at.pack];
+            }
+            if let Content::HardLink { to } = &mut entry.content {
+                *to = place[to];
             }
             state.files.push(entry);
         }
@@ -200,7 +201,7 @@ fn by_unit(manifest: &Manifest) -> HashMap<usize, Vec<usize>> {
 /// What files hold, by path, without their times and where they are stored.
 fn content<'a>(manifest: &'a Manifest, files: &[usize]) -> BTreeMap<&'a str, String> {
     let told = |content: &Content| match content {
-        Content::File { size, mode, sha256, at: _ } => format!("{size} {mode:o} {sha256}"),
+        Content::File { size, mode, sha256, at: _, patch: _ } => format!("{size} {mode:o} {sha256}"),
         Content::HardLink { to } => format!("as {}", manifest.files[*to].path),
         Content::Symlink { to } => format!("to {to}"),
         Content::Folder { .. } => String::new(),
@@ -248,7 +249,7 @@ mod tests {
     /// A file of this unit, at this time and with these bytes.
     fn file(path: &str, unit: usize, mtime: i64, bytes: &str) -> FileEntry {
         let at = Location { pack: 0, frame: 0, offset: 0 };
-        let content = Content::File { size: 1, mode: 0o644, sha256: Digest::of(bytes.as_bytes()), at };
+        let content = Content::File { size: 1, mode: 0o644, sha256: Digest::of(bytes.as_bytes()), at, patch: None };
         FileEntry { root: 0, path: path.into(), mtime: Moment::from_nanos(mtime), unit: Some(unit), content }
     }
 

@@ -282,12 +282,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = DirStore::new(dir.path().join("store"));
         assert_eq!(store.list().unwrap(), []);
-        for key in ["rekindle.2.a", "rekindle.2.b", "somebody.else"] {
+        for key in ["rekindle.3.a", "rekindle.3.b", "somebody.else"] {
             put(&store, key, key);
         }
         let listed = store.list().unwrap();
         let seen: Vec<(&str, u64)> = listed.iter().map(|entry| (entry.key.as_str(), entry.bytes)).collect();
-        assert_eq!(seen, [("rekindle.2.a", 12), ("rekindle.2.b", 12)]);
+        assert_eq!(seen, [("rekindle.3.a", 12), ("rekindle.3.b", 12)]);
         assert!(listed.iter().all(|entry| entry.used >= entry.created && entry.created > Moment::EPOCH));
         store.remove(&listed[0]).unwrap();
         store.remove(&listed[0]).unwrap();

@@ -178,7 +178,7 @@ fn a_blob_that_is_replaced_while_it_is_read_is_noticed() {
     ]);
     let store = ActionsStore::open(Service::choose(&env, 0).unwrap(), Duration::from_secs(60)).unwrap();
     let key = site.runner.keys()[0].clone();
-    assert_eq!(store.find("rekindle.2.ci-").unwrap()[0].key, key);
+    assert_eq!(store.find("rekindle.3.ci-").unwrap()[0].key, key);
     let end = store.size(&key).unwrap();
     // Past what opening it has read.
     let from = 3 * MIB as u64;

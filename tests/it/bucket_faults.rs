@@ -18,7 +18,7 @@ use crate::support::object_twin::{Conditions, Twin};
 use crate::support::runner::{Job, Runner, Step, ballast};
 
 const LONG: Duration = Duration::from_secs(120);
-const NAME: &str = "rekindle.2.crowd-0123456789abcdef.";
+const NAME: &str = "rekindle.3.crowd-0123456789abcdef.";
 
 type Env = BTreeMap<String, String>;
 
@@ -410,7 +410,7 @@ fn a_folder_before_a_bucket_is_filled_and_read_and_both_are_written() {
         let below = folder.join("ci/v1/77/t");
         let names = std::fs::read_dir(below).into_iter().flatten().map(|entry| entry.unwrap().file_name());
         let names = names.map(|name| name.into_string().unwrap());
-        names.filter(|name| !name.starts_with("rekindle.2.seed.")).collect()
+        names.filter(|name| !name.starts_with("rekindle.3.seed.")).collect()
     };
     assert_eq!(near().len(), 1);
     // From now on the pack comes from the folder.

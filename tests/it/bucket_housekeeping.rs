@@ -205,7 +205,7 @@ fn what_is_read_stays_and_what_nobody_reads_goes_after_a_month() {
     assert_eq!(job(&mut runner).compiled, BTreeSet::new());
     assert_eq!(bucket.json(&head)["entries"][0]["used"], used);
     let kept = asked(&runner, &["prune", "--grace", "0 s"]);
-    assert!(going(&kept).iter().all(|(key, _)| key.starts_with("rekindle.2.seed.")), "{kept:#}");
+    assert!(going(&kept).iter().all(|(key, _)| key.starts_with("rekindle.3.seed.")), "{kept:#}");
     assert!(bucket.objects().contains_key(&head) && bucket.objects().len() + 2 >= read.len());
     age(&bucket, 40 * DAY);
     asked(&runner, &["prune", "--grace", "0 s"]);

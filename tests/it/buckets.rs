@@ -95,7 +95,7 @@ fn a_container_of_azure_is_a_store_like_any_other() {
             });
         }
     });
-    assert_eq!(open().find("rekindle.2.crowd-0123456789abcdef.").unwrap().len(), 8);
+    assert_eq!(open().find("rekindle.3.crowd-0123456789abcdef.").unwrap().len(), 8);
     let head = azurite.container().content("crowd/v1/local/u/h/local/crowd-0123456789abcdef").unwrap();
     assert_eq!(sequences(&serde_json::from_slice(&head).unwrap()), (1..=8).collect());
 }
@@ -109,7 +109,7 @@ fn open(env: &BTreeMap<String, String>) -> ObjectStore {
 }
 
 fn key(hard: usize, state: usize) -> String {
-    format!("rekindle.2.crowd-0123456789abcdef.{hard:016x}.{:016x}.{state:016x}.{state:016x}", 7)
+    format!("rekindle.3.crowd-0123456789abcdef.{hard:016x}.{:016x}.{state:016x}.{state:016x}", 7)
 }
 
 /// Numbers of a head's entries: each writer replaced what the one before it wrote, and no two the same.
@@ -146,7 +146,7 @@ fn of_many_writers_each_is_seen_and_of_one_key_there_is_one_winner() {
                 // Whatever a head names at any moment is there.
                 for _ in 0..3 {
                     let store = open(env);
-                    for entry in store.find("rekindle.2.crowd-0123456789abcdef.").unwrap() {
+                    for entry in store.find("rekindle.3.crowd-0123456789abcdef.").unwrap() {
                         check(&store, &entry.key);
                     }
                 }
@@ -155,7 +155,7 @@ fn of_many_writers_each_is_seen_and_of_one_key_there_is_one_winner() {
     });
     let store = open(&env);
     let seen: BTreeSet<String> =
-        store.find("rekindle.2.crowd-0123456789abcdef.").unwrap().into_iter().map(|entry| entry.key).collect();
+        store.find("rekindle.3.crowd-0123456789abcdef.").unwrap().into_iter().map(|entry| entry.key).collect();
     assert_eq!(seen, (0..WRITERS).map(|at| key(at % 3, at)).collect());
     let bucket = weed.bucket();
     let head = bucket.json(&bucket.named("/h/")[0]);
@@ -220,7 +220,7 @@ fn a_volume_server_that_dies_takes_no_stored_entry_with_it() {
     weed.start_volume(2);
     weed.wait(3);
     let store = open(&env);
-    let entries = store.find("rekindle.2.crowd-0123456789abcdef.").unwrap();
+    let entries = store.find("rekindle.3.crowd-0123456789abcdef.").unwrap();
     for entry in &entries {
         check(&store, &entry.key);
     }

@@ -104,7 +104,7 @@ fn plant(world: &World, paths: &[&str]) {
     manifest.files.clear();
     let at = Location { pack: 0, frame: 0, offset: 0 };
     for path in paths {
-        let content = Content::File { size: 4, mode: 0o755, sha256: Digest::of(b"evil"), at };
+        let content = Content::File { size: 4, mode: 0o755, sha256: Digest::of(b"evil"), at, patch: None };
         manifest.files.push(FileEntry {
             root: 0,
             path: (*path).to_owned(),

@@ -33,7 +33,7 @@ fn age(world: &World, minutes: i64) {
 fn packs(world: &World) -> BTreeSet<String> {
     let names = fs::read_dir(world.store()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let keys = names.filter_map(|name| Some(name.strip_suffix(".tar.zst")?.to_owned()));
-    keys.filter(|key| !key.starts_with("rekindle.2.seed.")).collect()
+    keys.filter(|key| !key.starts_with("rekindle.3.seed.")).collect()
 }
 
 fn bytes(world: &World) -> u64 {

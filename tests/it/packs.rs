@@ -305,6 +305,7 @@ fn hostile_with(dir: &Path, change: impl FnOnce(&mut Manifest, &mut Vec<pack::Fr
         mode: 0o644,
         sha256: Digest::of(b"evil"),
         at: Location { pack: 0, frame: 0, offset: 0 },
+        patch: None,
     };
     let file = FileEntry { root: 0, path: "file".into(), mtime: Moment::from_nanos(1), unit: None, content };
     let parts = KeyParts { name: NameParts::default(), hard: HardParts::default(), soft: SoftParts::default() };
@@ -405,7 +406,7 @@ fn very_many_equal_files_and_links_make_a_pack_that_is_accepted() {
     let nowhere = Location { pack: 0, frame: 0, offset: 0 };
     let file = |at: usize| {
         let content = if at.is_multiple_of(2) {
-            Content::File { size: 0, mode: 0o644, sha256: Digest::of(b""), at: nowhere }
+            Content::File { size: 0, mode: 0o644, sha256: Digest::of(b""), at: nowhere, patch: None }
         } else {
             Content::Symlink { to: "x/".repeat(1_500) }
         };
@@ -480,7 +481,7 @@ fn what_a_sibling_lent_has_to_be_what_was_borrowed() {
         let dir = tempfile::tempdir().unwrap();
         let unpacked = unpack(dir.path(), |manifest| {
             // Another lineage than the one of the pack.
-            manifest.key = "rekindle.2.job-01.hard.soft.lineage.state".into();
+            manifest.key = "rekindle.3.job-01.hard.soft.lineage.state".into();
             if let Content::File { sha256, .. } = &mut manifest.files[0].content {
                 *sha256 = Digest::of(bytes);
             }

@@ -22,7 +22,7 @@ use rekindle::state::key_change::{Part, PartChange};
 use rekindle::state::manifest::RunRecord;
 use serde_json::Value;
 
-const KEY: &str = "rekindle.2.ci-test-0123456789abcdef.89abcdef01234567.fedcba9876543210.76543210.01234567";
+const KEY: &str = "rekindle.3.ci-test-0123456789abcdef.89abcdef01234567.fedcba9876543210.76543210.01234567";
 
 /// One job, from which each test changes what it is about.
 struct Story {

@@ -30,6 +30,7 @@ use crate::explain::snapshot::Snapshot;
 use crate::github::{self, GithubToken};
 use crate::housekeeping::lease;
 use crate::job::facts::Facts;
+use crate::job::former;
 use crate::job::handover::{HomeState, JobMark, LocalManifest, Restored, Run, State};
 use crate::job::inputs::{Inputs, Lookup, Stamp};
 use crate::job::outcome::{Cold, RestoreOutcome, Start};
@@ -256,7 +257,12 @@ fn bring(
         }
     }
     outcome.forecast = forecast::of(facts, inputs, &arrival, &outcome.stamping);
+    let is_new = arrival.staged.is_some();
     arrival.move_in(outcome);
+    match arrival.restored.as_ref().filter(|_| is_new) {
+        Some(restored) => former::keep(roots, &restored.manifest),
+        None => roots.iter().for_each(|root| former::forget(&root.path)),
+    }
 
     let late =
         (inputs.mtime == Stamp::Recorded).then_some(arrival.restored.as_ref()).flatten().map(|restored| LateList {

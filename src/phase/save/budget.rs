@@ -55,7 +55,7 @@ pub(super) fn shrink(landed: &Landed, live: &[usize], without: &Without, tried: 
     for file in &landed.manifest.files {
         if matches!(file.content, Content::File { at, .. } if at.pack == 0) {
             let sizes = file.unit.and_then(|unit| costs.get_mut(unit)).map_or(&mut rest, |cost| &mut cost.sizes);
-            sizes[0] += file.size();
+            sizes[0] += file.stored();
         }
     }
     let all = rest[0] + costs.iter().map(|cost| cost.sizes[0]).sum::<u64>();

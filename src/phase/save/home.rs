@@ -85,7 +85,13 @@ fn entry(found: &Found, home: &Path, known: &HashMap<&str, (&FileEntry, u64)>) -
     let content = match found.meta.kind {
         Kind::File => {
             let nowhere = Location { pack: 0, frame: 0, offset: 0 };
-            Content::File { size: found.meta.size, mode: found.meta.mode, sha256: Digest::of(b""), at: nowhere }
+            Content::File {
+                size: found.meta.size,
+                mode: found.meta.mode,
+                sha256: Digest::of(b""),
+                at: nowhere,
+                patch: None,
+            }
         }
         Kind::Folder => Content::Folder { mode: found.meta.mode },
         Kind::Symlink | Kind::Other => return None,

@@ -66,7 +66,7 @@ fn content(path: &Path, meta: &Meta, first_names: &mut HashMap<(u64, u64), usize
                 first_names.insert(identity, at);
             }
             let nowhere = Location { pack: 0, frame: 0, offset: 0 };
-            Some(Content::File { size: meta.size, mode: meta.mode, sha256: Digest::of(b""), at: nowhere })
+            Some(Content::File { size: meta.size, mode: meta.mode, sha256: Digest::of(b""), at: nowhere, patch: None })
         }
     }
 }

@@ -19,6 +19,7 @@ mod linked;
 mod macro_facts;
 mod made;
 mod overtaken;
+mod patches;
 mod printed;
 mod put;
 mod run_facts;
@@ -45,6 +46,7 @@ use crate::github::GithubToken;
 use crate::housekeeping::{self, lease};
 use crate::job::beginning::Beginning;
 use crate::job::facts::Facts;
+use crate::job::former;
 use crate::job::handover::{JobMark, LocalManifest, State};
 use crate::job::inputs::{Inputs, JobResult, SaveWishes};
 use crate::job::outcome::{SaveOutcome, Saved};
@@ -116,6 +118,9 @@ fn save(state: &State, result: JobResult, outcome: &mut SaveOutcome) -> Result<(
     }
     outcome.warnings.extend(job.store.warnings());
     JobMark::remove(&job.roots.first().path);
+    for root in &job.roots {
+        former::forget(&root.path);
+    }
     outcome.advice = account::advice(&job, outcome);
     Ok(())
 }

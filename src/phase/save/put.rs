@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 
 use super::borrowed;
+use super::patches::Patches;
 use crate::job::inputs::Inputs;
 use crate::job::outcome::Saved;
 use crate::machine::disk;
@@ -15,7 +16,7 @@ use crate::problem::GivenUp;
 use crate::state::decision::SkipReason;
 use crate::state::delta::{self, DeltaKind, DeltaPlan, Previous, Whose};
 use crate::state::key::Key;
-use crate::state::manifest::{FileEntry, Manifest, Parent};
+use crate::state::manifest::{Content, FileEntry, Manifest, Parent};
 use crate::state::secrets::Secrets;
 use crate::store::{About, Put, Sending, Store};
 
@@ -59,6 +60,12 @@ pub(super) fn put(
         Some((began, _)) => !began.damaged && are_there(store, began)?,
         None => false,
     };
+    let dir = inputs.state.parent().context("the state file lies in no folder")?;
+    disk::make_private(dir)?;
+    // Nobody edits what a Cargo home holds.
+    let to_build_on = began.as_ref().map(|(began, _)| began);
+    let to_build_on = to_build_on.filter(|began| complete && !began.full && secrets.is_some());
+    let patches = to_build_on.map(|began| Patches::make(dir, began, &files, &paths)).transpose()?.unwrap_or_default();
     let previous = began.as_ref().map(|(began, lineage)| Previous {
         manifest: began.manifest,
         pack: began.pack.clone(),
@@ -73,6 +80,7 @@ pub(super) fn put(
         } else {
             Whose::Own
         },
+        patched: &patches.made,
     });
     let mut plan = delta::plan(files, previous.as_ref());
     // A Cargo home has no siblings.
@@ -97,11 +105,13 @@ pub(super) fn put(
         ensure!(is_clean, "the manifest would hold a secret of this job's environment");
     }
     let content_bytes = manifest.content_bytes();
-    let sources: Vec<Source> = stored.iter().map(|&file| Source { file, path: paths[file].clone() }).collect();
+    let place = |file: usize| match &manifest.files[file].content {
+        Content::File { patch: Some(_), .. } => patches.path(file),
+        _ => Some(paths[file].clone()),
+    };
+    let sources: Vec<Source> = stored.iter().filter_map(|&file| Some(Source { file, path: place(file)? })).collect();
     let files = sources.iter().filter(|source| manifest.files[source.file].size() > 0).count();
 
-    let dir = inputs.state.parent().context("the state file lies in no folder")?;
-    disk::make_private(dir)?;
     let sending = if inputs.max_size.is_some() { Sending::WhenComplete } else { Sending::AsTheyCome };
     let mut draft = store.begin(&key, dir, sending)?;
     let written = pack::write(&mut draft, manifest, sources)?;

@@ -236,7 +236,7 @@ mod tests {
     const DAY: u64 = 24 * 3_600;
 
     fn entry(name: &str, lineage: &str, state: &str, day: u64) -> Stored {
-        let key = format!("rekindle.2.{name}.hard.soft.{lineage}.{state}");
+        let key = format!("rekindle.3.{name}.hard.soft.{lineage}.{state}");
         let created = Moment::EPOCH.plus(Duration::from_secs(day * DAY));
         Stored { place: key.clone(), key, scope: None, bytes: 10, created, used: created, zone: None }
     }

@@ -210,7 +210,7 @@ mod tests {
     }
 
     fn key(hard: usize, state: usize) -> String {
-        format!("rekindle.2.name.{hard}.soft.{state}.{state}")
+        format!("rekindle.3.name.{hard}.soft.{state}.{state}")
     }
 
     #[test]

@@ -118,10 +118,10 @@ mod tests {
 
     #[test]
     fn the_name_is_read_from_keys_and_whole_prefixes() {
-        assert_eq!(name_in("rekindle.2.ci-test-01."), Some("ci-test-01"));
-        assert_eq!(name_in("rekindle.2.ci-test-01.h.s.l.x"), Some("ci-test-01"));
-        assert_eq!(hard_in("rekindle.2.ci-test-01.h.s.l.x"), "h");
-        for text in ["rekindle.", "rekindle.2.ci-te", "other.2.a.b", "rekindle.2..b"] {
+        assert_eq!(name_in("rekindle.3.ci-test-01."), Some("ci-test-01"));
+        assert_eq!(name_in("rekindle.3.ci-test-01.h.s.l.x"), Some("ci-test-01"));
+        assert_eq!(hard_in("rekindle.3.ci-test-01.h.s.l.x"), "h");
+        for text in ["rekindle.", "rekindle.3.ci-te", "other.2.a.b", "rekindle.3..b"] {
             assert_eq!(name_in(text), None, "{text}");
         }
     }

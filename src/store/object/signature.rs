@@ -101,7 +101,7 @@ mod tests {
     const PLACE: Standing<'static> = Standing { repository: "7", scope: "refs/heads/main", name: "ci" };
 
     fn signed(signer: &Signer) -> HeadEntry {
-        let key = "rekindle.2.ci.h.s.l.x".to_owned();
+        let key = "rekindle.3.ci.h.s.l.x".to_owned();
         let (sha256, needs) = (Digest::of(b"x"), Vec::new());
         let entry = HeadEntry { key, sha256, bytes: 1, stored: 0, used: None, sequence: 3, needs, signature: None };
         HeadEntry { signature: Some(signer.sign(PLACE, &entry)), ..entry }

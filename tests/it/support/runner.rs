@@ -137,7 +137,7 @@ impl Runner {
 
     /// What is stored, seeds apart.
     pub(crate) fn entries(&self) -> Vec<StoredEntry> {
-        self.service.entries().into_iter().filter(|entry| !entry.key.starts_with("rekindle.2.seed.")).collect()
+        self.service.entries().into_iter().filter(|entry| !entry.key.starts_with("rekindle.3.seed.")).collect()
     }
 }
 

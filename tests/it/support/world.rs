@@ -130,7 +130,7 @@ impl World {
 
     /// Stored packs of target folders, oldest first; no seeds.
     pub(crate) fn packs(&self) -> Vec<PathBuf> {
-        self.entries().into_iter().filter(|path| !path.to_string_lossy().contains("rekindle.2.seed.")).collect()
+        self.entries().into_iter().filter(|path| !path.to_string_lossy().contains("rekindle.3.seed.")).collect()
     }
 
     /// Stored entries, but for those of Cargo homes, oldest first.

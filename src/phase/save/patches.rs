@@ -1,0 +1,101 @@
+//! Files that changed a little, as what makes them of the version that was restored. How it can be wrong: nothing comes of it but
+//! bytes, since a patch is made of what was read, and whoever applies it knows what has to come out.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Result, ensure};
+use fs_err as fs;
+use tempfile::TempDir;
+
+use super::put::Began;
+use crate::digest::Digest;
+use crate::job::former;
+use crate::pack;
+use crate::state::delta::Patched;
+use crate::state::manifest::{Content, FileEntry, MAX_PATCHED, Manifest};
+
+/// A file is stored as a patch if all that it takes to get there is this part of it at most.
+const WORTH: u64 = 5;
+
+/// What was made, and the folder that it lies in.
+#[derive(Default)]
+pub(super) struct Patches {
+    pub(super) made: BTreeMap<usize, Patched>,
+    dir: Option<TempDir>,
+}
+
+/// A file as it is, and as it was.
+struct Pair {
+    file: usize,
+    onto: usize,
+    old: PathBuf,
+    /// What older patches take up.
+    before: u64,
+}
+
+impl Patches {
+    /// Looks at every file that was restored, and is not what it was. What is written goes into a folder in this one.
+    pub(super) fn make(room: &Path, began: &Began<'_>, files: &[FileEntry], paths: &[PathBuf]) -> Result<Self> {
+        let before = began.manifest;
+        let pairs = pairs(before, began.same, files);
+        if pairs.is_empty() {
+            return Ok(Self::default());
+        }
+        let dir = tempfile::tempdir_in(room)?;
+        let made = Mutex::new(BTreeMap::new());
+        let weigh = |pair: &Pair| files[pair.file].size() + before.files[pair.onto].size();
+        let work = |pair: &Pair| one(pair, before, &paths[pair.file], &dir.path().join(pair.file.to_string()));
+        pack::side_by_side(&pairs, weigh, work, |pair, patched| match patched {
+            Ok(Some(patched)) => {
+                made.lock().unwrap_or_else(PoisonError::into_inner).insert(pair.file, patched);
+            }
+            Ok(None) => {}
+            Err(error) => tracing::debug!("a file is stored whole: {error:#}"),
+        });
+        Ok(Self { made: made.into_inner().unwrap_or_else(PoisonError::into_inner), dir: Some(dir) })
+    }
+
+    /// Where the bytes lie that are stored for a file.
+    pub(super) fn path(&self, file: usize) -> Option<PathBuf> {
+        let dir = self.dir.as_ref().filter(|_| self.made.contains_key(&file))?;
+        Some(dir.path().join(file.to_string()))
+    }
+}
+
+/// Files that have an older version by another name.
+fn pairs(before: &Manifest, same: &BTreeSet<usize>, files: &[FileEntry]) -> Vec<Pair> {
+    let roots: Vec<PathBuf> = before.roots.iter().map(|root| root.path.clone()).collect();
+    let known = before.files.iter().enumerate().filter(|(at, _)| !same.contains(at));
+    let known: HashMap<(usize, &str), usize> = known.map(|(at, file)| ((file.root, file.path.as_str()), at)).collect();
+    let mut pairs = Vec::new();
+    for (file, entry) in files.iter().enumerate() {
+        let Content::File { size, .. } = entry.content else { continue };
+        let Some(&onto) = known.get(&(entry.root, entry.path.as_str())) else { continue };
+        let Some(old) = former::path(&roots, before, onto).filter(|old| size <= MAX_PATCHED && old.exists()) else {
+            continue;
+        };
+        let Content::File { patch, .. } = &before.files[onto].content else { continue };
+        let patches = patch
+            .iter()
+            .flat_map(|patch| patch.onto.iter().skip(1).map(|version| version.stored).chain([patch.stored]));
+        pairs.push(Pair { file, onto, old, before: patches.sum() });
+    }
+    pairs
+}
+
+/// Writes the patch, if it is worth it.
+fn one(pair: &Pair, before: &Manifest, path: &Path, to: &Path) -> Result<Option<Patched>> {
+    let Content::File { sha256: recorded, .. } = &before.files[pair.onto].content else { return Ok(None) };
+    let old = fs::read(&pair.old)?;
+    ensure!(Digest::of(&old) == *recorded, "`{}` was written into", pair.old.display());
+    let new = fs::read(path)?;
+    let bytes = pack::patch::make(&old, &new)?;
+    let stored = bytes.len() as u64;
+    if stored == 0 || (pair.before + stored) * WORTH > new.len() as u64 {
+        return Ok(None);
+    }
+    fs::write(to, &bytes)?;
+    Ok(Some(Patched { onto: pair.onto, stored, sha256: Digest::of(&new) }))
+}
