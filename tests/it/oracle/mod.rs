@@ -5,7 +5,7 @@
 //! has to be named in its own log. No stored byte holds a secret, and neither `restore` nor `save` ever fails. `expect` says
 //! what is excepted, because Cargo itself could not know.
 //!
-//! `REKINDLE_ORACLE=2000` runs that many histories instead of forty, `REKINDLE_ORACLE=376..377` one by its number; a failure
+//! `REKINDLE_ORACLE=2000` runs that many histories instead of thirty-two, `REKINDLE_ORACLE=376..377` one by its number; a failure
 //! prints the number and shrinks (`REKINDLE_SHRINK=0` does not). All that fail are listed, not only the first. To look past one
 //! failure at the next, `REKINDLE_WITHOUT=Secret,Out` leaves parts of the workspace out.
 
@@ -25,7 +25,7 @@ use machines::Machines;
 use site::Site;
 
 fn histories(share: u64) {
-    let wish = std::env::var("REKINDLE_ORACLE").unwrap_or_else(|_| "40".to_owned());
+    let wish = std::env::var("REKINDLE_ORACLE").unwrap_or_else(|_| "32".to_owned());
     let (from, to) = wish.split_once("..").unwrap_or(("0", &wish));
     let (from, to): (u64, u64) = (from.parse().unwrap(), to.parse().unwrap());
     let shrink = std::env::var("REKINDLE_SHRINK").map_or(24, |text| text.parse().unwrap());
