@@ -9,7 +9,6 @@ use anyhow::{Result, ensure};
 use fs_err as fs;
 use tempfile::TempDir;
 
-use super::put::Began;
 use crate::digest::Digest;
 use crate::job::former;
 use crate::pack;
@@ -37,9 +36,13 @@ struct Pair {
 
 impl Patches {
     /// Looks at every file that was restored, and is not what it was. What is written goes into a folder in this one.
-    pub(super) fn make(room: &Path, began: &Began<'_>, files: &[FileEntry], paths: &[PathBuf]) -> Result<Self> {
-        let before = began.manifest;
-        let pairs = pairs(before, began.same, files);
+    pub(super) fn make(
+        room: &Path,
+        (before, same): (&Manifest, &BTreeSet<usize>),
+        files: &[FileEntry],
+        paths: &[PathBuf],
+    ) -> Result<Self> {
+        let pairs = pairs(before, same, files);
         if pairs.is_empty() {
             return Ok(Self::default());
         }
