@@ -11,6 +11,7 @@ mod frame;
 mod index;
 pub mod patch;
 mod pipeline;
+mod places;
 mod reader;
 pub mod seed;
 mod staging;

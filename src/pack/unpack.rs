@@ -4,25 +4,26 @@
 //! Only plain path components, only inside folders that are new and our own, never more bytes than the manifest says. What fails
 //! is named, removed again, and nothing else suffers.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::num::NonZeroUsize;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use fs_err as fs;
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::index::FrameInfo;
+use super::places::{Folders, place, prepare, remove_file};
 use super::reader::Pack;
 use super::versions::Versions;
 use super::{cases, frame, pipeline};
 use crate::digest::Digest;
-use crate::machine::disk::{self, Kind, Meta};
+use crate::machine::disk::{self, Kind};
 use crate::machine::paths;
 use crate::moment::Moment;
 use crate::problem::GivenUp;
@@ -362,64 +363,4 @@ fn chunks(
         by_frame.entry(place).or_default().push(chunk);
     }
     Ok(())
-}
-
-/// Takes away what may lie there, and makes files that are not written at once, new and empty.
-fn prepare(entry: &FileEntry, is_whole: bool, path: &Path) -> Result<()> {
-    if let Content::File { .. } = entry.content {
-        remove_file(path)?;
-        if !is_whole {
-            fs::OpenOptions::new().write(true).create_new(true).open(path)?;
-        }
-    }
-    Ok(())
-}
-
-/// Folders that are known to be real ones below their root.
-#[derive(Default)]
-struct Folders(BTreeSet<PathBuf>);
-
-impl Folders {
-    fn make(&mut self, root: &Path, dir: &Path) -> Result<()> {
-        if self.0.contains(dir) {
-            return Ok(());
-        }
-        if dir == root {
-            fs::create_dir_all(root)?;
-        } else {
-            self.make(root, dir.parent().context("a folder without a parent")?)?;
-            match Meta::of(dir) {
-                Ok(meta) if meta.kind == Kind::Folder => {}
-                Ok(_) => bail!("`{}` is in the way", dir.display()),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir(dir)?,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        self.0.insert(dir.to_path_buf());
-        Ok(())
-    }
-}
-
-/// Where an entry goes, with the folders above it made.
-fn place(root: &Path, entry: &FileEntry, folders: &mut Folders) -> Result<PathBuf> {
-    let relative = paths::path(&entry.path);
-    // On Unix a backslash is a character like any other, but nobody needs one that looks like a way out.
-    let is_way_out = |part: &str| part.contains('\\') && part.split('\\').any(|word| word == "..");
-    let odd = |part: &str| if cfg!(windows) { !paths::windows_takes(part) } else { is_way_out(part) };
-    let plain = !entry.path.is_empty()
-        && !entry.path.contains('\0')
-        && relative.components().all(|part| matches!(part, Component::Normal(_)))
-        && !entry.path.split('/').any(|part| part.is_empty() || part == "." || part == ".." || odd(part));
-    ensure!(plain, "the path `{}` leads out of its folder", entry.path.escape_debug());
-    let path = root.join(&relative);
-    folders
-        .make(root, if let Content::Folder { .. } = entry.content { &path } else { path.parent().unwrap_or(root) })?;
-    Ok(path)
-}
-
-fn remove_file(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
