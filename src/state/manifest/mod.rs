@@ -5,6 +5,7 @@
 //! paths by `pack::reader`, indices by `Manifest::check`.
 
 mod beyond;
+mod file;
 mod unit;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,7 @@ use crate::state::key::{FORMAT, KeyParts};
 use crate::state::seed::{self, Sibling};
 
 pub use beyond::{BeyondInput, ReadBeyond};
+pub use file::{Content, FileEntry, Location, MAX_PATCHED, MAX_VERSIONS, Patch, Version};
 pub use unit::{Described, FingerprintRecord, Lies, MacroFacts, RunFacts, Scan, UnitRecord, Unread};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -118,69 +120,6 @@ pub struct Root {
     pub label: String,
     #[serde(with = "crate::machine::paths::as_text")]
     pub path: PathBuf,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FileEntry {
-    pub root: usize,
-    pub path: String,
-    pub mtime: Moment,
-    /// The unit that is lost when this file is; none for files that belong to nobody.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unit: Option<usize>,
-    #[serde(flatten)]
-    pub content: Content,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "kind")]
-pub enum Content {
-    File {
-        size: u64,
-        mode: u32,
-        sha256: Digest,
-        at: Location,
-        /// What lies there is not the file, but what makes it of an older one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        patch: Option<Box<Patch>>,
-    },
-    /// Another name of the file with this index.
-    HardLink {
-        to: usize,
-    },
-    Symlink {
-        to: String,
-    },
-    Folder {
-        mode: u32,
-    },
-}
-
-/// Where a file's bytes start: `pack` 0 is the pack that carries the manifest, `n` is parent `n - 1`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Location {
-    pub pack: usize,
-    pub frame: usize,
-    pub offset: u64,
-}
-
-/// How a file comes out of older versions of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Patch {
-    /// Bytes that it takes up.
-    pub stored: u64,
-    /// Oldest first. The first one lies in its pack as it was, each other one as what makes it of the one before.
-    pub onto: Vec<Version>,
-}
-
-/// A file as it once was.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Version {
-    pub at: Location,
-    /// Bytes that it takes up there.
-    pub stored: u64,
-    pub size: u64,
-    pub sha256: Digest,
 }
 
 /// Something that a build read, or could have read, and what it was then.
@@ -295,10 +234,6 @@ const MAX_PARENTS: usize = 64;
 const MAX_ROOTS: usize = 1_000;
 /// Of one file, or of all that a parent holds: a tebibyte. However many there are, their sum is a number.
 const MAX_BYTES: u64 = 1 << 40;
-/// A file that is stored as what makes it of an older one, and each version of it.
-pub const MAX_PATCHED: u64 = 128 << 20;
-/// Versions that such a file goes through.
-pub const MAX_VERSIONS: usize = 8;
 /// Folders in one another; a save stores nothing that lies deeper.
 pub const MAX_DEPTH: usize = 100;
 const MAX_PATH: usize = 4_096;
@@ -423,46 +358,4 @@ impl Input {
 fn is_key(name: &str) -> bool {
     let plain = |char: char| char.is_ascii_alphanumeric() || ['.', '-', '_'].contains(&char);
     !name.is_empty() && name.len() <= MAX_KEY && name.chars().all(plain)
-}
-
-impl FileEntry {
-    pub fn size(&self) -> u64 {
-        match self.content {
-            Content::File { size, .. } => size,
-            Content::HardLink { .. } | Content::Symlink { .. } | Content::Folder { .. } => 0,
-        }
-    }
-
-    /// The bytes that it takes up in its pack.
-    pub fn stored(&self) -> u64 {
-        match &self.content {
-            Content::File { patch: Some(patch), .. } => patch.stored,
-            _ => self.size(),
-        }
-    }
-
-    /// What has to be read to have it: which packs hold how many bytes of it.
-    pub fn pieces(&self) -> Vec<(Location, u64)> {
-        let Content::File { at, patch, .. } = &self.content else { return Vec::new() };
-        let older = patch.iter().flat_map(|patch| &patch.onto).map(|version| (version.at, version.stored));
-        older.chain([(*at, self.stored())]).collect()
-    }
-
-    /// Everything of it that says in which pack something lies.
-    pub fn locations(&mut self) -> impl Iterator<Item = &mut Location> {
-        let (at, patch) = match &mut self.content {
-            Content::File { at, patch, .. } => (Some(at), patch.as_mut()),
-            Content::HardLink { .. } | Content::Symlink { .. } | Content::Folder { .. } => (None, None),
-        };
-        at.into_iter().chain(patch.into_iter().flat_map(|patch| &mut patch.onto).map(|version| &mut version.at))
-    }
-}
-
-impl Patch {
-    /// The first size that no honest patch has, if any. Everything that a file goes through is held in memory.
-    fn out_of_bounds(&self, size: u64) -> Option<u64> {
-        let sizes = self.onto.iter().flat_map(|version| [version.stored, version.size]).chain([self.stored, size]);
-        let many = (self.onto.is_empty() || self.onto.len() > MAX_VERSIONS).then_some(u64::MAX);
-        sizes.into_iter().find(|size| *size > MAX_PATCHED).or(many)
-    }
 }
