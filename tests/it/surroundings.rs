@@ -391,3 +391,35 @@ fn clocks_that_jump_make_nothing_stale() {
         assert_eq!(world.output(), format!("{text}, later\n"), "{seconds}: {log}");
     }
 }
+
+/// On macOS `/tmp` and `/var` are links into `/private`, and a home or a workspace may well be named by them.
+#[test]
+fn a_machine_whose_folders_are_named_by_links_is_as_warm_and_right() {
+    let mut world = world();
+    let (private, link) = (world.dir.join("private"), world.dir.join("var"));
+    fs::create_dir_all(&private).unwrap();
+    std::os::unix::fs::symlink("private", &link).unwrap();
+    fs::rename(world.dir.join("cargo-home"), private.join("cargo-home"))
+        .or_else(|_| fs::create_dir(private.join("cargo-home")))
+        .unwrap();
+    world.work_dir = link.join("work");
+    for (name, folder) in [("CARGO_HOME", "cargo-home"), ("TMPDIR", "temp"), ("RUNNER_TEMP", "temp"), ("HOME", "home")]
+    {
+        let folder = link.join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        world.env.insert(name.into(), folder.to_str().unwrap().into());
+    }
+    let named = link.join("work").to_str().unwrap().to_owned();
+    // By the name that the runner gives, by the one that the system gives, and back.
+    for (round, name) in
+        [named.clone(), private.join("work").to_str().unwrap().to_owned(), named].into_iter().enumerate()
+    {
+        world.env.insert("GITHUB_WORKSPACE".into(), name.clone());
+        world.env.insert("PWD".into(), name);
+        let verdict = world.warm_run();
+        assert_eq!(verdict.compiled.is_empty(), round > 0, "{:?}", verdict.compiled);
+        world.save();
+    }
+    world.change(&[("app/src/main.rs", "fn main() { println!(\"another\"); }\n")]);
+    world.prove(&[]);
+}
