@@ -274,6 +274,7 @@ linux() {
   made ext4-casefold "-O casefold" ""
   made ext4-noatime "" ",noatime"
   made xfs "" ""
+  made xfs-folding "-n version=ci" ""
   made btrfs "" ""
   mkdir "$mounts/memory" "$mounts/over"
   if mount -t tmpfs tmpfs "$mounts/memory"; then
