@@ -191,4 +191,5 @@ def main():
             print(f"| {change} | {' | '.join(cells)} |", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
