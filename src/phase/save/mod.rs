@@ -118,9 +118,7 @@ fn save(state: &State, result: JobResult, outcome: &mut SaveOutcome) -> Result<(
     }
     outcome.warnings.extend(job.store.warnings());
     JobMark::remove(&job.roots.first().path);
-    for root in &job.roots {
-        former::forget(&root.path);
-    }
+    forget_former(&job);
     outcome.advice = account::advice(&job, outcome);
     Ok(())
 }
@@ -177,11 +175,19 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
         tell_siblings(job);
     }
     outcome.left_out = without.told(job);
+    // A file whose second name goes has changed, as far as anybody can see.
+    forget_former(job);
     // Nothing of it is to be believed later that was not there when the pack was begun.
     let (manifest, pack) = whole.unwrap_or((landed.manifest, landed.pack));
     let changed = job.changed(&manifest.files);
     LocalManifest { manifest, pack, shift: Duration::ZERO, changed }.store(&job.roots.first().path)?;
     Ok(landed.saved)
+}
+
+fn forget_former(job: &Job<'_>) {
+    for root in &job.roots {
+        former::forget(&root.path);
+    }
 }
 
 /// What is known of the units of a job that is to be stored.
