@@ -58,7 +58,10 @@ fn tree(dir: &Path) -> BTreeMap<String, String> {
 
 /// What the packs hold, as the ordinary tools list it.
 fn listing(world: &World) -> String {
-    let pack = world.packs().pop().unwrap();
+    world.packs().iter().map(|pack| list(pack)).collect()
+}
+
+fn list(pack: &Path) -> String {
     let mut zstd = Command::new("zstd").arg("-dc").arg(pack).stdout(Stdio::piped()).spawn().unwrap();
     let tar = Command::new("tar").args(["tvf", "-"]).stdin(zstd.stdout.take().unwrap()).output().unwrap();
     assert!(zstd.wait().unwrap().success() && tar.status.success(), "{}", String::from_utf8_lossy(&tar.stderr));
