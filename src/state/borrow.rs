@@ -145,6 +145,7 @@ mod tests {
     use super::*;
     use crate::moment::Moment;
     use crate::state::key::{HardParts, KeyParts, NameParts, SoftParts};
+    use crate::state::manifest::Patch;
 
     fn file(path: &str, size: u64, frame: usize, offset: u64) -> FileEntry {
         let at = Location { pack: 0, frame, offset };
@@ -188,6 +189,18 @@ mod tests {
         let mut files = vec![file("a", 10, 9, 9), file("c", 30, 9, 9)];
         assert_eq!(taken(&mut files, &lenders, "").files, [1]);
         assert_eq!(taken(&mut files, &lenders, "p"), Borrowed::default());
+    }
+
+    /// At its place lies something else.
+    #[test]
+    fn what_a_sibling_stores_as_a_patch_is_not_lent() {
+        let mut theirs = manifest(vec![file("a", 10, 0, 0), file("b", 90, 0, 10)]);
+        if let Content::File { patch, .. } = &mut theirs.files[0].content {
+            *patch = Some(Box::new(Patch { stored: 10, onto: Vec::new() }));
+        }
+        let lenders = [Lender { manifest: &theirs, pack: parent("p") }];
+        let mut files = vec![file("a", 10, 9, 9), file("b", 90, 9, 9)];
+        assert_eq!(taken(&mut files, &lenders, "").files, [1]);
     }
 
     #[test]
