@@ -52,3 +52,39 @@ fn is_worth_it(manifest: &Manifest, file: &FileEntry) -> bool {
     let versions = patch.as_ref().map_or(0, |patch| patch.onto.len());
     is_own && (LEAST..=MAX_PATCHED).contains(size) && versions < MAX_VERSIONS
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+    use crate::moment::Moment;
+    use crate::state::key::{HardParts, KeyParts, NameParts, SoftParts};
+    use crate::state::manifest::{Location, Patch, Version};
+
+    /// One that goes through more versions than a manifest may say would make the whole state unusable.
+    #[test]
+    fn what_has_changed_very_often_is_stored_whole() {
+        let at = Location { pack: 0, frame: 0, offset: 0 };
+        let version = Version { at, stored: 1, size: 1, sha256: Digest::of(b"") };
+        let file = |size: u64, versions: usize| {
+            let patch = Some(Box::new(Patch { stored: 1, onto: vec![version.clone(); versions] }));
+            let content = Content::File { size, mode: 0o755, sha256: Digest::of(b""), at, patch };
+            FileEntry { root: 0, path: "app".into(), mtime: Moment::from_nanos(1), unit: Some(0), content }
+        };
+        let parts = KeyParts { name: NameParts::default(), hard: HardParts::default(), soft: SoftParts::default() };
+        let mut manifest = Manifest::blank(parts, Vec::new());
+        let unit = serde_json::json!({
+            "root": 0, "layout": "legacy", "profile": "debug", "package": "app", "id": "", "fingerprints": [],
+            "reference": 5, "inputs": [], "deps": [], "seconds": 1.0, "idle": 0
+        });
+        manifest.units.push(serde_json::from_value(unit).unwrap());
+        manifest.units[0].lies = Lies::In("/w".into());
+        let worth = |manifest: &Manifest, size, versions| is_worth_it(manifest, &file(size, versions));
+        assert!(worth(&manifest, LEAST, MAX_VERSIONS - 1) && worth(&manifest, MAX_PATCHED, 0));
+        assert!(!worth(&manifest, LEAST, MAX_VERSIONS));
+        assert!(!worth(&manifest, LEAST - 1, 0) && !worth(&manifest, MAX_PATCHED + 1, 0));
+        assert!(!is_worth_it(&manifest, &FileEntry { unit: None, ..file(LEAST, 0) }));
+        manifest.units[0].lies = Lies::Fetched;
+        assert!(!worth(&manifest, LEAST, 0));
+    }
+}
