@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use crate::machine::paths;
+use crate::machine::{paths, room};
 use crate::state::manifest::{Content, FileEntry, Lies, MAX_PATCHED, MAX_VERSIONS, Manifest, Root};
 
 /// Smaller files are not worth it.
 const LEAST: u64 = 64 << 10;
+/// An old version takes up room again once a new one lies in its place: all of them together this part of what is left.
+const OF_THE_ROOM: u64 = 8;
 
 fn folder(root: &Path) -> PathBuf {
     root.join(".rekindle").join("former")
@@ -23,13 +25,18 @@ pub fn path(roots: &[PathBuf], manifest: &Manifest, file: usize) -> Option<PathB
     Some(folder(roots.get(manifest.files.get(file)?.root)?).join(file.to_string()))
 }
 
-/// Gives second names to what was restored and may well be built anew. One that cannot be given is not missed.
+/// Gives second names to what was restored and may well be built anew. One that cannot be given is not missed, nor is one for which
+/// the job might have to do without room.
 pub fn keep(roots: &[Root], manifest: &Manifest) {
     for root in roots {
         forget(&root.path);
     }
     let paths: Vec<PathBuf> = roots.iter().map(|root| root.path.clone()).collect();
+    let mut left: Vec<u64> =
+        paths.iter().map(|path| room::left(path).map_or(u64::MAX, |left| left / OF_THE_ROOM)).collect();
     for (at, file) in manifest.files.iter().enumerate().filter(|(_, file)| is_worth_it(manifest, file)) {
+        let Some(left) = left.get_mut(file.root).filter(|left| **left >= file.size()) else { continue };
+        *left -= file.size();
         let Some(second) = path(&paths, manifest, at) else { continue };
         let made = second.parent().map_or(Ok(()), fs::create_dir_all);
         let made = made.and_then(|()| fs::hard_link(paths[file.root].join(paths::path(&file.path)), second));
@@ -65,7 +72,7 @@ mod tests {
     #[test]
     fn what_has_changed_very_often_is_stored_whole() {
         let at = Location { pack: 0, frame: 0, offset: 0 };
-        let version = Version { at, stored: 1, size: 1, sha256: Digest::of(b"") };
+        let version = Version { at, stored: 1, size: 1 };
         let file = |size: u64, versions: usize| {
             let patch = Some(Box::new(Patch { stored: 1, onto: vec![version.clone(); versions] }));
             let content = Content::File { size, mode: 0o755, sha256: Digest::of(b""), at, patch };

@@ -132,12 +132,13 @@ impl Grown<'_> {
         let Patch { stored, onto } = self.patch;
         let (oldest, newer) = onto.split_first().context("it is made of nothing")?;
         let (first, rest) = self.pieces.split_first().context("it is made of nothing")?;
-        let steps = newer.iter().map(|version| (version.stored, version.size, &version.sha256));
+        let steps = newer.iter().map(|version| (version.stored, version.size));
         let mut bytes = piece(*first, oldest.stored)?;
-        for (at, (stored, size, sha256)) in rest.iter().zip(steps.chain([(*stored, self.size, self.sha256)])) {
+        for (at, (stored, size)) in rest.iter().zip(steps.chain([(*stored, self.size)])) {
             bytes = patch::apply(&bytes, &piece(*at, stored)?, size)?;
-            ensure!(Digest::of(&bytes) == *sha256, "what its patch makes is another file");
         }
+        // Whatever was wrong on the way, these are not its bytes.
+        ensure!(Digest::of(&bytes) == *self.sha256, "what its patch makes is another file");
         let mut file = fs::OpenOptions::new().write(true).open(place(self.file)?)?;
         Ok(std::io::Write::write_all(&mut file, &bytes)?)
     }

@@ -64,8 +64,8 @@ impl Patched {
     }
 
     fn versions(older: &FileEntry) -> Option<Vec<Version>> {
-        let Content::File { size, sha256, at, patch, .. } = &older.content else { return None };
-        let last = Version { at: *at, stored: older.stored(), size: *size, sha256: *sha256 };
+        let Content::File { size, at, patch, .. } = &older.content else { return None };
+        let last = Version { at: *at, stored: older.stored(), size: *size };
         Some(patch.iter().flat_map(|patch| patch.onto.iter().cloned()).chain([last]).collect())
     }
 }

@@ -46,7 +46,10 @@ pub(super) fn left_out(manifest: &Manifest, roots: &Vec1<Root>) -> LeftOut {
         units.map(|unit| Cost { sizes: blank(), seconds: unit.seconds, deps: &unit.deps }).collect();
     for file in &manifest.files {
         let sizes = file.unit.and_then(|unit| costs.get_mut(unit)).map_or(&mut rest, |cost| &mut cost.sizes);
-        sizes[of_root[file.root]] += file.size().next_multiple_of(BLOCK);
+        // What a file is made of lies beside it for a while.
+        let versions = Some(file.pieces()).filter(|pieces| pieces.len() > 1).unwrap_or_default();
+        let beside: u64 = versions.iter().map(|(_, bytes)| bytes).sum();
+        sizes[of_root[file.root]] += (file.size() + beside).next_multiple_of(BLOCK);
     }
     let needed: Sizes =
         (0..room.len()).map(|disk| rest[disk] + costs.iter().map(|cost| cost.sizes[disk]).sum::<u64>()).collect();

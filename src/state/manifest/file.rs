@@ -70,7 +70,6 @@ pub struct Version {
     /// Bytes that it takes up there.
     pub stored: u64,
     pub size: u64,
-    pub sha256: Digest,
 }
 
 impl FileEntry {
