@@ -277,6 +277,7 @@ fn what_nobody_reads_is_stored_only_if_somebody_wants_it() {
 #[test]
 fn a_pull_request_stores_changes_only_however_many_they_are() {
     let mut runner = with_ballast(2);
+    runner.world.stores_whole = true;
     runner.set("GITHUB_REF", "refs/heads/main");
     runner.job();
     runner.set("GITHUB_REF", "refs/pull/7/merge");

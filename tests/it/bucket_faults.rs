@@ -400,6 +400,7 @@ fn a_seed_counts_for_no_more_than_where_it_lies_and_who_signed_it() {
 fn a_folder_before_a_bucket_is_filled_and_read_and_both_are_written() {
     let twin = Twin::start();
     let mut runner = runner(&twin);
+    runner.world.stores_whole = true;
     let folder = runner.world.dir.join("near");
     let tiers = format!("dir:{},s3://packs/ci", folder.display());
     // Stored by another machine, which has no folder.

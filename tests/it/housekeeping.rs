@@ -69,12 +69,14 @@ fn forty_saves_stay_within_bounds_and_each_run_starts_warm() {
     assert!(*most < sizes[0] * 3, "{sizes:?}");
     assert!(sizes[39] <= sizes[15..30].iter().max().unwrap() * 3 / 2, "it still grows: {sizes:?}");
     assert!(packs(&world).len() < 16, "{:?}", packs(&world));
-    assert!(lines.len() > 10 && lines[0].contains("that nobody needs any more"), "{lines:?}");
+    assert!(lines.len() > 2 && lines[0].contains("that nobody needs any more"), "{lines:?}");
 }
 
 #[test]
 fn what_a_job_under_way_builds_on_stays_however_long_it_takes() {
     let mut world = world();
+    // Or each entry refers to all that came before it.
+    world.stores_whole = true;
     for number in 0..3 {
         job(&mut world, number);
         age(&world, 20);
@@ -133,6 +135,7 @@ fn asked(world: &World, arguments: &[&str]) -> (Value, Option<i32>) {
 #[test]
 fn a_folder_is_listed_and_pruned_by_hand() {
     let mut world = world();
+    world.stores_whole = true;
     for number in 0..6 {
         job(&mut world, number);
     }
@@ -177,6 +180,7 @@ fn a_folder_is_listed_and_pruned_by_hand() {
 
 fn runner(token: &str) -> Runner {
     let mut runner = Runner::with(&[("lib/build.rs", &ballast(1))]);
+    runner.world.stores_whole = true;
     let url = runner.service.url().trim_end_matches('/').to_owned();
     for (name, value) in
         [("GITHUB_REPOSITORY", "owner/name"), ("GITHUB_API_URL", &url), ("REKINDLE_GITHUB_TOKEN", token)]

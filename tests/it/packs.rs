@@ -125,6 +125,7 @@ fn a_delta_stores_exactly_the_files_that_changed() {
 #[test]
 fn deltas_give_way_to_a_new_base_and_every_state_is_warm() {
     let mut world = small_changes();
+    world.stores_whole = true;
     let mut bases = 0;
     for round in 0..8 {
         let (path, text) = match round % 3 {
@@ -133,11 +134,7 @@ fn deltas_give_way_to_a_new_base_and_every_state_is_warm() {
             _ => ("work/a/data.txt", format!("data-{round}\n")),
         };
         world.change(&[(path, &text)]);
-        world.wipe_and_clone();
-        world.restore();
-        // So that everything is stored whole.
-        fs::remove_dir_all(world.target().join(".rekindle/former")).unwrap();
-        world.build();
+        world.warm_run();
         let log = world.save();
         bases += usize::from(log.contains("everything, because"));
         assert!(world.warm_run().compiled.is_empty(), "round {round}\n{log}");

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Result, ensure};
 use fs_err as fs;
+use rayon::prelude::*;
 use vec1::Vec1;
 
 use super::choice::{self, Chosen};
@@ -25,7 +26,7 @@ use crate::problem::{Warning, Warnings};
 use crate::stamp::doubt::Doubt;
 use crate::state::key::Fit;
 use crate::state::key_change::{Part, PartChange};
-use crate::state::manifest::{Content, Manifest, Root, UnitRecord};
+use crate::state::manifest::{Content, Manifest, Parent, Root, UnitRecord};
 use crate::state::union;
 use crate::store::Store;
 
@@ -242,11 +243,14 @@ pub(super) fn with_parents<'a>(
 ) -> (Vec<Option<Pack<'a>>>, bool) {
     let mut packs = vec![Some(pack)];
     let mut damaged = false;
-    for parent in &manifest.parents {
-        let opened = Pack::open(store, &parent.key).and_then(|pack| {
-            ensure!(pack.sha256 == parent.sha256, "`{}` holds other bytes than the ones it was built on", parent.key);
-            Ok(pack)
-        });
+    let open = |parent: &Parent| {
+        let pack = Pack::open(store, &parent.key)?;
+        ensure!(pack.sha256 == parent.sha256, "`{}` holds other bytes than the ones it was built on", parent.key);
+        Ok(pack)
+    };
+    // Each is a few requests.
+    let opened: Vec<Result<Pack<'_>>> = manifest.parents.par_iter().map(open).collect();
+    for opened in opened {
         match opened {
             Ok(pack) => packs.push(Some(pack)),
             Err(error) => {

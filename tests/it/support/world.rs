@@ -28,6 +28,8 @@ pub(crate) struct World {
     pub(crate) work_dir: PathBuf,
     /// What `output` runs.
     pub(crate) binary: String,
+    /// Second names of files are lost before each build, so that whatever changes is stored whole.
+    pub(crate) stores_whole: bool,
 }
 
 /// What the tree that was never wiped did with a change.
@@ -57,6 +59,7 @@ impl World {
             options: Vec::new(),
             date: FIRST_DATE,
             binary: "app".into(),
+            stores_whole: false,
             work_dir: dir.join("work"),
             dir,
         };
@@ -262,6 +265,9 @@ impl World {
 
     /// Builds with the world's command; the build has to succeed.
     pub(crate) fn build(&self) -> Verdict {
+        if self.stores_whole {
+            let _ = fs::remove_dir_all(self.target().join(".rekindle/former"));
+        }
         // Cargo's own account of why, unit by unit.
         let log = ("CARGO_LOG".to_owned(), "cargo::core::compiler::fingerprint=info".to_owned());
         let env = self.env.clone().into_iter().chain([log]).collect();
