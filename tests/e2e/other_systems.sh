@@ -3,6 +3,8 @@
 #
 #   lint      library, program and tests, for Windows, macOS and musl: type-checked by clippy, nothing is run
 #   windows   unit tests, and the integration tests that need neither Cargo nor git, run under Wine
+#   cargo     Windows' own Cargo and rustc, and git compiled for Windows, under Wine: scenarios of the integration tests.
+#             REKINDLE_FULL=1 asks for more of them, which nobody has run yet
 #   arm64     the unit tests, and the integration tests that start nothing, on a processor that qemu plays
 #   release   the program for the six targets of a release, as near as this machine comes to them: packed, with checksums, and run
 #             where something here can run it. REKINDLE_FULL=1 builds each twice, in two folders: both have to be the same
@@ -15,6 +17,7 @@ cd "$(dirname "$0")/../.."
 
 ZIGLANG=0.17.1
 ZIGBUILD=0.24.1
+RUST_IN_WINE=1.95.0
 WINDOWS=x86_64-pc-windows-gnu
 # zig is the C compiler and linker of these.
 ZIG_TARGETS=(aarch64-apple-darwin x86_64-unknown-linux-musl aarch64-unknown-linux-musl)
@@ -137,6 +140,88 @@ windows() {
   timeout 600 wine64 "$unit" --quiet --test-threads=2 "${unit_skipped[@]}" < /dev/null
   step "integration tests that need neither Cargo nor git"
   timeout 900 wine64 "$integration" --quiet --test-threads=2 "${ASKING[@]}" "${ALONE[@]}" < /dev/null
+}
+
+need_windows_rust() {
+  local toolchain=$RUST_IN_WINE-$WINDOWS
+  rust_in_wine=$systems/rustup/toolchains/$toolchain
+  if [ ! -x "$rust_in_wine/bin/rustc.exe" ]; then
+    step "installing Rust $toolchain"
+    # That it cannot be asked for its version is said, and is no failure.
+    RUSTUP_HOME=$systems/rustup LD_LIBRARY_PATH='' rustup toolchain install "$toolchain" --profile minimal --force-non-host \
+      --no-self-update > /dev/null 2>&1 || [ -x "$rust_in_wine/bin/rustc.exe" ] || { echo "there is no $toolchain" >&2; return 1; }
+  fi
+}
+
+# Git from Debian's source package, compiled for Windows: nobody offers its programs where packages come from. Two programs that it
+# and rustc start have stand-ins.
+need_windows_git() {
+  local compiler=$files/usr/bin/x86_64-w64-mingw32-gcc bin=$systems/git/bin name
+  if [ ! -x "$bin/git.exe" ]; then
+    step "compiling git for Windows"
+    unpack zlib-dev libz-mingw-w64-dev
+    local place
+    place=$(mktemp -d)
+    mkdir -p "$place/lists/partial" "$place/include"
+    (
+      cd "$place"
+      # shellcheck source=/dev/null
+      . /etc/os-release
+      echo "deb-src http://deb.debian.org/debian $VERSION_CODENAME main" > sources.list
+      local apt=(apt-get -qq -o "Dir::Etc::sourcelist=$place/sources.list" -o Dir::Etc::sourceparts=/dev/null
+        -o "Dir::State::lists=$place/lists" -o APT::Sandbox::User=root)
+      "${apt[@]}" update > /dev/null
+      "${apt[@]}" source --download-only git > /dev/null 2>&1
+      tar xf git_*.orig.tar.xz
+      # Windows does not tell the cases of these apart.
+      for name in NTSecAPI.h Psapi.h tlHelp32.h; do echo "#include <${name,,}>" > "include/$name"; done
+      cd git-*/
+      LD_LIBRARY_PATH='' PATH="$files/usr/bin:$PATH" make -j2 uname_S=MINGW uname_R=1.0 uname_M=x86_64 CC=x86_64-w64-mingw32-gcc \
+        AR=x86_64-w64-mingw32-ar RC="x86_64-w64-mingw32-windres -O coff" NO_OPENSSL=1 NO_CURL=1 NO_EXPAT=1 NO_PERL=1 NO_PYTHON=1 \
+        NO_TCLTK=1 NO_GETTEXT=1 NO_ICONV=1 NEEDS_LIBICONV='' USE_LIBPCRE='' NO_SVN_TESTS=1 prefix=/ \
+        CFLAGS="-O0 -I$place/include -I$files/usr/x86_64-w64-mingw32/include" \
+        LDFLAGS="-L$files/usr/x86_64-w64-mingw32/lib -static" git.exe > "$systems/git.log" 2>&1 ||
+        { tail -n 20 "$systems/git.log" >&2; return 1; }
+      mkdir -p "$bin" "$systems/git/share/git-core/templates"
+      cp git.exe "$bin/"
+    )
+    rm -rf "$place"
+  fi
+  for name in sh dlltool; do
+    LD_LIBRARY_PATH='' "$compiler" -O1 -Wall -s -o "$bin/$name.exe" "tests/e2e/windows/$name.c"
+  done
+}
+
+# What Wine calls a path of this machine.
+in_wine() { local path=${1//\//\\}; echo "Z:$path"; }
+
+SCENARIOS=(nothing_changed an_included_file_changes)
+if [ "${REKINDLE_FULL:-}" = 1 ]; then
+  SCENARIOS+=(
+    a_source_file_changes a_module_is_renamed a_file_that_a_dep_info_names_is_deleted_and_its_module_with_it
+    a_file_is_renamed_in_a_watched_folder a_file_is_added_to_a_watched_folder a_feature_is_switched_on line_endings_change
+  )
+fi
+
+cargo_in_wine() {
+  need_wine
+  need_windows_rust
+  need_windows_git
+  RUST_LLD=$(in_wine "$rust_in_wine/lib/rustlib/$WINDOWS/bin/rust-lld.exe")
+  WINEPATH="$(in_wine "$rust_in_wine/bin");$(in_wine "$systems/git/bin")"
+  export RUST_LLD WINEPATH
+  local name
+  for name in cargo rustc git; do
+    timeout 120 wine64 "$name" --version < /dev/null || { echo "$name does not run under Wine" >&2; return 1; }
+  done
+  step "compiling the tests for Windows"
+  local integration
+  integration=$(built cargo "$WINDOWS" test --test it)
+  [ -x "$integration" ] || { echo "the tests for Windows cannot be built" >&2; return 1; }
+  step "${#SCENARIOS[@]} scenarios with Cargo and git under $(wine64 --version)"
+  # One at a time: each has Cargo use all cores.
+  REKINDLE_TEST_ENV=CARGO_PROFILE_DEV_DEBUG=0 timeout 1800 wine64 "$integration" --quiet --test-threads=1 --exact \
+    "${SCENARIOS[@]/#/scenarios::}" < /dev/null
 }
 
 need_qemu() { unpack qemu qemu-user-static; }
@@ -289,9 +374,10 @@ linux() {
 }
 
 steps=("$@")
-[ ${#steps[@]} -gt 0 ] || steps=(lint windows arm64 release linux)
+[ ${#steps[@]} -gt 0 ] || steps=(lint windows cargo arm64 release linux)
 for name in "${steps[@]}"; do
   case $name in
+    cargo) cargo_in_wine ;;
     lint | windows | arm64 | release | linux) "$name" ;;
     *) echo "unknown step $name" >&2; exit 2 ;;
   esac

@@ -10,7 +10,7 @@ use filetime::FileTime;
 
 #[cfg(target_os = "linux")]
 use crate::support::as_root;
-use crate::support::{A_UNITS, World, git, restored_time, write};
+use crate::support::{A_UNITS, World, file_url, git, restored_time, write};
 
 fn set(units: &[&str]) -> BTreeSet<String> {
     units.iter().map(|unit| (*unit).to_owned()).collect()
@@ -553,7 +553,7 @@ fn a_cold_start_on_a_shallow_clone_says_that_it_leaves_times_alone() {
     let mut world = World::scenario();
     world.env.insert("RUNNER_ENVIRONMENT".into(), "github-hosted".into());
     world.change(&[("work/a/src/sub.rs", SUB_2)]);
-    let url = format!("file://{}", world.origin().display());
+    let url = file_url(&world.origin());
     git(&world.dir, &["clone", "--quiet", "--depth=1", &url, world.work().to_str().unwrap()], None);
     let before = restored_time(&world.workspace().join("a/data.txt"));
     let log = world.restore();

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{World, git, write};
+use crate::support::{World, file_url, git, write};
 
 /// Of the job that has more to give, and of the other one.
 const COMMANDS: [&str; 2] = ["build -p app -p slow", "build -p tool"];
@@ -52,7 +52,7 @@ fn world_with(number: &str, more: &[(&str, &str)]) -> World {
         git(&fetched, &["init", "--quiet", "--initial-branch=main"], None);
         git(&fetched, &["add", "--all"], None);
         git(&fetched, &["commit", "--quiet", "-m", "first"], Some(1_500_000_000));
-        let url = format!("file://{}", fetched.display());
+        let url = file_url(&fetched);
         let program = |name: &str, of: &str| {
             let uses = format!("[dependencies]\n{of} = {{ git = \"{url}\" }}\n");
             let main = format!("fn main() {{ println!(\"{{}}\", {of}::text()); }}\n");
@@ -178,7 +178,7 @@ fn what_a_build_script_left_beside_its_folder_is_not_missed() {
 /// A program that uses two packages, each fetched at one of two versions that are not in the other's repository.
 fn versions(of_left: u8, of_right: u8, dir: &std::path::Path) -> String {
     let one = |name: &str, version: u8| {
-        format!("{name} = {{ git = \"file://{}\", tag = \"{version}\" }}\n", dir.join(name).display())
+        format!("{name} = {{ git = \"{}\", tag = \"{version}\" }}\n", file_url(&dir.join(name)))
     };
     format!(
         "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[dependencies]\n{}{}",

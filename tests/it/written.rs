@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Project, World, git, restored_time, write};
+use crate::support::{Project, World, file_url, git, restored_time, write};
 
 const MANIFEST: &str = "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n";
 
@@ -191,7 +191,7 @@ fn with_dependency(folder: &str, library: &str, script: &str, ignored: &str) -> 
         for arguments in [&["init", "--quiet"][..], &["add", "--all"], &["commit", "--quiet", "-m", "first"]] {
             git(&dependency, arguments, None);
         }
-        let manifest = format!("{MANIFEST}[dependencies]\ndeep = {{ git = \"file://{}\" }}\n", dependency.display());
+        let manifest = format!("{MANIFEST}[dependencies]\ndeep = {{ git = \"{}\" }}\n", file_url(&dependency));
         [
             ("Cargo.toml", manifest.as_str()),
             (".gitignore", ignored),

@@ -26,4 +26,4 @@ mod world;
 pub(crate) use project::{A_UNITS, Project, scenario_project};
 #[cfg(target_os = "linux")]
 pub(crate) use world::as_root;
-pub(crate) use world::{World, full, git, memory, nightly, restored_time, scrub, words, write};
+pub(crate) use world::{World, file_url, full, git, memory, nightly, restored_time, scrub, words, write};

@@ -50,7 +50,7 @@ impl World {
 
     /// The same in this folder.
     pub(crate) fn new_at(temp: tempfile::TempDir, below: &str, project: impl FnOnce(&Path) -> Project) -> Self {
-        let dir = fs::canonicalize(temp.path()).unwrap();
+        let dir = real(temp.path());
         let mut world = Self {
             _temp: temp,
             below: below.into(),
@@ -107,7 +107,7 @@ impl World {
             git(&gitdep, &["init", "--quiet", "--initial-branch=main"], None);
             git(&gitdep, &["add", "--all"], None);
             git(&gitdep, &["commit", "--quiet", "-m", "first"], Some(FIRST_DATE));
-            super::scenario_project(&format!("file://{}", gitdep.display()), generated)
+            super::scenario_project(&file_url(&gitdep), generated)
         })
     }
 
@@ -179,7 +179,7 @@ impl World {
     /// A wiped machine with a fresh clone.
     pub(crate) fn wipe_and_clone(&self) {
         if self.work().exists() {
-            fs::remove_dir_all(self.work()).unwrap();
+            remove_tree(&self.work());
         }
         let (origin, work) = (self.origin(), self.work());
         git(&self.dir, &["clone", "--quiet", origin.to_str().unwrap(), work.to_str().unwrap()], None);
@@ -347,6 +347,39 @@ impl World {
     }
 }
 
+/// Removes a folder. Git's objects are read-only, and not every Windows removes such a file.
+fn remove_tree(dir: &Path) {
+    #[cfg(windows)]
+    make_writable(dir);
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[cfg(windows)]
+fn make_writable(dir: &Path) {
+    for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            make_writable(&entry.path());
+        } else {
+            let mut permissions = entry.metadata().unwrap().permissions();
+            #[expect(clippy::permissions_set_readonly_false, reason = "Windows has no other permissions")]
+            permissions.set_readonly(false);
+            fs::set_permissions(entry.path(), permissions).unwrap();
+        }
+    }
+}
+
+/// A folder by its own name: without links, and without what Windows puts before it, which Cargo and git do not print.
+fn real(dir: &Path) -> PathBuf {
+    let real = fs::canonicalize(dir).unwrap();
+    real.to_str().and_then(|text| text.strip_prefix(r"\\?\")).map_or_else(|| real.clone(), PathBuf::from)
+}
+
+/// A folder as a URL that git and Cargo fetch from.
+pub(crate) fn file_url(dir: &Path) -> String {
+    let path = dir.to_str().unwrap().replace('\\', "/");
+    format!("file://{}{path}", if path.starts_with('/') { "" } else { "/" })
+}
+
 fn folder_in(dir: &Path) -> tempfile::TempDir {
     tempfile::Builder::new().prefix("rekindle-it-").tempdir_in(dir).unwrap()
 }
@@ -424,10 +457,12 @@ fn symlink(link: &str, path: &Path) {
     std::os::unix::fs::symlink(link, path).unwrap();
 }
 
-/// Git for Windows writes a link as a file with its text, unless it is told otherwise.
+/// Git for Windows writes a link as a file with its text, unless it is told otherwise. What stands for one to a source is a file
+/// that includes it.
 #[cfg(windows)]
 fn symlink(link: &str, path: &Path) {
-    fs::write(path, link).unwrap();
+    let text = if link.ends_with(".rs") { format!("include!({link:?});\n") } else { link.to_owned() };
+    fs::write(path, text).unwrap();
 }
 
 /// Takes away what the test runner's own environment would add.
