@@ -4,6 +4,7 @@
 //! A second name takes up no room. Whoever writes a new file in place of one leaves the other; whoever writes into it changes
 //! both, and the digest shows it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -34,7 +35,8 @@ pub fn keep(roots: &[Root], manifest: &Manifest) {
     let paths: Vec<PathBuf> = roots.iter().map(|root| root.path.clone()).collect();
     let mut left: Vec<u64> =
         paths.iter().map(|path| room::left(path).map_or(u64::MAX, |left| left / OF_THE_ROOM)).collect();
-    for (at, file) in manifest.files.iter().enumerate().filter(|(_, file)| is_worth_it(manifest, file)) {
+    let own = own(manifest);
+    for (at, file) in manifest.files.iter().enumerate().filter(|(at, file)| own.contains(at) && is_worth_it(file)) {
         let Some(left) = left.get_mut(file.root).filter(|left| **left >= file.size()) else { continue };
         *left -= file.size();
         let Some(second) = path(&paths, manifest, at) else { continue };
@@ -52,12 +54,20 @@ pub fn forget(root: &Path) {
     let _ = fs::remove_dir_all(folder(root));
 }
 
-/// Whether it is of a package that the job may edit, and has not changed too often already.
-fn is_worth_it(manifest: &Manifest, file: &FileEntry) -> bool {
+/// Files of packages that the job may edit. A program that Cargo has put into place belongs to nobody, and is the one of its unit by
+/// another name.
+fn own(manifest: &Manifest) -> BTreeSet<usize> {
+    let is_own = |file: &FileEntry| file.unit.is_some_and(|unit| matches!(manifest.units[unit].lies, Lies::In(_)));
+    let files = manifest.files.iter().enumerate().filter(|(_, file)| is_own(file));
+    let names = files.map(|(at, file)| if let Content::HardLink { to } = file.content { to } else { at });
+    names.collect()
+}
+
+/// Whether it has a size for that, and has not changed too often already.
+fn is_worth_it(file: &FileEntry) -> bool {
     let Content::File { size, patch, .. } = &file.content else { return false };
-    let is_own = file.unit.is_some_and(|unit| matches!(manifest.units[unit].lies, Lies::In(_)));
     let versions = patch.as_ref().map_or(0, |patch| patch.onto.len());
-    is_own && (LEAST..=MAX_PATCHED).contains(size) && versions < MAX_VERSIONS
+    (LEAST..=MAX_PATCHED).contains(size) && versions < MAX_VERSIONS
 }
 
 #[cfg(test)]
@@ -86,12 +96,16 @@ mod tests {
         });
         manifest.units.push(serde_json::from_value(unit).unwrap());
         manifest.units[0].lies = Lies::In("/w".into());
-        let worth = |manifest: &Manifest, size, versions| is_worth_it(manifest, &file(size, versions));
-        assert!(worth(&manifest, LEAST, MAX_VERSIONS - 1) && worth(&manifest, MAX_PATCHED, 0));
-        assert!(!worth(&manifest, LEAST, MAX_VERSIONS));
-        assert!(!worth(&manifest, LEAST - 1, 0) && !worth(&manifest, MAX_PATCHED + 1, 0));
-        assert!(!is_worth_it(&manifest, &FileEntry { unit: None, ..file(LEAST, 0) }));
+        let worth = |size, versions| is_worth_it(&file(size, versions));
+        assert!(worth(LEAST, MAX_VERSIONS - 1) && worth(MAX_PATCHED, 0));
+        assert!(!worth(LEAST, MAX_VERSIONS) && !worth(LEAST - 1, 0) && !worth(MAX_PATCHED + 1, 0));
+
+        let link = FileEntry { content: Content::HardLink { to: 1 }, ..file(LEAST, 0) };
+        manifest.files = vec![file(LEAST, 0), FileEntry { unit: None, ..file(LEAST, 0) }, link];
+        assert_eq!(own(&manifest), BTreeSet::from([0, 1]));
+        manifest.files.pop();
+        assert_eq!(own(&manifest), BTreeSet::from([0]));
         manifest.units[0].lies = Lies::Fetched;
-        assert!(!worth(&manifest, LEAST, 0));
+        assert_eq!(own(&manifest), BTreeSet::new());
     }
 }

@@ -17,9 +17,10 @@ use crate::support::{World, words};
 
 fn world() -> World {
     let files = [
-        (".gitignore", "/target\n"),
+        (".gitignore", "target\n"),
         ("Cargo.toml", "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n"),
         ("src/main.rs", "fn main() { println!(\"{}\", app::text()); }\n"),
+        ("tests/calls.rs", "#[test]\nfn calls() { env!(\"CARGO_BIN_EXE_app\"); app::text(); }\n"),
         ("src/lib.rs", "pub fn text() -> String { format!(\"round {}\", 0) }\n#[test]\nfn right() { text(); }\n"),
     ];
     let mut world = World::in_memory("", |_| files.map(|(path, text)| (path.to_owned(), text.to_owned())).into());
@@ -74,10 +75,10 @@ fn what_is_linked_anew_takes_little_and_comes_back_byte_for_byte() {
         }
         world.warm_run();
         let built = executables(&world);
-        assert_eq!(built.len(), 3);
+        assert_eq!(built.len(), 4);
         let log = world.save();
         let expected = usize::try_from(number).unwrap() % (MAX_VERSIONS + 1);
-        assert_eq!(versions(&world).into_values().collect::<Vec<_>>(), [expected; 3], "{log}");
+        assert_eq!(versions(&world).into_values().collect::<Vec<_>>(), [expected; 4], "{log}");
         assert!(newest_size(&world) * 5 < base || expected == 0, "{} of {base}", newest_size(&world));
         assert!(!world.target().join(".rekindle/former").exists(), "a second name takes up room");
         let warm = world.warm_run();
@@ -98,6 +99,53 @@ fn what_is_linked_anew_takes_little_and_comes_back_byte_for_byte() {
     assert_eq!(world.entries().len(), entries);
 }
 
+#[test]
+fn a_disk_that_is_kept_stores_changes_as_little() {
+    let mut world = world();
+    world.first_run();
+    let base = newest_size(&world);
+    for number in 1..=3 {
+        round(&mut world, number);
+        world.update_in_place();
+        let log = world.restore();
+        assert!(log.contains("kept"), "{log}");
+        world.build();
+        world.save();
+        assert_eq!(versions(&world).into_values().collect::<Vec<_>>(), [usize::try_from(number).unwrap(); 4]);
+        assert!(newest_size(&world) * 5 < base, "{} of {base}", newest_size(&world));
+    }
+    // Second names change nothing that would have to be looked at again.
+    assert!(world.restore().contains("kept") && world.build().compiled.is_empty());
+    assert!(world.warm_run().compiled.is_empty());
+    assert_eq!(world.output().trim(), "round 3");
+}
+
+/// The old and the new would lie side by side.
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_old_is_kept_where_the_job_may_need_the_room_or_nothing_is_saved() {
+    let world = world();
+    world.first_run();
+    let former = |options: &[&str], room: &str| {
+        world.wipe_and_clone();
+        fs::create_dir_all(world.target()).unwrap();
+        let target = world.target().to_str().unwrap().to_owned();
+        crate::support::as_root(&["mount", "-t", "tmpfs", "-o", &format!("size={room},mode=777"), "tmpfs", &target]);
+        let store = format!("dir:{}", world.store().display());
+        let state = world.dir.join("state.json");
+        let words = ["restore", "--store", &store, "--state", state.to_str().unwrap()];
+        let restored = world.rekindle(&[&words[..], options].concat());
+        let count = fs::read_dir(world.target().join(".rekindle/former")).map_or(0, Iterator::count);
+        let is_warm = world.build().compiled.is_empty();
+        crate::support::as_root(&["umount", &target]);
+        assert!(restored.status.success() && is_warm);
+        count
+    };
+    assert_eq!(former(&[], "2g"), 4);
+    assert_eq!(former(&["--save", "never"], "2g"), 0);
+    assert!(former(&[], "12m") < 4);
+}
+
 /// Some linkers, and people with `cp`, write into the file that is there: the second name then has the new bytes, too.
 #[test]
 fn an_old_version_that_was_written_into_is_none() {
@@ -114,7 +162,7 @@ fn an_old_version_that_was_written_into_is_none() {
     }
     let built = executables(&world);
     world.save();
-    assert_eq!(versions(&world).into_values().collect::<Vec<_>>(), [0; 3]);
+    assert_eq!(versions(&world).into_values().collect::<Vec<_>>(), [0; 4]);
     assert!(world.warm_run().compiled.is_empty());
     assert_eq!(executables(&world), built);
 }
@@ -133,7 +181,7 @@ fn without_what_it_builds_on_a_patch_is_nothing() {
     let output = world.output();
     assert_eq!(world.cold_output(), output);
     // The library is small, and lies whole where the patches do.
-    let linked = ["app 0.1.0 bin app", "app 0.1.0 bin app test", "app 0.1.0 lib app test"];
+    let linked = ["app 0.1.0 bin app", "app 0.1.0 bin app test", "app 0.1.0 lib app test", "app 0.1.0 test calls test"];
     assert_eq!(warm.compiled.into_iter().collect::<Vec<_>>(), linked);
 }
 

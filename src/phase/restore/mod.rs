@@ -257,9 +257,8 @@ fn bring(
         }
     }
     outcome.forecast = forecast::of(facts, inputs, &arrival, &outcome.stamping);
-    let is_new = arrival.staged.is_some();
     arrival.move_in(outcome);
-    match arrival.restored.as_ref().filter(|_| is_new) {
+    match arrival.restored.as_ref().filter(|_| inputs.save != SaveMode::Never) {
         Some(restored) => former::keep(roots, &restored.manifest),
         None => roots.iter().for_each(|root| former::forget(&root.path)),
     }
