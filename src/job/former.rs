@@ -5,7 +5,7 @@
 //! both, and the digest shows it.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use fs_err as fs;
 
@@ -27,8 +27,8 @@ pub fn path(roots: &[PathBuf], manifest: &Manifest, file: usize) -> Option<PathB
 }
 
 /// Gives second names to what was restored and may well be built anew. One that cannot be given is not missed, nor is one for which
-/// the job might have to do without room.
-pub fn keep(roots: &[Root], manifest: &Manifest) {
+/// the job might have to do without room. What was `lost` lies wherever its path leads.
+pub fn keep(roots: &[Root], manifest: &Manifest, lost: &BTreeSet<usize>) {
     for root in roots {
         forget(&root.path);
     }
@@ -36,7 +36,8 @@ pub fn keep(roots: &[Root], manifest: &Manifest) {
     let mut left: Vec<u64> =
         paths.iter().map(|path| room::left(path).map_or(u64::MAX, |left| left / OF_THE_ROOM)).collect();
     let own = own(manifest);
-    for (at, file) in manifest.files.iter().enumerate().filter(|(at, file)| own.contains(at) && is_worth_it(file)) {
+    let files = manifest.files.iter().enumerate().filter(|(at, _)| own.contains(at) && !lost.contains(at));
+    for (at, file) in files.filter(|(_, file)| is_worth_it(file) && stays_inside(&paths::path(&file.path))) {
         let Some(left) = left.get_mut(file.root).filter(|left| **left >= file.size()) else { continue };
         *left -= file.size();
         let Some(second) = path(&paths, manifest, at) else { continue };
@@ -46,6 +47,10 @@ pub fn keep(roots: &[Root], manifest: &Manifest) {
             tracing::debug!("a file will be stored whole if it changes: {error:#}");
         }
     }
+}
+
+fn stays_inside(path: &Path) -> bool {
+    path.components().all(|part| matches!(part, Component::Normal(_)))
 }
 
 /// Takes them away.
@@ -78,6 +83,19 @@ mod tests {
     use crate::state::key::{HardParts, KeyParts, NameParts, SoftParts};
     use crate::state::manifest::{Location, Patch, Version};
 
+    /// With a unit of the workspace's own.
+    fn manifest(roots: Vec<Root>) -> Manifest {
+        let parts = KeyParts { name: NameParts::default(), hard: HardParts::default(), soft: SoftParts::default() };
+        let mut manifest = Manifest::blank(parts, roots);
+        let unit = serde_json::json!({
+            "root": 0, "layout": "legacy", "profile": "debug", "package": "app", "id": "", "fingerprints": [],
+            "reference": 5, "inputs": [], "deps": [], "seconds": 1.0, "idle": 0
+        });
+        manifest.units.push(serde_json::from_value(unit).unwrap());
+        manifest.units[0].lies = Lies::In("/w".into());
+        manifest
+    }
+
     /// One that goes through more versions than a manifest may say would make the whole state unusable.
     #[test]
     fn what_has_changed_very_often_is_stored_whole() {
@@ -88,14 +106,7 @@ mod tests {
             let content = Content::File { size, mode: 0o755, sha256: Digest::of(b""), at, patch };
             FileEntry { root: 0, path: "app".into(), mtime: Moment::from_nanos(1), unit: Some(0), content }
         };
-        let parts = KeyParts { name: NameParts::default(), hard: HardParts::default(), soft: SoftParts::default() };
-        let mut manifest = Manifest::blank(parts, Vec::new());
-        let unit = serde_json::json!({
-            "root": 0, "layout": "legacy", "profile": "debug", "package": "app", "id": "", "fingerprints": [],
-            "reference": 5, "inputs": [], "deps": [], "seconds": 1.0, "idle": 0
-        });
-        manifest.units.push(serde_json::from_value(unit).unwrap());
-        manifest.units[0].lies = Lies::In("/w".into());
+        let mut manifest = manifest(Vec::new());
         let worth = |size, versions| is_worth_it(&file(size, versions));
         assert!(worth(LEAST, MAX_VERSIONS - 1) && worth(MAX_PATCHED, 0));
         assert!(!worth(LEAST, MAX_VERSIONS) && !worth(LEAST - 1, 0) && !worth(MAX_PATCHED + 1, 0));
@@ -107,5 +118,28 @@ mod tests {
         assert_eq!(own(&manifest), BTreeSet::from([0]));
         manifest.units[0].lies = Lies::Fetched;
         assert_eq!(own(&manifest), BTreeSet::new());
+    }
+
+    #[test]
+    fn nothing_outside_and_nothing_that_was_lost_gets_another_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("target");
+        fs::create_dir_all(root.join("deps")).unwrap();
+        for path in ["target/deps/app", "target/deps/lost", "victim"] {
+            fs::write(dir.path().join(path), vec![0; 100_000]).unwrap();
+        }
+        let mut manifest = manifest(vec![Root { label: "target".into(), path: root.clone() }]);
+        let at = Location { pack: 0, frame: 0, offset: 0 };
+        let victim = dir.path().join("victim").to_str().unwrap().to_owned();
+        for path in ["deps/app", "deps/lost", "../victim", &victim] {
+            let content = Content::File { size: 100_000, mode: 0o755, sha256: Digest::of(b""), at, patch: None };
+            let mtime = Moment::from_nanos(1);
+            manifest.files.push(FileEntry { root: 0, path: path.into(), mtime, unit: Some(0), content });
+        }
+        keep(&manifest.roots, &manifest, &BTreeSet::from([1]));
+        let names: Vec<_> = fs::read_dir(folder(&root)).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["0"]);
+        forget(&root);
+        assert!(!folder(&root).exists() && root.join("deps/app").exists());
     }
 }

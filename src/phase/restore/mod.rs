@@ -259,7 +259,7 @@ fn bring(
     outcome.forecast = forecast::of(facts, inputs, &arrival, &outcome.stamping);
     arrival.move_in(outcome);
     match arrival.restored.as_ref().filter(|_| inputs.save != SaveMode::Never) {
-        Some(restored) => former::keep(roots, &restored.manifest),
+        Some(restored) => former::keep(roots, &restored.manifest, &restored.lost_files),
         None => roots.iter().for_each(|root| former::forget(&root.path)),
     }
 

@@ -41,12 +41,18 @@ impl Patches {
         (before, same): (&Manifest, &BTreeSet<usize>),
         files: &[FileEntry],
         paths: &[PathBuf],
-    ) -> Result<Self> {
+    ) -> Self {
         let pairs = pairs(before, same, files);
         if pairs.is_empty() {
-            return Ok(Self::default());
+            return Self::default();
         }
-        let dir = tempfile::tempdir_in(room)?;
+        let dir = match tempfile::tempdir_in(room) {
+            Ok(dir) => dir,
+            Err(error) => {
+                tracing::debug!("everything is stored whole: {error:#}");
+                return Self::default();
+            }
+        };
         let made = Mutex::new(BTreeMap::new());
         let weigh = |pair: &Pair| files[pair.file].size() + before.files[pair.onto].size();
         let work = |pair: &Pair| one(pair, before, &paths[pair.file], &dir.path().join(pair.file.to_string()));
@@ -57,7 +63,7 @@ impl Patches {
             Ok(None) => {}
             Err(error) => tracing::debug!("a file is stored whole: {error:#}"),
         });
-        Ok(Self { made: made.into_inner().unwrap_or_else(PoisonError::into_inner), dir: Some(dir) })
+        Self { made: made.into_inner().unwrap_or_else(PoisonError::into_inner), dir: Some(dir) }
     }
 
     /// Where the bytes lie that are stored for a file.

@@ -65,10 +65,8 @@ pub(super) fn put(
     // Nobody edits what a Cargo home holds.
     let to_build_on = began.as_ref().map(|(began, _)| began);
     let to_build_on = to_build_on.filter(|began| complete && !began.full && secrets.is_some());
-    let patches = to_build_on
-        .map(|began| Patches::make(dir, (began.manifest, began.same), &files, &paths))
-        .transpose()?
-        .unwrap_or_default();
+    let patches = to_build_on.map(|began| Patches::make(dir, (began.manifest, began.same), &files, &paths));
+    let patches = patches.unwrap_or_default();
     let previous = began.as_ref().map(|(began, lineage)| Previous {
         manifest: began.manifest,
         pack: began.pack.clone(),
