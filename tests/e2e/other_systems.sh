@@ -4,7 +4,7 @@
 #   lint      library, program and tests, for Windows, macOS and musl: type-checked by clippy, nothing is run
 #   windows   unit tests, and the integration tests that need neither Cargo nor git, run under Wine
 #   cargo     Windows' own Cargo and rustc, and git compiled for Windows, under Wine: scenarios of the integration tests.
-#             REKINDLE_FULL=1 asks for more of them, which nobody has run yet
+#             REKINDLE_FULL=1 asks for more of them
 #   arm64     the unit tests, and the integration tests that start nothing, on a processor that qemu plays
 #   release   the program for the six targets of a release, as near as this machine comes to them: packed, with checksums, and run
 #             where something here can run it. REKINDLE_FULL=1 builds each twice, in two folders: both have to be the same
@@ -167,7 +167,9 @@ need_windows_git() {
       cd "$place"
       # shellcheck source=/dev/null
       . /etc/os-release
-      echo "deb-src http://deb.debian.org/debian $VERSION_CODENAME main" > sources.list
+      # From where this machine has its other packages.
+      # shellcheck disable=SC2016 # that is apt's
+      echo "deb-src $(apt-get indextargets --format '$(REPO_URI)' | head -n 1) $VERSION_CODENAME main" > sources.list
       local apt=(apt-get -qq -o "Dir::Etc::sourcelist=$place/sources.list" -o Dir::Etc::sourceparts=/dev/null
         -o "Dir::State::lists=$place/lists" -o APT::Sandbox::User=root)
       "${apt[@]}" update > /dev/null
