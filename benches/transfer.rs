@@ -1,5 +1,6 @@
 //! Saves and restores of a whole target folder beside `actions/cache` with its own client, at the same service: time, stored bytes
-//! and peak memory, as ratios. `cargo bench --bench transfer` runs it, `-- none` with a corpus without debug information.
+//! and peak memory, as ratios. `cargo bench --bench transfer` runs it; `-- none` with a corpus without debug information, and
+//! `-- 255 150 60` over links of so many megabytes a second; `REKINDLE_BENCH` names a folder in memory.
 //!
 //! The corpus is built once, from the registry, below target/bench: a server with tokio, axum, sqlx and reqwest, for development
 //! and with its tests. It needs node and the official client, which `tests/all.sh` puts into target/tools, and GNU time.
@@ -18,16 +19,26 @@ use clock::{median, timed};
 use machine::{Machine, client_call, commit, run};
 
 const ROUNDS: usize = 5;
+const MB: u64 = 1_000_000;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let debug = if wanted.iter().any(|word| word == "none") { "0" } else { "2" };
     let corpus = corpus(debug);
-    let temp = tempfile::tempdir_in(corpus.parent().unwrap()).unwrap();
-    for (link, delay) in [("loopback", Duration::ZERO), ("10 ms a request", Duration::from_millis(10))] {
-        let dir = temp.path().join(link.split(' ').next().unwrap());
-        fs::create_dir_all(&dir).unwrap();
-        compare(link, &Machine::new(&dir, delay).with_cargo_home(corpus.join("cargo-home")), &corpus);
+    let place = std::env::var_os("REKINDLE_BENCH").map_or_else(|| corpus.parent().unwrap().to_owned(), PathBuf::from);
+    let mut links: Vec<Option<u64>> = wanted.iter().filter_map(|word| word.parse().ok()).map(Some).collect();
+    if links.is_empty() {
+        links.push(None);
+    }
+    for link in links {
+        let temp = tempfile::tempdir_in(&place).unwrap();
+        let (name, delay) = match link {
+            Some(rate) => (format!("{rate} MB/s, 60 a connection, 10 ms a request"), Duration::from_millis(10)),
+            None => ("loopback".to_owned(), Duration::ZERO),
+        };
+        let machine = Machine::new(temp.path(), delay).with_cargo_home(corpus.join("cargo-home"));
+        let machine = if let Some(rate) = link { machine.over(rate * MB, 60 * MB) } else { machine };
+        compare(&name, &machine, &corpus);
     }
 }
 
@@ -52,7 +63,12 @@ fn compare(link: &str, machine: &Machine, corpus: &Path) {
         times[3].push(timed(|| memory[3] = memory[3].max(theirs(machine, "restore", &key))));
         let copy = machine.path("copy");
         times[4].push(timed(|| drop(run(Command::new("cp").arg("-a").arg(corpus.join("target")).arg(&copy)))));
-        fs::remove_dir_all(copy).unwrap();
+        machine.put_away("copy");
+        // Whoever measures next writes to a disk that has nothing left to do; memory holds one round.
+        run(&mut Command::new("sync"));
+        if std::env::var_os("REKINDLE_BENCH").is_some() {
+            fs::remove_dir_all(machine.path("attic")).unwrap();
+        }
         for entry in machine.service.entries() {
             let is_theirs = entry.key.starts_with("round-");
             if entry.key.contains(".cargo-home-") {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use cache_service::{CacheService, Fault, Route};
+use cache_service::{CacheService, Fault, Link, Route};
 
 pub(crate) struct Machine {
     dir: PathBuf,
@@ -43,17 +43,30 @@ impl Machine {
         Self { cargo_home, ..self }
     }
 
+    /// Over a line that carries so many bytes a second, and so many over each connection.
+    pub(crate) fn over(self, all: u64, each: u64) -> Self {
+        self.service.set_link(Link::new(all, each));
+        self
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
-    /// A wiped machine with a fresh clone.
+    /// A wiped machine with a fresh clone. What was there is put away: a disk is slow for minutes after many files were removed.
     pub(crate) fn begin(&self) {
         for name in ["work", "temp"] {
-            let _ = fs::remove_dir_all(self.path(name));
+            self.put_away(name);
         }
         fs::create_dir_all(self.path("temp")).unwrap();
         run(Command::new("git").args(["clone", "--quiet"]).arg(self.path("origin")).arg(self.path("work")));
+    }
+
+    pub(crate) fn put_away(&self, name: &str) {
+        let attic = self.path("attic");
+        fs::create_dir_all(&attic).unwrap();
+        let number = fs::read_dir(&attic).unwrap().count();
+        let _ = fs::rename(self.path(name), attic.join(number.to_string()));
     }
 
     /// `save` or `restore` of the target folder, by the official client.

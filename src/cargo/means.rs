@@ -166,7 +166,7 @@ pub(super) fn tokens(source: &str) -> Vec<Token<'_>> {
 }
 
 fn is_word(char: char) -> bool {
-    char.is_alphanumeric() || char == '_'
+    char.is_ascii_alphanumeric() || char == '_' || (!char.is_ascii() && char.is_alphanumeric())
 }
 
 /// Block comments nest.
@@ -190,6 +190,9 @@ fn after_comment(source: &str) -> &str {
 
 /// A string literal of any kind at the beginning, and what comes after it.
 fn literal(source: &str) -> Option<(&str, &str)> {
+    if !source.starts_with(['"', 'b', 'c', 'r']) {
+        return None;
+    }
     let quoted = source.trim_start_matches(['b', 'c', 'r']);
     let prefix = &source[..source.len() - quoted.len()];
     if !["", "b", "c", "r", "br", "cr"].contains(&prefix) {

@@ -4,12 +4,12 @@
 //! frame costs as much as the rest of the work on it. What an earlier frame left in it is cleared by whoever takes it up.
 
 use std::cell::RefCell;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 
 use zstd::zstd_safe::{CCtx, DCtx};
 
 /// Uncompressed bytes per frame at most. Larger frames find more repetition, and leave more cores idle at the end.
-pub(super) const MAX_FRAME: u64 = 128 << 20;
+pub(super) const MAX_FRAME: u64 = 256 << 20;
 /// Smaller frames than this are not worth being apart.
 pub(super) const MIN_FRAME: u64 = 4 << 20;
 /// How far back repetition is found, and the memory that each thread needs at either end.
@@ -36,9 +36,12 @@ pub(super) fn compress(fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> i
 }
 
 /// Gives `take` what a frame holds, and refuses windows larger than ours. `take` decompresses nothing itself.
-pub(super) fn decompress<T>(bytes: &[u8], take: impl FnOnce(&mut dyn Read) -> anyhow::Result<T>) -> anyhow::Result<T> {
+pub(super) fn decompress<T>(
+    from: impl BufRead,
+    take: impl FnOnce(&mut dyn Read) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     UNPACKING.with_borrow_mut(|context| {
-        let mut decoder = zstd::Decoder::with_context(bytes, context);
+        let mut decoder = zstd::Decoder::with_context(from, context);
         decoder.window_log_max(WINDOW_LOG + 1)?;
         take(&mut decoder.single_frame())
     })
@@ -79,7 +82,7 @@ mod tests {
         // A frame that is cut.
         assert!(decompress(&first[..first.len() / 2], |from| Ok(io::copy(from, &mut io::sink())?)).is_err());
         let mut whole = Vec::new();
-        decompress(&alone, |from| Ok(from.read_to_end(&mut whole)?)).unwrap();
+        decompress(alone.as_slice(), |from| Ok(from.read_to_end(&mut whole)?)).unwrap();
         assert_eq!(whole, two);
     }
 }

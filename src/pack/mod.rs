@@ -3,15 +3,17 @@
 //! `zstd -dc PACK | tar tv` lists one. Rekindle itself never reads the tar headers: the manifest in the index says where every
 //! byte lies, and the digest of the index, which holds the digest of every frame, is the pack's identity.
 //!
-//! Memory: a packing or unpacking thread holds one frame's compressed bytes and one window of at most 64 MiB; besides, a few packed
-//! frames wait to be written, or 64 MiB of fetched ones to be unpacked.
+//! Memory: a packing or unpacking thread holds one window of at most 64 MiB, and a packing one its frame's compressed bytes; besides,
+//! a few packed frames wait to be written, or 32 MiB of fetched parts to be unpacked.
 
+mod arriving;
 mod cases;
 mod frame;
 mod index;
 pub mod patch;
 mod pipeline;
 mod places;
+mod plan;
 mod reader;
 pub mod seed;
 mod staging;
@@ -21,10 +23,11 @@ mod versions;
 mod writer;
 
 pub use index::{FrameInfo, Index};
+pub use plan::Source;
 pub use reader::Pack;
 pub use staging::{Late, Staged, sweep};
 pub use unpack::Unpacked;
-pub use writer::{Source, Written, write};
+pub use writer::{Written, write};
 
 /// Bytes of what is worked on side by side.
 const AT_ONCE: u64 = 192 << 20;

@@ -1,5 +1,7 @@
-//! Opens packs as if they were hostile: the index is checked before anything is believed, and no byte of a frame whose sha256 is not
-//! the recorded one.
+//! Opens packs as if they were hostile: the index is checked before anything is believed, and nothing stays of a frame whose sha256
+//! is not the recorded one.
+
+use std::ops::Range;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
@@ -55,26 +57,23 @@ impl<'a> Pack<'a> {
         Parent { key: self.key.clone(), sha256: self.sha256, bytes }
     }
 
-    pub(super) fn frame(&self, info: &FrameInfo) -> Result<Vec<u8>> {
+    /// Part of what is said to be a frame.
+    pub(super) fn part(&self, info: &FrameInfo, range: Range<u64>) -> Result<Vec<u8>> {
         let offset = self.base.checked_add(info.offset);
         let offset = offset.filter(|at| at.checked_add(info.len).is_some_and(|end| end <= self.bytes));
         let offset = offset.with_context(|| format!("a frame of `{}` lies outside of it", self.key))?;
-        self.store.read(&self.key, offset, info.len)
+        self.store.read(&self.key, offset + range.start, range.end - range.start)
     }
 
-    /// The bytes of a frame as they have to be: those that were read, or what another place gives.
-    pub(super) fn checked(&self, info: &FrameInfo, bytes: Vec<u8>) -> Result<Vec<u8>> {
-        let is_it = |bytes: &[u8]| Digest::of(bytes) == info.sha256;
-        if is_it(&bytes) {
-            return Ok(bytes);
-        }
+    /// The bytes of a frame of which others came, as another place may have them.
+    pub(super) fn again(&self, info: &FrameInfo) -> Result<Vec<u8>> {
         let damaged = || anyhow!("a frame of `{}` at byte {} is damaged", self.key, info.offset);
         ensure!(self.store.distrust(&self.key), damaged());
         // What stands before the frames can be another thing there.
         let again = Self::open_once(self.store, &self.key)?;
         ensure!(again.sha256 == self.sha256, damaged());
-        let bytes = again.frame(info)?;
-        ensure!(is_it(&bytes), damaged());
+        let bytes = again.part(info, 0..info.len)?;
+        ensure!(Digest::of(&bytes) == info.sha256, damaged());
         Ok(bytes)
     }
 }

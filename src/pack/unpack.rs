@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use fs_err as fs;
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
+use super::arriving::{self, Arriving};
 use super::index::FrameInfo;
 use super::places::{Folders, place, prepare, remove_file};
 use super::reader::Pack;
@@ -111,7 +113,7 @@ fn lent(manifest: &Manifest, packs: &[Option<Pack<'_>>]) -> Vec<bool> {
 /// Requests that are under way at once: one is slower than most links.
 const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 /// Compressed bytes that are fetched ahead of the decoders.
-const WINDOW: u64 = 64 << 20;
+const WINDOW: u64 = 32 << 20;
 const OTHER_BYTES: &str = "the pack of a sibling holds other bytes than the ones that were borrowed";
 /// Uncompressed bytes that are written at once.
 const BUFFER: usize = 1 << 18;
@@ -179,9 +181,8 @@ pub(super) fn unpack(
     let target = Target { manifest, places: &places, shift, lent: &lent };
     let lost = Mutex::new(failures);
     let threads = (CONNECTIONS, pipeline::threads());
-    pipeline::ahead(&wanted, Wanted::size, WINDOW, threads, Wanted::fetch, |wanted, bytes| {
-        let result = bytes.and_then(|bytes| wanted.unpack(bytes, target));
-        if let (Err(error), Ok(mut lost)) = (result, lost.lock()) {
+    arriving::read(&wanted, Wanted::size, WINDOW, threads, Wanted::fetch, |wanted, arriving| {
+        if let (Err(error), Ok(mut lost)) = (wanted.unpack(arriving, target), lost.lock()) {
             for chunk in &wanted.chunks {
                 lost.add(chunk.file, &error);
             }
@@ -206,15 +207,29 @@ impl Wanted<'_> {
         self.info().map_or(0, |(_, info)| info.len)
     }
 
-    fn fetch(&self) -> Result<Vec<u8>> {
+    fn fetch(&self, range: Range<u64>) -> Result<Vec<u8>> {
         let (pack, info) = self.info()?;
-        pack.frame(info)
+        pack.part(info, range)
     }
 
-    fn unpack(&self, bytes: Vec<u8>, target: Target<'_>) -> Result<()> {
+    /// Writes what comes while it comes. Whether these were the frame's bytes is known at the end of it, and decides.
+    fn unpack(&self, arriving: &mut Arriving<'_>, target: Target<'_>) -> Result<()> {
         let (pack, info) = self.info()?;
-        let bytes = pack.checked(info, bytes)?;
-        frame::decompress(&bytes, |decoder| self.write(&mut decoder.take(info.raw), target))
+        let unpack =
+            |from: &mut dyn BufRead| frame::decompress(from, |decoder| self.write(&mut decoder.take(info.raw), target));
+        let written = unpack(arriving);
+        if arriving.finish()? == info.sha256 {
+            return written;
+        }
+        let bytes = pack.again(info)?;
+        self.take_back(target)?;
+        unpack(&mut bytes.as_slice())
+    }
+
+    fn take_back(&self, target: Target<'_>) -> Result<()> {
+        let whole = self.chunks.iter().filter(|chunk| chunk.whole);
+        let mut places = whole.filter_map(|chunk| target.places[chunk.file].as_ref());
+        Ok(places.try_for_each(|path| remove_file(path))?)
     }
 
     /// What is wanted, in the order of its places.

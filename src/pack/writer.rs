@@ -1,30 +1,20 @@
-//! Writes a pack: sorts files so that similar ones meet in one frame, and compresses frames on all cores. The index, which ends
-//! a pack, is left to the caller, because some stores want it in front.
+//! Writes a pack: compresses frames on all cores. The index, which ends a pack, is left to the caller, because some stores want it
+//! in front.
 //!
 //! Fills in, for every file it stores, where its bytes lie and what they hash to. A file that changes while it is read ends the
 //! whole pack: half a state is worse than none.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use fs_err as fs;
 use sha2::{Digest as _, Sha256};
 
-use super::frame::{self, MAX_FRAME, MIN_FRAME};
 use super::index::{FrameInfo, Index};
-use super::{pipeline, tarball};
+use super::plan::{self, Piece, Source};
+use super::{frame, pipeline, tarball};
 use crate::digest::Digest;
-use crate::state::manifest::{Content, FileEntry, Location, Manifest};
-
-/// An entry of the manifest whose bytes go into this pack.
-#[derive(Clone, Debug)]
-pub struct Source {
-    /// Its index in the manifest.
-    pub file: usize,
-    /// Where its bytes lie, or those of its patch.
-    pub path: PathBuf,
-}
+use crate::state::manifest::{Content, Location, Manifest};
 
 #[derive(Debug)]
 pub struct Written {
@@ -42,18 +32,9 @@ const READY: usize = 2;
 /// Two empty blocks end an archive.
 const END: usize = 1024;
 
-/// Part of one file, or of the archive's structure, in one frame.
-#[derive(Clone, Debug)]
-struct Piece {
-    source: usize,
-    offset: u64,
-    len: u64,
-}
-
 /// Writes the frames of a pack that stores `sources`; every other file of the manifest is taken to lie in a parent already.
 pub fn write(out: &mut dyn Write, mut manifest: Manifest, mut sources: Vec<Source>) -> Result<Written> {
-    sources.sort_by_cached_key(|source| neighbourhood(&manifest, &manifest.files[source.file]));
-    let plan = plan_frames(&manifest, &sources);
+    let plan = plan::plan(&manifest, &mut sources, pipeline::threads());
     let mut frames = Vec::new();
     let mut position = 0_u64;
     let mut places = Vec::new();
@@ -90,61 +71,6 @@ pub fn write(out: &mut dyn Write, mut manifest: Manifest, mut sources: Vec<Sourc
     let index = Index { frames, manifest };
     let (tail, sha256) = index.encode(position)?;
     Ok(Written { index, sha256, bytes: position + tail.len() as u64, tail })
-}
-
-/// Similar bytes side by side: executables together, then each library beside its metadata, by name.
-fn neighbourhood(manifest: &Manifest, entry: &FileEntry) -> (u8, String, String) {
-    let name = entry.path.rsplit('/').next().unwrap_or(&entry.path);
-    let executable = matches!(entry.content, Content::File { mode, size, .. } if mode & 0o111 != 0 && size > 1 << 20);
-    let class = match &entry.content {
-        Content::Folder { .. } | Content::Symlink { .. } => 0,
-        Content::File { .. } if !executable => 1,
-        Content::File { .. } => 2,
-        // What a link leads to stands before it, or ordinary tools cannot unpack it.
-        Content::HardLink { .. } => 3,
-    };
-    let stem = name.split('.').next().unwrap_or(name).to_owned();
-    (class, stem, format!("{}/{}", manifest.roots[entry.root].label, entry.path))
-}
-
-/// What stands before a file's content, without its names.
-const HEADER: u64 = 2_048;
-
-fn header_size(entry: &FileEntry) -> u64 {
-    let link = if let Content::Symlink { to } = &entry.content { to.len() } else { 0 };
-    HEADER + (entry.path.len() + link) as u64
-}
-
-/// Cuts the archive into frames: about two per core for small targets, `MAX_FRAME` for large ones. Files larger than that are
-/// split, so that no frame is ever larger.
-fn plan_frames(manifest: &Manifest, sources: &[Source]) -> Vec<Vec<Piece>> {
-    let total: u64 = sources.iter().map(|source| manifest.files[source.file].stored()).sum();
-    let wanted = total / (2 * pipeline::threads().get() as u64);
-    let limit = wanted.clamp(MIN_FRAME, MAX_FRAME);
-    let mut frames: Vec<Vec<Piece>> = Vec::new();
-    let mut open = Vec::new();
-    let mut used = 0;
-    for (source, entry) in sources.iter().map(|source| &manifest.files[source.file]).enumerate() {
-        let size = entry.stored();
-        if size > MAX_FRAME {
-            frames.push(std::mem::take(&mut open));
-            used = 0;
-            let starts = (0..size).step_by(usize::try_from(MAX_FRAME).unwrap_or(usize::MAX));
-            frames.extend(starts.map(|offset| vec![Piece { source, offset, len: MAX_FRAME.min(size - offset) }]));
-            continue;
-        }
-        // So that files without content fill a frame, too.
-        let size_with_header = size + header_size(entry);
-        if used + size_with_header > limit {
-            frames.push(std::mem::take(&mut open));
-            used = 0;
-        }
-        open.push(Piece { source, offset: 0, len: size });
-        used += size_with_header;
-    }
-    frames.push(open);
-    frames.retain(|frame| !frame.is_empty());
-    frames
 }
 
 struct Packed {

@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
+use rayon::prelude::*;
+
 use super::beyond;
 use super::job::Job;
 use crate::cargo::macros;
@@ -22,17 +24,14 @@ pub(super) fn add(job: &Job<'_>, live: &[usize], manifest: &mut Manifest) {
     let products = Products::of(job, live);
     let then = |at: usize| before[at].and_then(|unit| unit.macros.as_ref());
 
-    let is_macro: Vec<bool> = (0..live.len())
-        .map(|at| {
-            then(at)
-                .map_or_else(|| products.libraries[at].iter().any(|path| macros::is_macro(path)), |then| then.is_macro)
-        })
-        .collect();
+    let exports = |at: usize| products.libraries[at].iter().any(|path| macros::is_macro(path));
+    let is_macro: Vec<bool> =
+        (0..live.len()).into_par_iter().map(|at| then(at).map_or_else(|| exports(at), |then| then.is_macro)).collect();
     let graph = Graph::new(job, &disk, &before, &manifest.units);
     let parts: BTreeSet<usize> =
         (0..live.len()).filter(|&at| is_macro[at]).flat_map(|at| graph.reached(at, |_| true)).collect();
     let scans: BTreeMap<usize, Scan> = parts
-        .into_iter()
+        .into_par_iter()
         .map(|at| {
             let kept = then(at).and_then(|facts| facts.scan.clone());
             (at, kept.unwrap_or_else(|| products.scan(job, at, &disk[at].place.package)))

@@ -14,6 +14,7 @@ use tokio::time::Sleep;
 use super::exchange::{Reply, json_reply, reply, set, twirp_error};
 use super::log::Route;
 use super::wire::Cut;
+use super::{Shared, link};
 
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
@@ -112,12 +113,12 @@ impl Outcome {
         }
     }
 
-    pub(super) async fn send(self, connection: &Cut) -> Response<Body> {
+    pub(super) async fn send(self, shared: &Shared, connection: &Cut) -> Response<Body> {
         match self {
-            Self::Answer(reply) => reply.map(Body::from),
+            Self::Answer(reply) => reply.map(|body| link::send(shared, body)),
             Self::Late(time, reply) => {
                 tokio::time::sleep(time).await;
-                reply.map(Body::from)
+                reply.map(|body| link::send(shared, body))
             }
             Self::Half(mut reply, then) => {
                 let length = reply.body().len();

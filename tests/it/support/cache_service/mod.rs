@@ -9,6 +9,7 @@ mod content;
 mod exchange;
 mod faults;
 mod grants;
+mod link;
 mod log;
 pub(crate) mod rest;
 mod server;
@@ -26,6 +27,8 @@ use tokio::runtime::Runtime;
 
 pub(crate) use exchange::percent_encode;
 pub(crate) use faults::Fault;
+#[allow(unused_imports, reason = "benches use it")]
+pub(crate) use link::Link;
 pub(crate) use log::{Route, Seen};
 use state::State;
 pub(crate) use state::StoredEntry;
@@ -128,6 +131,12 @@ impl CacheService {
     /// What other actions keep, in bytes.
     pub(crate) fn set_other_caches(&self, bytes: u64) {
         self.state.lock().other_caches = bytes;
+    }
+
+    /// Everything goes over this line from now on.
+    #[allow(dead_code, reason = "benches use it")]
+    pub(crate) fn set_link(&self, link: Link) {
+        self.state.lock().link = Some(Arc::new(link));
     }
 
     pub(crate) fn set_open(&self, pull_requests: &[u64], branches: &[&str]) {

@@ -10,7 +10,7 @@ use super::faults::Outcome;
 use super::log::{Route, Seen};
 use super::state::State;
 use super::wire::{Cut, Listener};
-use super::{Shared, blob, rest, twirp, v1};
+use super::{Shared, blob, link, rest, twirp, v1};
 
 pub(super) async fn run(listener: Listener, state: Shared) {
     let service = Router::new().fallback(serve).with_state(state).into_make_service_with_connect_info::<Cut>();
@@ -24,9 +24,9 @@ async fn serve(
     request: Request,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
+    let Ok(body) = link::receive(&shared, body).await else {
         // The client went away while it was sending: there is nobody to answer.
-        return Outcome::Nothing.send(&connection).await;
+        return Outcome::Nothing.send(&shared, &connection).await;
     };
     let call = Call {
         method: head.method,
@@ -36,7 +36,7 @@ async fn serve(
         body,
     };
     let outcome = decide(&mut shared.lock(), &call);
-    outcome.send(&connection).await
+    outcome.send(&shared, &connection).await
 }
 
 fn decide(state: &mut State, call: &Call) -> Outcome {

@@ -1,6 +1,7 @@
 //! The tables of the service: entries in their scopes, and the settings that a test has made.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,6 +10,7 @@ use super::super::azurite::Container;
 use super::content::Content;
 use super::faults::Faults;
 use super::grants::{Grants, Permission};
+use super::link::Link;
 use super::log::{Route, Seen};
 use super::token::{Token, Tokens};
 
@@ -66,6 +68,7 @@ pub(super) struct State {
     pub(super) other_caches: u64,
     pub(super) open_pull_requests: Vec<u64>,
     pub(super) branches: Vec<String>,
+    pub(super) link: Option<Arc<Link>>,
     last_id: u64,
     answers: u64,
 }
@@ -88,6 +91,7 @@ impl State {
             other_caches: 0,
             open_pull_requests: Vec::new(),
             branches: vec!["main".to_owned()],
+            link: None,
             last_id: 0,
             answers: 0,
         }
