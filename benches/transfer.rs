@@ -71,10 +71,9 @@ fn compare(link: &str, machine: &Machine, corpus: &Path) {
         }
         for entry in machine.service.entries() {
             let is_theirs = entry.key.starts_with("round-");
-            if entry.key.contains(".cargo-home-") {
-                continue;
+            if !entry.key.contains(".cargo-home-") {
+                bytes[usize::from(is_theirs)] += entry.size;
             }
-            bytes[usize::from(is_theirs)] = entry.size;
         }
         machine.service.evict("");
     }

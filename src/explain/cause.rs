@@ -6,8 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::bumps::{self, Bump};
+use crate::state::limit::Limit;
 use crate::state::manifest::EnvRecord;
-use crate::words;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "because")]
@@ -20,7 +20,8 @@ pub enum Cause {
     Pruned,
     /// It had been built before, and a budget had no room for it in what was stored.
     LeftOut {
-        limit: u64,
+        #[serde(flatten)]
+        limit: Limit,
     },
     /// It had been built, but for another command: `cargo check` has no use for what `cargo build` built.
     OtherMode {
@@ -157,9 +158,7 @@ impl fmt::Display for Cause {
             Self::ColdStart => f.write_str("there was nothing to start from"),
             Self::NeverBuilt => f.write_str("it was never built before"),
             Self::Pruned => f.write_str("it was pruned, because no run had used it for a while"),
-            Self::LeftOut { limit } => {
-                write!(f, "it was not stored, because `max-size` ({}) had no room for it", words::size(*limit))
-            }
+            Self::LeftOut { limit } => write!(f, "it was not stored, because {limit} had no room for it"),
             Self::OtherMode { mode, had } => write!(f, "it was never {mode} before, only {}", had.join(" and ")),
             Self::OtherProfile { profile, had } => {
                 write!(f, "it was never built for `{profile}` before, only for {}", quoted(had).join(" and "))

@@ -13,6 +13,7 @@ use crate::state::decision::SkipReason;
 use crate::state::delta::DeltaKind;
 use crate::state::key::{Fit, KeyParts};
 use crate::state::key_change::PartChange;
+use crate::state::limit::Bound;
 use crate::words::{count, duration, size};
 
 /// How many items of a list are shown before it is cut.
@@ -222,11 +223,8 @@ pub fn save(outcome: &SaveOutcome) -> Vec<String> {
         secret_files.iter().map(|file| format!("`{file}`")).collect(),
     ));
     if let Some(Unstored { units, seconds, limit, whole: _ }) = left_out {
-        let head = format!(
-            "not stored, because `max-size` ({}) has no room for it ({} of compiling in all)",
-            size(*limit),
-            duration(*seconds)
-        );
+        let head =
+            format!("not stored, because {limit} has no room for it ({} of compiling in all)", duration(*seconds));
         lines.extend(cut(&head, units.clone()));
     }
     if *nothing_aged {
@@ -306,7 +304,11 @@ pub fn mtime(outcome: &MtimeOutcome) -> Vec<String> {
 pub(super) fn saved(saved: &Saved) -> Option<String> {
     Some(match saved {
         Saved::Skipped(SkipReason::OverBudget { bytes, limit }) => {
-            format!("not saved, it takes {} and `max-size` is {}", size(*bytes), size(*limit))
+            let (taken, limit, of) = (size(*bytes), size(limit.limit), limit.of);
+            match of {
+                Bound::MaxSize => format!("not saved, it takes {taken} and `max-size` is {limit}"),
+                Bound::Disk => format!("not saved, it takes {taken} and the disk has room for {limit}"),
+            }
         }
         Saved::Skipped(reason) => format!("not saved, {reason}"),
         Saved::NothingFetched | Saved::Failed => return None,

@@ -54,7 +54,7 @@ pub fn markdown(job: &str, restore: &RestoreOutcome, save: &SaveOutcome) -> Stri
         ),
     );
     if let Some(Unstored { units, seconds, limit, whole: _ }) = &save.left_out {
-        let head = format!("Not stored, because `max-size` ({}) has no room for it", size(*limit));
+        let head = format!("Not stored, because {limit} has no room for it");
         page.add(4, section(&format!("{head} ({} of compiling in all)", duration(*seconds)), units.iter().cloned()));
     }
     page.add(5, section("Sources that differ from the restored state", restore.stamping.differing.iter().cloned()));

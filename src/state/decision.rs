@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::limit::Limit;
+
 /// What the user asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -43,7 +45,7 @@ pub enum SkipReason {
     Unread(String),
     OverBudget {
         bytes: u64,
-        limit: u64,
+        limit: Limit,
     },
     NothingNew,
     /// But for what the budget has no room for.
@@ -75,10 +77,10 @@ impl fmt::Display for SkipReason {
             Self::Never => f.write_str("`save: never`"),
             Self::NotAllowed(reason) => f.write_str(reason),
             Self::Unread(reason) => write!(f, "{reason} (`save: always` stores it)"),
-            Self::OverBudget { bytes, limit } => write!(f, "it takes {bytes} bytes, and `max-size` is {limit}"),
+            Self::OverBudget { bytes, limit } => write!(f, "it takes {bytes} bytes, and {limit} has no room for it"),
             Self::NothingNew => f.write_str("nothing was compiled and nothing was dropped"),
             Self::NoRoomForNews => {
-                f.write_str("nothing was compiled but what `max-size` has no room for, and nothing was dropped")
+                f.write_str("nothing was compiled but what there is no room for, and nothing was dropped")
             }
             Self::NothingBuilt => f.write_str("there is nothing in the target folder"),
         }

@@ -107,7 +107,7 @@ impl NewBase {
             Self::ParentLost => "a pack that the last state is made of is missing or damaged",
             Self::TooManyDeltas => "the base has eight deltas",
             Self::DeltasTooLarge => "the deltas have grown to half of the base",
-            Self::OverBudget => "`max-size` has no room for more deltas",
+            Self::OverBudget => "there is no room for more deltas",
             Self::FromSibling => "the state that it began with is another job's",
             Self::TooMuchDead => "a third of what the packs hold is no longer needed",
         }

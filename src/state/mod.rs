@@ -6,6 +6,7 @@ pub mod delta;
 pub mod housekeeping;
 pub mod key;
 pub mod key_change;
+pub mod limit;
 pub mod manifest;
 pub mod secrets;
 pub mod seed;

@@ -16,6 +16,7 @@ use super::{Access, Draft, Entry, Put, Sending, Store, Stored};
 use crate::digest::Digest;
 use crate::machine::disk::{self, Found, Kind, Meta};
 use crate::machine::interrupt::Unfinished;
+use crate::machine::room;
 use crate::moment::Moment;
 use crate::state::housekeeping;
 
@@ -85,6 +86,11 @@ impl Store for DirStore {
         let unfinished = Unfinished::new(file.path());
         sweep(&self.files()?, Meta::of(file.path())?.mtime);
         Ok(Box::new(Incoming { store: self, key: key.to_owned(), file, unfinished }))
+    }
+
+    /// A folder that is not there yet will be on the disk of the one above it.
+    fn room(&self, _: &Path) -> Option<u64> {
+        self.dir.ancestors().find_map(room::left)
     }
 
     fn list(&self) -> Result<Vec<Stored>> {

@@ -17,6 +17,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::machine::room;
 use crate::problem::Warning;
 use crate::state::manifest::Parent;
 
@@ -56,6 +57,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Begins an entry whose bytes are still being made. What has to lie somewhere until then lies in `room`, a folder of this
     /// job's own.
     fn begin<'a>(&'a self, key: &str, room: &Path, sending: Sending) -> Result<Box<dyn Draft + 'a>>;
+
+    /// Bytes that an entry may take while it is being made, where that is known. `room` is as for `begin`.
+    fn room(&self, room: &Path) -> Option<u64> {
+        room::left(room)
+    }
 
     /// Every entry that is Rekindle's, whoever stored it, in no order. For housekeeping: it may take many requests. A list that is
     /// not whole is an error.

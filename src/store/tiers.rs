@@ -141,6 +141,10 @@ impl Store for TierStore {
         Ok(Box::new(Twice { store: self, drafts }))
     }
 
+    fn room(&self, room: &Path) -> Option<u64> {
+        self.near.room(room).into_iter().chain(self.far.room(room)).min()
+    }
+
     fn list(&self) -> Result<Vec<Stored>> {
         self.far.list()
     }

@@ -9,6 +9,7 @@ use rekindle::explain::inspection::{InspectedUnit, Inspection};
 use rekindle::state::decision::SkipReason;
 use rekindle::state::key::Incremental;
 use rekindle::state::key_change::{Part, PartChange};
+use rekindle::state::limit::{Bound, Limit};
 use rekindle::state::manifest::RunRecord;
 
 /// What a job left, as far as a test fills it.
@@ -219,17 +220,23 @@ fn test_programs_incremental_state_and_debug_information() {
     job.is_silent();
 }
 
+fn budget(limit: u64) -> Limit {
+    Limit { limit, of: Bound::MaxSize }
+}
+
 #[test]
 fn a_state_over_its_budget() {
     let mut job = Job::of(vec![unit("a", 50.0, Some(Cause::ColdStart))]);
     job.skipped = Some(SkipReason::NothingNew);
     job.is_silent();
-    job.skipped = Some(SkipReason::OverBudget { bytes: 4_000_000_000, limit: 2_000_000_000 });
+    job.skipped = Some(SkipReason::OverBudget { bytes: 4_000_000_000, limit: budget(2_000_000_000) });
     job.says("over-budget", "takes 4.00 GB and `max-size` allows 2.00 GB", "set `max-size` to 5000 MB");
     job.skipped = None;
     let units = vec!["a (bin)".to_owned(), "b (bin)".to_owned()];
-    job.left_out = Some(Unstored { units, seconds: 20.0, limit: 1_000_000_000, whole: 2_000_000_000 });
+    job.left_out = Some(Unstored { units, seconds: 20.0, limit: budget(1_000_000_000), whole: 2_000_000_000 });
     job.says("over-budget", "allows 1.00 GB, so 2 units, 20.0 s of compiling, were not stored", "to 2500 MB");
+    job.left_out.as_mut().unwrap().limit.of = Bound::Disk;
+    job.says("over-budget", "and the disk has room for 1.00 GB, so", "leave 2500 MB of the disk free");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{World, words};
+use crate::support::{World, as_root, words};
 
 const BIG: &str = "big 0.1.0 bin big";
 const DEAR: &str = "dear 0.1.0 lib dear";
@@ -98,12 +98,10 @@ fn what_is_cheapest_for_its_size_is_left_out_and_built_each_time() {
         assert_eq!(compiled, without, "{log}");
         assert!(log.contains("it was not stored, because `max-size` (1.0 MB) had no room for it"), "{log}");
         // That was known before.
-        assert!(log.contains("`max-size` had no room for it (3 units)"), "{log}");
+        assert!(log.contains("`max-size` (1.0 MB) had no room for it (3 units)"), "{log}");
         assert!(log.contains("forecast: it came true\n"), "{log}");
         assert!(
-            log.contains(
-                "not saved, nothing was compiled but what `max-size` has no room for, and nothing was dropped"
-            ),
+            log.contains("not saved, nothing was compiled but what there is no room for, and nothing was dropped"),
             "{log}"
         );
         assert_eq!(world.output(), output);
@@ -142,7 +140,7 @@ fn the_limit_is_for_all_that_a_state_is_made_of() {
         assert!(stored <= 8_000_000, "{log}");
         said.push_str(&log);
     }
-    assert!(said.contains("everything, because `max-size` has no room for more deltas"), "{said}");
+    assert!(said.contains("everything, because there is no room for more deltas"), "{said}");
     let (compiled, log) = job(&world);
     assert_eq!(compiled, set(&[]), "{log}");
 }
@@ -154,6 +152,38 @@ fn where_nothing_fits_nothing_is_stored() {
     let (_, log) = job(&world);
     assert!(log.contains("and `max-size` is 2.0 kB"), "{log}");
     assert!(world.packs().is_empty(), "{log}");
+}
+
+/// The store's disk has less room than the state needs, and then enough.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_small_disk_has_no_room_for_is_left_out_until_there_is_room() {
+    let world = world();
+    std::fs::create_dir_all(world.store()).unwrap();
+    let store = world.store();
+    let store = store.to_str().unwrap();
+    let size = |size: &str, options: &str| {
+        as_root(&["mount", "-t", "tmpfs", "-o", &format!("{options}size={size},mode=777"), "tmpfs", store]);
+    };
+    size("1100k", "");
+    let runs = [job(&world), job(&world)];
+    let packs = world.packs().len();
+    size("100m", "remount,");
+    let more = [job(&world), job(&world)];
+    as_root(&["umount", store]);
+    let [(all, first), (again, second)] = runs;
+    assert!(all.is_superset(&set(&[BIG, DEAR, HEAVY, ON_HEAVY])), "{all:?}");
+    assert!(first.contains("not stored, because the disk (1.1 MB to spare) has no room for it"), "{first}");
+    assert!(first.contains("target: saved") && !first.contains("::warning"), "{first}");
+    let without = set(&[BIG, HEAVY, ON_HEAVY]);
+    assert_eq!(again, without, "{second}");
+    assert!(second.contains("it was not stored, because the disk (1.1 MB to spare) had no room for it"), "{second}");
+    assert!(second.contains("not saved, nothing was compiled but what"), "{second}");
+    assert_eq!(packs, 1, "{second}");
+    let [(third, saved), (none, _)] = more;
+    assert_eq!(third, without, "{saved}");
+    assert!(saved.contains("target: saved") && !saved.contains("has no room"), "{saved}");
+    assert_eq!(none, set(&[]), "{saved}");
 }
 
 #[test]

@@ -19,6 +19,7 @@ use rekindle::state::decision::SkipReason;
 use rekindle::state::delta::{DeltaKind, NewBase};
 use rekindle::state::key::{Fit, Incremental};
 use rekindle::state::key_change::{Part, PartChange};
+use rekindle::state::limit::{Bound, Limit};
 use rekindle::state::manifest::RunRecord;
 use serde_json::Value;
 
@@ -322,7 +323,7 @@ fn one_of_each_cause() -> Vec<Cause> {
         Cause::ColdStart,
         Cause::NeverBuilt,
         Cause::Pruned,
-        Cause::LeftOut { limit: 1 },
+        Cause::LeftOut { limit: Limit { limit: 1, of: Bound::MaxSize } },
         Cause::OtherMode { mode: text(), had: list() },
         Cause::OtherProfile { profile: text(), had: list() },
         Cause::OtherSettings,

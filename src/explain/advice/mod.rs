@@ -19,6 +19,7 @@ use crate::stamp::doubt::GONE_UNMISSED;
 use crate::state::decision::SkipReason;
 use crate::state::key::Incremental;
 use crate::state::key_change::PartChange;
+use crate::state::limit::Limit;
 use crate::state::manifest::RunRecord;
 use crate::words::{count, duration};
 
@@ -101,7 +102,7 @@ pub struct Measured<'a> {
 pub struct Unstored {
     pub units: Vec<String>,
     pub seconds: f64,
-    pub limit: u64,
+    pub limit: Limit,
     /// What the whole would have taken.
     pub whole: u64,
 }

@@ -7,6 +7,7 @@ use crate::explain::inspection::InspectedUnit;
 use crate::explain::inspection::Weights;
 use crate::state::decision::SkipReason;
 use crate::state::key::Incremental;
+use crate::state::limit::Bound;
 use crate::words::{count, duration, size};
 
 /// Integration tests of one package above which linking them one by one is worth a word.
@@ -160,10 +161,14 @@ pub(super) fn budget(measured: &Measured<'_>) -> Vec<Advice> {
         }
         _ => return Vec::new(),
     };
-    let evidence = format!("the state takes {} and `max-size` allows {}, so {came_of_it}", size(taken), size(limit));
-    let fix = format!(
-        "set `max-size` to {} or more, or store less (`keep-unused: 1`, less debug information)",
-        whole(taken + taken / 4)
-    );
+    let enough = whole(taken + taken / 4);
+    let less = "or store less (`keep-unused: 1`, less debug information)";
+    let (allowed, fix) = match limit.of {
+        Bound::MaxSize => ("`max-size` allows", format!("set `max-size` to {enough} or more, {less}")),
+        Bound::Disk => {
+            ("the disk has room for", format!("leave {enough} of the disk free at the end of the job, {less}"))
+        }
+    };
+    let evidence = format!("the state takes {} and {allowed} {}, so {came_of_it}", size(taken), size(limit.limit));
     vec![Advice::faster("over-budget", evidence, fix, seconds)]
 }

@@ -69,7 +69,8 @@ pub fn forecast(known: &Known<'_>) -> Forecast {
     let is_compiled =
         |at: &usize| units[*at].idle == 0 && reason[*at].is_some() && !matches!(verdicts[*at], Verdict::Gone(_));
     let compiled: Vec<usize> = (0..units.len()).filter(is_compiled).collect();
-    let no_room = Root::Other("`max-size` had no room for it".to_owned());
+    let limit = known.manifest.left_out.as_ref().map(|left_out| left_out.limit);
+    let no_room = Root::Other(limit.map(|limit| format!("{limit} had no room for it")).unwrap_or_default());
     let in_any_case: Vec<&UnitRecord> = left_out(known.manifest).collect();
     let found = compiled.iter().filter_map(|&at| Some((reason[at].as_ref()?, units[at].seconds)));
     let found = found.chain(in_any_case.iter().map(|unit| (&no_room, unit.seconds)));

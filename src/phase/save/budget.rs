@@ -1,4 +1,5 @@
-//! `max-size`: where a state is larger than it may be, what is cheapest to compile for its size is not stored.
+//! `max-size`, and disks that are nearly full: where a state is larger than it may be, what is cheapest to compile for its size is
+//! not stored.
 //!
 //! What was left out is left out again for as long as nothing else goes, so that a job with no news saves nothing. How it can be
 //! wrong: what a unit takes is guessed from the whole pack, as if all of it were compressed alike; a pack that turns out too large
@@ -13,6 +14,7 @@ use super::screen;
 use crate::explain::advice::Unstored;
 use crate::job::outcome::Saved;
 use crate::state::decision::SkipReason;
+use crate::state::limit::{Bound, Limit};
 use crate::state::manifest::{Content, LeftOut};
 use crate::state::worth::{Cost, Sizes, choose, take};
 use crate::unit::Unit;
@@ -26,14 +28,25 @@ const MODESTY: f64 = 0.95;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Without {
     pub(super) units: BTreeSet<usize>,
-    limit: u64,
+    limit: Option<Limit>,
     whole: u64,
 }
 
-/// What the state that the job began with lacks, where nothing has made room for it.
-pub(super) fn as_before(job: &Job<'_>, live: &[usize], edges: &[Vec<Option<usize>>], limit: Option<u64>) -> Without {
+/// What the state that the job began with lacks, where nothing has made room for it: neither a wish, nor the disk, which has `spare`
+/// bytes.
+pub(super) fn as_before(
+    job: &Job<'_>,
+    live: &[usize],
+    edges: &[Vec<Option<usize>>],
+    wish: Option<u64>,
+    spare: Option<u64>,
+) -> Without {
     let before = job.previous().and_then(|restored| restored.manifest.left_out.as_ref());
-    let Some(LeftOut { limit, whole, units, records: _ }) = before.filter(|before| Some(before.limit) == limit) else {
+    let same = |before: &&LeftOut| match before.limit.of {
+        Bound::MaxSize => Some(before.limit.limit) == wish,
+        Bound::Disk => spare.is_some_and(|spare| spare < before.whole),
+    };
+    let Some(LeftOut { limit, whole, units, records: _ }) = before.filter(same) else {
         return Without::default();
     };
     if job.dropped(live) > 0 {
@@ -42,7 +55,7 @@ pub(super) fn as_before(job: &Job<'_>, live: &[usize], edges: &[Vec<Option<usize
     let known = |at: &usize| units.contains(&job.unit(*at).place.name_in(job.units[*at].0));
     let mut again: BTreeSet<usize> = live.iter().copied().filter(known).collect();
     screen::add_dependents(&mut again, edges);
-    Without { units: again, limit: *limit, whole: *whole }
+    Without { units: again, limit: Some(*limit), whole: *whole }
 }
 
 /// What to try without, after a base of `live` has turned out too large; none if nothing would be left.
@@ -59,14 +72,14 @@ pub(super) fn shrink(landed: &Landed, live: &[usize], without: &Without, tried: 
         }
     }
     let all = rest[0] + costs.iter().map(|cost| cost.sizes[0]).sum::<u64>();
-    let mut room = vec![part(all, limit, bytes, tried)];
+    let mut room = vec![part(all, limit.limit, bytes, tried)];
     let kept = if take(&mut room, &rest) { choose(&costs, room) } else { BTreeSet::new() };
     if kept.is_empty() {
         return None;
     }
     let goes = live.iter().enumerate().filter(|(at, _)| !kept.contains(at)).map(|(_, &unit)| unit);
     let units: BTreeSet<usize> = goes.chain(without.units.iter().copied()).collect();
-    Some(Without { units, limit, whole: without.whole.max(bytes) })
+    Some(Without { units, limit: Some(limit), whole: without.whole.max(bytes) })
 }
 
 /// What there is room for of `all`, which took `bytes`.
@@ -90,15 +103,15 @@ impl Without {
         let places = self.units.iter().map(|&at| job.unit(at).place.name_in(job.units[at].0));
         let records = self.units.iter().map(|&at| collect::unit_record(job, at, ages, &[], &HashMap::new()));
         let (units, records) = (places.collect(), records.collect());
-        let record = LeftOut { limit: self.limit, whole: self.whole, units, records };
-        (!self.units.is_empty()).then_some(record)
+        let limit = self.limit.filter(|_| !self.units.is_empty())?;
+        Some(LeftOut { limit, whole: self.whole, units, records })
     }
 
     /// For people.
     pub(super) fn told(&self, job: &Job<'_>) -> Option<Unstored> {
         let units = self.units.iter().map(|&at| job.unit(at));
         let seconds = units.clone().map(|unit| unit.seconds).sum();
-        let told = Unstored { units: units.map(Unit::title).collect(), seconds, limit: self.limit, whole: self.whole };
-        (!self.units.is_empty()).then_some(told)
+        let limit = self.limit.filter(|_| !self.units.is_empty())?;
+        Some(Unstored { units: units.map(Unit::title).collect(), seconds, limit, whole: self.whole })
     }
 }

@@ -150,7 +150,7 @@ fn save_target(job: &Job<'_>, inputs: &Inputs, result: JobResult, outcome: &mut 
         dropped = outcome.dropped,
         "it is known what is news"
     );
-    let without = budget::as_before(job, &live, &edges, inputs.max_size);
+    let without = budget::as_before(job, &live, &edges, inputs.max_size, put::spare(job.store, inputs));
     let (no_room, fits): (Vec<usize>, Vec<usize>) = compiled.iter().partition(|at| without.units.contains(at));
     let news = News {
         compiled: fits.len(),

@@ -2,6 +2,7 @@
 //! way for the target folder and the Cargo home.
 
 use std::collections::BTreeSet;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
@@ -16,9 +17,10 @@ use crate::problem::GivenUp;
 use crate::state::decision::SkipReason;
 use crate::state::delta::{self, DeltaKind, DeltaPlan, Previous, Whose};
 use crate::state::key::Key;
+use crate::state::limit::{Bound, Limit};
 use crate::state::manifest::{Content, FileEntry, Manifest, Parent};
 use crate::state::secrets::Secrets;
-use crate::store::{About, Put, Sending, Store};
+use crate::store::{About, Draft, Put, Sending, Store};
 
 /// The state that the job began with, as far as its bytes can be built on.
 #[derive(Clone, Copy)]
@@ -40,6 +42,38 @@ pub(super) struct Landed {
     /// What the pack says of itself, whether the store took it or not.
     pub(super) manifest: Manifest,
     pub(super) pack: Parent,
+}
+
+/// The part of what a disk has left that is for others.
+const NOT_OURS: u64 = 16;
+
+/// What an entry may take up of the disk while it is made.
+pub(super) fn spare(store: &dyn Store, inputs: &Inputs) -> Option<u64> {
+    let left = store.room(inputs.state.parent()?)?;
+    Some(left - left / NOT_OURS)
+}
+
+/// A draft that is given up when it takes more than there is room for; what is packed from then on is only counted.
+struct Bounded<'a> {
+    draft: Option<Box<dyn Draft + 'a>>,
+    left: u64,
+}
+
+impl Write for Bounded<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(draft) = &mut self.draft else { return Ok(bytes.len()) };
+        if bytes.len() as u64 > self.left {
+            self.draft = None;
+            return Ok(bytes.len());
+        }
+        let written = draft.write(bytes)?;
+        self.left -= written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.draft.as_mut().map_or(Ok(()), Write::flush)
+    }
 }
 
 /// Plans, names, packs and stores a state, whose `manifest` lacks nothing but its files and what follows from them. `state` is the
@@ -114,7 +148,8 @@ pub(super) fn put(
     let files = sources.iter().filter(|source| manifest.files[source.file].size() > 0).count();
 
     let sending = if inputs.max_size.is_some() { Sending::WhenComplete } else { Sending::AsTheyCome };
-    let mut draft = store.begin(&key, dir, sending)?;
+    let spare = spare(store, inputs);
+    let mut draft = Bounded { draft: Some(store.begin(&key, dir, sending)?), left: spare.unwrap_or(u64::MAX) };
     let written = pack::write(&mut draft, manifest, sources)?;
     let bytes = written.bytes;
     let mut taken = bytes;
@@ -125,15 +160,18 @@ pub(super) fn put(
             taken += store.size(&parent.key)?;
         }
     }
+    let over = |limit, of| Saved::Skipped(SkipReason::OverBudget { bytes: taken, limit: Limit { limit, of } });
     let saved = if let Some(limit) = inputs.max_size.filter(|limit| taken > *limit) {
-        Saved::Skipped(SkipReason::OverBudget { bytes: taken, limit })
-    } else {
+        over(limit, Bound::MaxSize)
+    } else if let Some(mut draft) = draft.draft {
         draft.tell(About { sha256: written.sha256, parents: written.index.manifest.parents.clone() });
         match draft.finish(&written.tail)? {
             Put::Stored => Saved::Stored { key: key.clone(), kind, files, bytes, content_bytes },
             Put::AlreadyThere => Saved::AlreadyThere { key: key.clone() },
             Put::Reserved => Saved::Reserved { key: key.clone() },
         }
+    } else {
+        over(spare.unwrap_or_default(), Bound::Disk)
     };
     let pack = Parent { key, sha256: written.sha256, bytes: stored_bytes };
     Ok(Landed { saved, kind, manifest: written.index.manifest, pack })

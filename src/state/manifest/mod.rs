@@ -17,6 +17,7 @@ use thiserror::Error;
 use crate::digest::{ContentId, Digest};
 use crate::moment::Moment;
 use crate::state::key::{FORMAT, KeyParts};
+use crate::state::limit::Limit;
 use crate::state::seed::{self, Sibling};
 
 pub use beyond::{BeyondInput, ReadBeyond};
@@ -92,8 +93,8 @@ pub struct Parent {
 /// What a budget had no room for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LeftOut {
-    /// The budget.
-    pub limit: u64,
+    #[serde(flatten)]
+    pub limit: Limit,
     /// What the state would have taken with them.
     pub whole: u64,
     /// Places of the units.

@@ -13,6 +13,8 @@ use super::Shared;
 
 /// Bytes that go over the line together.
 const CHUNK: usize = 64 << 10;
+/// Timers are no finer than a millisecond.
+const PRECISION: Duration = Duration::from_millis(4);
 
 /// When each direction of the line is free again.
 #[derive(Debug)]
@@ -31,14 +33,14 @@ impl Link {
         Self { all, each, up: Mutex::new(now), down: Mutex::new(now) }
     }
 
-    /// When `len` bytes have gone over it, for somebody whose own connection is free at `own`.
-    fn pass(&self, line: &Mutex<Instant>, own: &mut Instant, len: usize) -> Instant {
+    /// When `len` bytes have gone over it, for somebody whose own connection is free at `own`; nothing if that is nearly now.
+    fn pass(&self, line: &Mutex<Instant>, own: &mut Instant, len: usize) -> Option<Instant> {
         let time = |rate: u64| Duration::from_nanos(len as u64 * 1_000_000_000 / rate);
         let mut free = line.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         *free = (*free).max(now) + time(self.all);
         *own = (*own).max(now) + time(self.each);
-        (*free).max(*own)
+        Some((*free).max(*own)).filter(|there| *there > now + PRECISION)
     }
 }
 
@@ -49,8 +51,9 @@ pub(super) async fn receive(shared: &Shared, body: Body) -> Result<Bytes, axum::
     while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         if let Ok(bytes) = frame?.into_data() {
             all.extend_from_slice(&bytes);
-            let there = link.pass(&link.up, &mut own, bytes.len());
-            sleep_until(there).await;
+            if let Some(there) = link.pass(&link.up, &mut own, bytes.len()) {
+                sleep_until(there).await;
+            }
         }
     }
     Ok(all.into())
@@ -59,7 +62,7 @@ pub(super) async fn receive(shared: &Shared, body: Body) -> Result<Bytes, axum::
 /// The body of an answer, at the speed of the line.
 pub(super) fn send(shared: &Shared, body: Bytes) -> Body {
     match shared.lock().link.clone() {
-        Some(link) => Body::new(Paced { link, rest: body, own: Instant::now(), pause: None }),
+        Some(link) => Body::new(Paced { link, rest: body, own: Instant::now(), pause: None, is_counted: false }),
         None => body.into(),
     }
 }
@@ -69,6 +72,8 @@ struct Paced {
     rest: Bytes,
     own: Instant,
     pause: Option<Pin<Box<Sleep>>>,
+    /// The next chunk has its time.
+    is_counted: bool,
 }
 
 impl HttpBody for Paced {
@@ -80,10 +85,15 @@ impl HttpBody for Paced {
         if len == 0 {
             return Poll::Ready(None);
         }
-        let Self { link, own, pause, .. } = &mut *self;
-        let pause = pause.get_or_insert_with(|| Box::pin(sleep_until(link.pass(&link.down, own, len))));
-        ready!(pause.as_mut().poll(cx));
-        self.pause = None;
+        let Self { link, own, pause, is_counted, .. } = &mut *self;
+        if !*is_counted {
+            *pause = link.pass(&link.down, own, len).map(|there| Box::pin(sleep_until(there)));
+            *is_counted = true;
+        }
+        if let Some(pause) = pause {
+            ready!(pause.as_mut().poll(cx));
+        }
+        (self.pause, self.is_counted) = (None, false);
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(len)))))
     }
 
