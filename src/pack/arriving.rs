@@ -311,6 +311,35 @@ mod tests {
         }
     }
 
+    /// But for the part that each user has in hand.
+    #[test]
+    fn no_more_is_fetched_than_the_window_holds() {
+        let items = [9 * PART, 9 * PART, 4 * PART, 5];
+        let (begun, used) = (AtomicU64::new(0), AtomicU64::new(0));
+        let fetch = |_: &u64, range: Range<u64>| {
+            let ahead = begun.fetch_add(len(&range), Ordering::SeqCst) + len(&range) - used.load(Ordering::SeqCst);
+            assert!(ahead <= (3 + 2) * PART, "{ahead}");
+            Ok(of(0, range))
+        };
+        read(
+            &items,
+            |size| *size,
+            3 * PART,
+            (count(8), count(2)),
+            fetch,
+            |size, from| {
+                let mut left = *size;
+                while left > 0 {
+                    let part = from.fill_buf().unwrap().len();
+                    used.fetch_add(part as u64, Ordering::SeqCst);
+                    from.consume(part);
+                    left -= part as u64;
+                }
+            },
+        );
+        assert_eq!(begun.into_inner(), items.iter().sum::<u64>());
+    }
+
     /// Whoever finishes early, or wants nothing, keeps nobody waiting.
     #[test]
     fn what_nobody_wants_any_more_gives_its_room_back() {

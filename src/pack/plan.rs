@@ -115,8 +115,9 @@ fn cut(
     for (source, entry) in (first..).zip(run) {
         let (len, size) = (entry.stored(), with_header(entry));
         let is_split = size > MAX_FRAME;
-        // A file belongs where more than half of it lies.
-        let is_beyond = used > 0 && used + size / 2 > rest / wanted && wanted > 1;
+        // A file belongs where more than half of it lies, and little does not stand alone.
+        let share = rest / wanted;
+        let is_beyond = used > share / 2 && used + size / 2 > share && wanted > 1;
         if is_split || is_beyond || used + size > MAX_FRAME {
             frames.push(std::mem::take(&mut open));
             rest = rest.saturating_sub(used);

@@ -90,6 +90,7 @@ mod overlooked;
 #[cfg(target_os = "linux")]
 mod packages;
 mod packs;
+mod parts;
 mod patches;
 #[cfg(target_os = "linux")]
 mod pyo3;

@@ -501,8 +501,8 @@ fn files_larger_than_a_frame_and_empty_ones_come_back_whole() {
     world.wipe_and_clone();
     world.restore();
     world.build();
-    let big: Vec<u8> =
-        (0..150_000_000_u32).map(|at| u8::try_from(at.wrapping_mul(2_654_435_761) >> 24).unwrap()).collect();
+    let block = |number: u32| [&number.to_le_bytes()[..], &[number.to_le_bytes()[0]; 1_000_000]].concat();
+    let big: Vec<u8> = (0..300).flat_map(block).collect();
     fs::create_dir_all(world.target().join("debug/plugins")).unwrap();
     fs::write(world.target().join("debug/plugins/big"), &big).unwrap();
     write(&world.target().join("debug/plugins/empty"), "");
