@@ -501,7 +501,7 @@ fn files_larger_than_a_frame_and_empty_ones_come_back_whole() {
     world.wipe_and_clone();
     world.restore();
     world.build();
-    let block = |number: u32| [&number.to_le_bytes()[..], &[number.to_le_bytes()[0]; 1_000_000]].concat();
+    let block = |number: u32| [number.to_le_bytes().to_vec(), vec![number.to_le_bytes()[0]; 1_000_000]].concat();
     let big: Vec<u8> = (0..300).flat_map(block).collect();
     fs::create_dir_all(world.target().join("debug/plugins")).unwrap();
     fs::write(world.target().join("debug/plugins/big"), &big).unwrap();
