@@ -136,7 +136,7 @@ impl Index {
         self.frames.iter().fold(0, |sum, frame| sum.saturating_add(frame.raw))
     }
 
-    fn packed(&self) -> u64 {
+    pub(super) fn packed(&self) -> u64 {
         self.frames.iter().fold(0, |sum, frame| sum.saturating_add(frame.len))
     }
 

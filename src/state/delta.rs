@@ -24,11 +24,21 @@ pub struct Previous<'a> {
     pub same: &'a BTreeSet<usize>,
     /// Every pack it refers to is still there and whole.
     pub complete: bool,
-    /// There is no room for it and more.
-    pub full: bool,
+    pub room: Room,
     pub whose: Whose,
     /// Files of the new state, by index, that need not be stored whole.
     pub patched: &'a BTreeMap<usize, Patched>,
+}
+
+/// What may be added to the restored state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Room {
+    #[default]
+    Enough,
+    /// It and more are together larger than they may be, and what is dead in it may make room enough.
+    NotForMore,
+    /// What is there stays, and there is no room for all of it anew.
+    NotForAnother,
 }
 
 /// Who stored what a job began with.
@@ -101,10 +111,15 @@ pub enum NewBase {
 }
 
 impl NewBase {
+    /// It could as well have been what is new alone.
+    pub fn is_a_choice(self) -> bool {
+        matches!(self, Self::TooManyDeltas | Self::DeltasTooLarge | Self::TooMuchDead | Self::FromSibling)
+    }
+
     pub fn reason(self) -> &'static str {
         match self {
             Self::NothingRestored => "nothing was restored",
-            Self::ParentLost => "a pack that the last state is made of is missing or damaged",
+            Self::ParentLost => "a pack that the last state is made of is missing, damaged or was never stored",
             Self::TooManyDeltas => "the base has eight deltas",
             Self::DeltasTooLarge => "the deltas have grown to half of the base",
             Self::OverBudget => "there is no room for more deltas",
@@ -122,10 +137,13 @@ pub fn plan(files: Vec<FileEntry>, previous: Option<&Previous<'_>>) -> DeltaPlan
     if !previous.complete {
         return base(files, NewBase::ParentLost);
     }
-    if previous.full {
+    if previous.room == Room::NotForMore {
         return base(files, NewBase::OverBudget);
     }
     let delta = delta(files.clone(), previous);
+    if previous.room == Room::NotForAnother {
+        return delta;
+    }
     match too_much(&delta, previous.lineage)
         .filter(|_| previous.whose != Whose::OtherRef || delta.parents.len() > MAX_LENT_DELTAS)
     {
@@ -259,7 +277,7 @@ mod tests {
         complete: bool,
         patched: &'a BTreeMap<usize, Patched>,
     ) -> Previous<'a> {
-        Previous { manifest, pack, lineage: "l", same, complete, full: false, whose: Whose::Own, patched }
+        Previous { manifest, pack, lineage: "l", same, complete, room: Room::Enough, whose: Whose::Own, patched }
     }
 
     fn planned(now: Vec<FileEntry>, old: &Manifest, own: Parent, complete: bool) -> DeltaPlan {
@@ -317,7 +335,7 @@ mod tests {
             lineage: "l",
             same,
             complete,
-            full: false,
+            room: Room::Enough,
             whose: if lent { Whose::OtherRef } else { Whose::Own },
             patched: &none,
         };

@@ -186,6 +186,41 @@ fn what_a_small_disk_has_no_room_for_is_left_out_until_there_is_room() {
     assert_eq!(none, set(&[]), "{saved}");
 }
 
+/// What was stored before is not given up for the part of it that would fit once more.
+#[cfg(target_os = "linux")]
+#[test]
+fn on_a_disk_that_has_become_small_what_was_stored_stays() {
+    let mut world = world();
+    std::fs::create_dir_all(world.store()).unwrap();
+    let store = world.store();
+    let store = store.to_str().unwrap();
+    let size = |size: u64, options: &str| {
+        as_root(&["mount", "-t", "tmpfs", "-o", &format!("{options}size={size},mode=777"), "tmpfs", store]);
+    };
+    size(100 << 20, "");
+    job(&world);
+    let used: u64 = std::fs::read_dir(store).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    size(used + (1 << 20), "remount,");
+    // Most of the base is dead from now on, so that it would be written anew if there were room.
+    world.change(&[
+        ("big/src/main.rs", &format!("{}{}", data(20, 3_000_000), program(""))),
+        ("dear/src/lib.rs", &dear(1)),
+    ]);
+    let (edited, first) = job(&world);
+    let (again, second) = job(&world);
+    size(100 << 20, "remount,");
+    let (third, saved) = job(&world);
+    let (none, log) = job(&world);
+    as_root(&["umount", store]);
+    assert_eq!(edited, set(&[BIG, DEAR]), "{first}");
+    assert!(first.contains("changes only") && first.contains("to spare) has no room for it"), "{first}");
+    assert_eq!(again, set(&[BIG]), "{second}");
+    assert!(second.contains("not saved, nothing was compiled but what"), "{second}");
+    assert_eq!(third, set(&[BIG]), "{saved}");
+    assert!(saved.contains("target: saved") && !saved.contains("has no room"), "{saved}");
+    assert_eq!(none, set(&[]), "{log}");
+}
+
 #[test]
 fn a_disk_that_is_kept_keeps_what_was_not_stored() {
     let mut world = world();

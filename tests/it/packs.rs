@@ -348,6 +348,8 @@ fn what_would_take_more_than_it_can_be_worth_is_refused_before_it_does() {
     assert!(many.contains("1000 packs are more than there can be"), "{many}");
     let wide = refusal(&|_, frames| frames[0].raw = 3 << 30);
     assert!(wide.contains("its frames unpack to more than a target folder has"), "{wide}");
+    let folded = refusal(&|_, frames| *frames = vec![frames[0].clone(); 1_000]);
+    assert!(folded.contains("the frames of `k` lie in one another"), "{folded}");
     let huge = refusal(&|manifest, _| {
         if let Content::File { size, .. } = &mut manifest.files[0].content {
             *size = 1 << 62;

@@ -44,7 +44,7 @@ pub(super) fn as_before(
     let before = job.previous().and_then(|restored| restored.manifest.left_out.as_ref());
     let same = |before: &&LeftOut| match before.limit.of {
         Bound::MaxSize => Some(before.limit.limit) == wish,
-        Bound::Disk => spare.is_some_and(|spare| spare < before.whole),
+        Bound::Disk => spare.is_some_and(|spare| spare <= before.limit.limit),
     };
     let Some(LeftOut { limit, whole, units, records: _ }) = before.filter(same) else {
         return Without::default();
@@ -55,10 +55,15 @@ pub(super) fn as_before(
     let known = |at: &usize| units.contains(&job.unit(*at).place.name_in(job.units[*at].0));
     let mut again: BTreeSet<usize> = live.iter().copied().filter(known).collect();
     screen::add_dependents(&mut again, edges);
-    Without { units: again, limit: Some(*limit), whole: *whole }
+    let limit = match limit.of {
+        Bound::MaxSize => *limit,
+        // What it has now.
+        Bound::Disk => Limit { limit: spare.unwrap_or(limit.limit), ..*limit },
+    };
+    Without { units: again, limit: Some(limit), whole: *whole }
 }
 
-/// What to try without, after a base of `live` has turned out too large; none if nothing would be left.
+/// What to try without, after a pack of `live` has turned out too large: what is stored already takes up nothing; none if nothing would be left.
 pub(super) fn shrink(landed: &Landed, live: &[usize], without: &Without, tried: u32) -> Option<Without> {
     let Saved::Skipped(SkipReason::OverBudget { bytes, limit }) = landed.saved else { return None };
     let mut rest: Sizes = vec![0];

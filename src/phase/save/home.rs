@@ -14,7 +14,8 @@ use crate::job::outcome::Saved;
 use crate::machine::disk::{Found, Kind};
 use crate::machine::paths;
 use crate::state::decision::{SaveMode, SkipReason};
-use crate::state::delta::DeltaKind;
+use crate::state::delta::{DeltaKind, Room};
+use crate::state::limit::Bound;
 use crate::state::manifest::{Content, FileEntry, Location, Manifest, Root};
 
 pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
@@ -47,7 +48,7 @@ pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
     let same = same.unwrap_or_default();
     let began = before.manifest.as_ref().zip(before.pack.as_ref());
     let began =
-        |full| began.map(|(manifest, pack)| Began { manifest, pack, same: &same, damaged: before.damaged, full });
+        |room| began.map(|(manifest, pack)| Began { manifest, pack, same: &same, damaged: before.damaged, room });
     let mut hasher = FieldHasher::default();
     // Entries that could not be used, whole or in part, keep their names.
     let damaged = before.pack.iter().filter(|_| before.damaged).map(|pack| &pack.key);
@@ -55,10 +56,14 @@ pub(super) fn save(job: &Job<'_>, inputs: &Inputs) -> Result<Saved> {
         hasher.field(name);
     }
     let state = hasher.finish().short();
-    let put = |full| put::put(job.store, inputs, manifest.clone(), entries.clone(), began(full), state.clone(), None);
-    let landed = put(false)?;
-    let is_over = matches!(landed.saved, Saved::Skipped(SkipReason::OverBudget { .. }));
-    Ok(if is_over && landed.kind == DeltaKind::Delta { put(true)?.saved } else { landed.saved })
+    let put = |room| put::put(job.store, inputs, manifest.clone(), entries.clone(), began(room), state.clone(), None);
+    let landed = put(Room::Enough)?;
+    let Saved::Skipped(SkipReason::OverBudget { limit, .. }) = &landed.saved else { return Ok(landed.saved) };
+    Ok(match (limit.of, landed.kind) {
+        (Bound::MaxSize, DeltaKind::Delta) => put(Room::NotForMore)?.saved,
+        (Bound::Disk, DeltaKind::Base(reason)) if reason.is_a_choice() => put(Room::NotForAnother)?.saved,
+        _ => landed.saved,
+    })
 }
 
 /// Recorded files that are there with the same size and time. What Cargo reads of them it checks itself.

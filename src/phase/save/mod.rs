@@ -55,7 +55,8 @@ use crate::machine::paths;
 use crate::pack::seed;
 use crate::problem::Warning;
 use crate::state::decision::{News, SaveDecision, SkipReason};
-use crate::state::delta::DeltaKind;
+use crate::state::delta::{DeltaKind, Room};
+use crate::state::limit::Bound;
 use crate::state::manifest::{Manifest, Parent};
 use crate::state::secrets::Secrets;
 use crate::store;
@@ -208,20 +209,25 @@ struct Stored {
 
 /// Stores the state, and of one that is larger than it may be what is worth most.
 fn store_within(job: &Job<'_>, used: &Used<'_>, mut without: Without, outcome: &mut SaveOutcome) -> Result<Stored> {
-    let (mut whole, mut full, mut tried) = (None, false, 0);
+    let (mut whole, mut room, mut tried) = (None, Room::Enough, 0);
     loop {
         let live = without.from(used.live);
-        let landed = pack(job, used, &live, &without, full, outcome)?;
-        let is_over = matches!(landed.saved, Saved::Skipped(SkipReason::OverBudget { .. }));
-        if !is_over || tried == budget::TRIES {
-            return Ok(Stored { landed, whole, without });
-        }
-        let next = if landed.kind == DeltaKind::Delta {
-            // What is dead in it may make room enough.
-            full = true;
-            Some(Without::default())
-        } else {
-            budget::shrink(&landed, &live, &without, tried)
+        let landed = pack(job, used, &live, &without, room, outcome)?;
+        let limit = match &landed.saved {
+            Saved::Skipped(SkipReason::OverBudget { limit, .. }) if tried < budget::TRIES => limit.of,
+            _ => return Ok(Stored { landed, whole, without }),
+        };
+        let next = match (limit, landed.kind) {
+            (Bound::MaxSize, DeltaKind::Delta) if room == Room::Enough => {
+                room = Room::NotForMore;
+                Some(Without::default())
+            }
+            // What was stored before is worth more than the part of it that would fit once more.
+            (Bound::Disk, DeltaKind::Base(reason)) if reason.is_a_choice() => {
+                room = Room::NotForAnother;
+                Some(without.clone())
+            }
+            _ => budget::shrink(&landed, &live, &without, tried),
         };
         let Some(next) = next else { return Ok(Stored { landed, whole, without }) };
         if without.units.is_empty() {
@@ -238,7 +244,7 @@ fn pack(
     used: &Used<'_>,
     live: &[usize],
     without: &Without,
-    full: bool,
+    room: Room,
     outcome: &mut SaveOutcome,
 ) -> Result<Landed> {
     let Used { ages, edges, secrets, screened, .. } = *used;
@@ -268,7 +274,7 @@ fn pack(
         pack: &restored.pack,
         same: job.same(),
         damaged: restored.damaged,
-        full,
+        room,
     });
     let state = state_digest(&manifest, job.state, inputs.attempt);
     put::put(job.store, inputs, manifest, entries, began, state, Some(secrets))

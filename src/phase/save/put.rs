@@ -15,7 +15,7 @@ use crate::machine::disk;
 use crate::pack::{self, Pack, Source};
 use crate::problem::GivenUp;
 use crate::state::decision::SkipReason;
-use crate::state::delta::{self, DeltaKind, DeltaPlan, Previous, Whose};
+use crate::state::delta::{self, DeltaKind, DeltaPlan, Previous, Room, Whose};
 use crate::state::key::Key;
 use crate::state::limit::{Bound, Limit};
 use crate::state::manifest::{Content, FileEntry, Manifest, Parent};
@@ -31,8 +31,7 @@ pub(super) struct Began<'a> {
     pub(super) same: &'a BTreeSet<usize>,
     /// A pack that it refers to was missing or damaged.
     pub(super) damaged: bool,
-    /// With what would be added to it, it is larger than it may be.
-    pub(super) full: bool,
+    pub(super) room: Room,
 }
 
 /// Where it went.
@@ -98,7 +97,7 @@ pub(super) fn put(
     disk::make_private(dir)?;
     // Nobody edits what a Cargo home holds.
     let to_build_on = began.as_ref().map(|(began, _)| began);
-    let to_build_on = to_build_on.filter(|began| complete && !began.full && secrets.is_some());
+    let to_build_on = to_build_on.filter(|began| complete && began.room != Room::NotForMore && secrets.is_some());
     let patches = to_build_on.map(|began| Patches::make(dir, (began.manifest, began.same), &files, &paths));
     let patches = patches.unwrap_or_default();
     let previous = began.as_ref().map(|(began, lineage)| Previous {
@@ -107,7 +106,7 @@ pub(super) fn put(
         lineage,
         same: began.same,
         complete,
-        full: began.full,
+        room: began.room,
         whose: if inputs.scope.is_pull_request() && began.manifest.scope != inputs.scope.0 {
             Whose::OtherRef
         } else if began.manifest.parts.name != manifest.parts.name {
@@ -160,9 +159,9 @@ pub(super) fn put(
             taken += store.size(&parent.key)?;
         }
     }
-    let over = |limit, of| Saved::Skipped(SkipReason::OverBudget { bytes: taken, limit: Limit { limit, of } });
+    let over = |bytes, limit, of| Saved::Skipped(SkipReason::OverBudget { bytes, limit: Limit { limit, of } });
     let saved = if let Some(limit) = inputs.max_size.filter(|limit| taken > *limit) {
-        over(limit, Bound::MaxSize)
+        over(taken, limit, Bound::MaxSize)
     } else if let Some(mut draft) = draft.draft {
         draft.tell(About { sha256: written.sha256, parents: written.index.manifest.parents.clone() });
         match draft.finish(&written.tail)? {
@@ -171,7 +170,7 @@ pub(super) fn put(
             Put::Reserved => Saved::Reserved { key: key.clone() },
         }
     } else {
-        over(spare.unwrap_or_default(), Bound::Disk)
+        over(bytes, spare.unwrap_or_default(), Bound::Disk)
     };
     let pack = Parent { key, sha256: written.sha256, bytes: stored_bytes };
     Ok(Landed { saved, kind, manifest: written.index.manifest, pack })
