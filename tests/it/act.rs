@@ -157,7 +157,7 @@ fn a_job_that_places_the_save_itself_is_warm_the_next_time() {
     let act = Act::new().with_installed_program();
     let first = act.run("halves.yml", "push", &[]);
     assert_eq!(first.said("compiled 5, state miss, hit false").len(), 1, "{}", first.log);
-    let (saved, deployed) = (first.log.find("target: saved"), first.log.find("  | deployed"));
+    let (saved, deployed) = (first.log.find("target: saved"), first.log.find("Run Main Deploy"));
     assert!(saved.is_some() && saved < deployed && !first.succeeded, "{}", first.log);
     // Once, and at its place.
     assert_eq!(first.said("target: saved").len(), 1, "{}", first.log);

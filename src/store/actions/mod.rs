@@ -43,6 +43,7 @@ const PIECE: u64 = 8 << 20;
 const AT_ONCE: usize = 8;
 /// A url this close to its end is renewed first.
 const NEARLY_OVER: Duration = Duration::from_secs(15);
+/// Without a range in between.
 const RENEWALS: u32 = 2;
 
 #[derive(Debug)]
@@ -265,7 +266,10 @@ impl Inner {
         loop {
             let url = self.link(blob).await?;
             match self.fetch(retry::FETCH, &url, (from, len), blob.etag.as_deref(), &mut bytes).await {
-                Ok(Fetched::Range(_)) => return Ok(bytes),
+                Ok(Fetched::Range(_)) => {
+                    blob.link.lock().await.renewals = 0;
+                    return Ok(bytes);
+                }
                 Ok(Fetched::Whole) => return Err(Fault::Changed),
                 Err(Fault::Expired) => self.renew(blob, &url).await?,
                 Err(fault) => return Err(fault),
