@@ -63,7 +63,8 @@ pub(super) fn as_before(
     Without { units: again, limit: Some(limit), whole: *whole }
 }
 
-/// What to try without, after a pack of `live` has turned out too large: what is stored already takes up nothing; none if nothing would be left.
+/// What to try without, after a pack of `live` has turned out too large; none if nothing would be left. What is stored already takes
+/// up nothing.
 pub(super) fn shrink(landed: &Landed, live: &[usize], without: &Without, tried: u32) -> Option<Without> {
     let Saved::Skipped(SkipReason::OverBudget { bytes, limit }) = landed.saved else { return None };
     let mut rest: Sizes = vec![0];
