@@ -45,10 +45,10 @@ impl<'a> Pack<'a> {
         if let Some(expected) = store.digest(key) {
             ensure!(sha256 == expected, "`{key}` is not the pack that the store names");
         }
-        // Nothing honest lies in two frames; whoever wants both would fetch it again and again.
-        ensure!(index.packed() <= bytes, "the frames of `{key}` lie in one another");
         let end = index.frames.iter().map(|info| base.saturating_add(info.offset).saturating_add(info.len)).max();
         ensure!(end.unwrap_or(0) <= bytes, "`{key}` was cut: it has {bytes} bytes and needs {}", end.unwrap_or(0));
+        // Nothing honest lies in two frames; whoever wants both would fetch it again and again.
+        ensure!(index.packed() <= bytes, "the frames of `{key}` lie in one another");
         Ok(Self { store, key: key.to_owned(), sha256, bytes, index, base })
     }
 

@@ -43,7 +43,6 @@ const PIECE: u64 = 8 << 20;
 const AT_ONCE: usize = 8;
 /// A url this close to its end is renewed first.
 const NEARLY_OVER: Duration = Duration::from_secs(15);
-/// Without a range in between.
 const RENEWALS: u32 = 2;
 
 #[derive(Debug)]
@@ -79,7 +78,10 @@ struct Blob {
 #[derive(Debug)]
 struct Link {
     url: SignedUrl,
+    /// Since a range came.
     renewals: u32,
+    /// Before its end, which a clock that is wrong may see in each url.
+    early: u32,
 }
 
 impl ActionsStore {
@@ -235,7 +237,7 @@ impl Inner {
                 (blob::Described { size, etag: None }, Some(Mutex::new(file)))
             }
         };
-        let link = tokio::sync::Mutex::new(Link { url, renewals });
+        let link = tokio::sync::Mutex::new(Link { url, renewals, early: 0 });
         Ok(Blob { key: key.to_owned(), link, size: described.size, etag: described.etag, head, whole })
     }
 
@@ -310,8 +312,14 @@ impl Inner {
     async fn link(&self, blob: &Blob) -> Result<SignedUrl, Fault> {
         let url = blob.link.lock().await.url.clone();
         if url.good_for().is_some_and(|left| left < self.net.patience.of(NEARLY_OVER)) {
+            let mut link = blob.link.lock().await;
+            let is_first = link.url == url && link.early < RENEWALS;
+            link.early += u32::from(is_first);
+            drop(link);
             // One that cannot be renewed may still do.
-            let _ = self.renew(blob, &url).await;
+            if is_first {
+                let _ = self.renew(blob, &url).await;
+            }
             return Ok(blob.link.lock().await.url.clone());
         }
         Ok(url)
