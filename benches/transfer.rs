@@ -1,9 +1,11 @@
 //! Saves and restores of a whole target folder beside `actions/cache` with its own client, at the same service: time, stored bytes
-//! and peak memory, as ratios. `cargo bench --bench transfer` runs it; `-- none` with a corpus without debug information, and
-//! `-- 255 150 60` over links of so many megabytes a second; `REKINDLE_BENCH` names a folder in memory.
+//! and peak memory, as ratios. `cargo bench --bench transfer` runs it; `-- none` with a corpus without debug information, `-- large`
+//! with one that is built for three profiles, and `-- 255 150 60` over links of so many megabytes a second; `REKINDLE_BENCH` names
+//! a folder in memory, and `REKINDLE_ROUNDS` how many rounds.
 //!
 //! The corpus is built once, from the registry, below target/bench: a server with tokio, axum, sqlx and reqwest, for development
-//! and with its tests. It needs node and the official client, which `tests/all.sh` puts into target/tools, and GNU time.
+//! and with its tests. It needs node and the official client, which `tests/all.sh` puts into target/tools, and GNU time. The
+//! client believes that the service is Azure's, from which alone it reads in ranges.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a bench is for people")]
 
 mod clock;
@@ -18,13 +20,18 @@ use std::time::Duration;
 use clock::{median, timed};
 use machine::{Machine, client_call, commit, run};
 
-const ROUNDS: usize = 5;
 const MB: u64 = 1_000_000;
+/// As on GitHub's own runners.
+const AZURE: &str = "productionresultssa0.blob.core.windows.net";
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let debug = if wanted.iter().any(|word| word == "none") { "0" } else { "2" };
-    let corpus = corpus(debug);
+    let has = |name: &str| wanted.iter().any(|word| word == name);
+    let corpus = match (has("none"), has("large")) {
+        (true, _) => corpus("server-0", 0, &[]),
+        (_, true) => corpus("server-large", 2, &["release", "checked"]),
+        _ => corpus("server-2", 2, &[]),
+    };
     let place = std::env::var_os("REKINDLE_BENCH").map_or_else(|| corpus.parent().unwrap().to_owned(), PathBuf::from);
     let mut links: Vec<Option<u64>> = wanted.iter().filter_map(|word| word.parse().ok()).map(Some).collect();
     if links.is_empty() {
@@ -47,28 +54,30 @@ fn compare(link: &str, machine: &Machine, corpus: &Path) {
     run(Command::new("git").args(["clone", "--quiet"]).arg(corpus).arg(machine.path("origin")));
     let mut times: [Vec<Duration>; 5] = Default::default();
     let (mut bytes, mut memory) = ([0, 0], [0, 0, 0, 0]);
-    for round in 0..ROUNDS {
+    let rounds = std::env::var("REKINDLE_ROUNDS").map_or(5, |rounds| rounds.parse().unwrap());
+    for round in 0..rounds {
         let key = format!("round-{round}");
-        machine.begin();
+        machine.service.name_blob_host("127.0.0.1");
+        begin(machine);
         ours(machine, "restore", &key);
         fill(machine, corpus);
         times[0].push(timed(|| memory[0] = memory[0].max(ours(machine, "save", &key))));
-        machine.begin();
+        begin(machine);
         times[1].push(timed(|| memory[1] = memory[1].max(ours(machine, "restore", &key))));
         assert!(machine.path("work/target/debug/deps").is_dir());
-        machine.begin();
+        machine.service.name_blob_host(AZURE);
+        begin(machine);
         fill(machine, corpus);
         times[2].push(timed(|| memory[2] = memory[2].max(theirs(machine, "save", &key))));
-        machine.begin();
+        begin(machine);
         times[3].push(timed(|| memory[3] = memory[3].max(theirs(machine, "restore", &key))));
+        assert!(machine.path("work/target/debug/deps").is_dir());
+        begin(machine);
         let copy = machine.path("copy");
         times[4].push(timed(|| drop(run(Command::new("cp").arg("-a").arg(corpus.join("target")).arg(&copy)))));
         machine.put_away("copy");
-        // Whoever measures next writes to a disk that has nothing left to do; memory holds one round.
+        // Whoever measures next writes to a disk that has nothing left to do.
         run(&mut Command::new("sync"));
-        if std::env::var_os("REKINDLE_BENCH").is_some() {
-            fs::remove_dir_all(machine.path("attic")).unwrap();
-        }
         for entry in machine.service.entries() {
             let is_theirs = entry.key.starts_with("round-");
             if !entry.key.contains(".cargo-home-") {
@@ -91,6 +100,14 @@ fn compare(link: &str, machine: &Machine, corpus: &Path) {
         memory[2] / 1024,
         memory[3] / 1024
     );
+}
+
+/// A wiped machine. Memory, where nothing is slow after it was removed, holds little more than one.
+fn begin(machine: &Machine) {
+    machine.begin();
+    if std::env::var_os("REKINDLE_BENCH").is_some() {
+        fs::remove_dir_all(machine.path("attic")).unwrap();
+    }
 }
 
 fn fill(machine: &Machine, corpus: &Path) {
@@ -125,9 +142,9 @@ fn peak(machine: &Machine, mut command: Command) -> u64 {
     said.lines().find_map(|line| line.strip_prefix("peak ")).unwrap().parse().unwrap()
 }
 
-/// A repository with a built target folder.
-fn corpus(debug: &str) -> PathBuf {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/bench/server-{debug}"));
+/// A repository with a target folder that was built for development, with its tests, and for `profiles`.
+fn corpus(name: &str, debug: u8, profiles: &[&str]) -> PathBuf {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench").join(name);
     if dir.join("target/built").exists() {
         return dir;
     }
@@ -141,7 +158,8 @@ fn corpus(debug: &str) -> PathBuf {
                  tokio = {{ version = \"1\", features = [\"full\"] }}\n\
                  reqwest = {{ version = \"0.12\", default-features = false, features = [\"rustls-tls\", \"json\"] }}\n\
                  sqlx = {{ version = \"0.8\", default-features = false, features = [\"runtime-tokio\", \"sqlite\", \"macros\"] }}\n\
-                 [profile.dev]\ndebug = {debug}\n"
+                 [profile.dev]\ndebug = {debug}\n[profile.release]\ndebug = {debug}\n\
+                 [profile.checked]\ninherits = \"dev\"\nopt-level = 1\n"
             ),
         ),
         (".gitignore", "/cargo-home\n/target\n".to_owned()),
@@ -168,9 +186,12 @@ fn corpus(debug: &str) -> PathBuf {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
-    for arguments in [&["build", "--quiet"][..], &["test", "--quiet", "--no-run"]] {
+    let development = [vec!["build"], vec!["test", "--no-run"]];
+    let others = profiles.iter().map(|profile| vec!["test", "--no-run", "--profile", profile]);
+    for arguments in development.into_iter().chain(others) {
         run(Command::new("cargo")
             .args(arguments)
+            .arg("--quiet")
             .current_dir(&dir)
             .env("CARGO_HOME", dir.join("cargo-home"))
             .env("CARGO_INCREMENTAL", "0")

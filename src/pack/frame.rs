@@ -22,16 +22,17 @@ thread_local! {
     static UNPACKING: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
 }
 
-/// Compresses what `fill` writes. `fill` compresses nothing itself.
-pub(super) fn compress(fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<Vec<u8>> {
+/// Compresses what `fill` writes, to `out`. `fill` compresses nothing itself.
+pub(super) fn compress(out: impl Write, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     PACKING.with_borrow_mut(|context| {
-        let mut encoder = zstd::Encoder::with_context(Vec::new(), context);
+        let mut encoder = zstd::Encoder::with_context(out, context);
         encoder.set_parameter(zstd::zstd_safe::CParameter::CompressionLevel(LEVEL))?;
         encoder.long_distance_matching(true)?;
         encoder.window_log(WINDOW_LOG)?;
         encoder.include_checksum(false)?;
         fill(&mut encoder)?;
-        encoder.finish()
+        encoder.finish()?;
+        Ok(())
     })
 }
 
@@ -52,7 +53,9 @@ mod tests {
     use super::*;
 
     fn packed(text: &[u8]) -> Vec<u8> {
-        compress(|out| out.write_all(text)).unwrap()
+        let mut frame = Vec::new();
+        compress(&mut frame, |out| out.write_all(text)).unwrap();
+        frame
     }
 
     fn unpacked(bytes: &[u8], most: usize) -> Vec<u8> {
@@ -70,7 +73,7 @@ mod tests {
     fn nothing_of_a_frame_that_was_left_half_way_gets_into_the_next() {
         let (one, two) = (vec![1; 3 << 20], vec![2; 1 << 20]);
         let alone = packed(&two);
-        let failed = compress(|out| {
+        let failed = compress(io::sink(), |out| {
             out.write_all(&one)?;
             Err(io::Error::other("cannot read a file"))
         });

@@ -32,7 +32,7 @@ const READY: usize = 2;
 /// Two empty blocks end an archive.
 const END: usize = 1024;
 
-/// Writes the frames of a pack that stores `sources`; every other file of the manifest is taken to lie in a parent already.
+/// Writes the frames of a pack, each as it is made where it is its turn, that stores `sources`; every other file of the manifest is taken to lie in a parent already.
 pub fn write(out: &mut dyn Write, mut manifest: Manifest, mut sources: Vec<Source>) -> Result<Written> {
     let plan = plan::plan(&manifest, &mut sources, pipeline::threads());
     let mut frames = Vec::new();
@@ -41,15 +41,13 @@ pub fn write(out: &mut dyn Write, mut manifest: Manifest, mut sources: Vec<Sourc
     let threads = pipeline::threads();
     pipeline::in_order(
         &plan,
-        threads,
-        threads.saturating_add(READY),
-        |pieces| pack_frame(&manifest, &sources, pieces),
+        (threads, threads.saturating_add(READY)),
+        |pieces, out| pack_frame(&manifest, &sources, pieces, out),
+        out,
         |frame, packed| {
-            let Packed { bytes, sha256, raw, offsets, hashes } = packed?;
-            out.write_all(&bytes).context("cannot write the pack")?;
+            let Packed { len, sha256, raw, offsets, hashes } = packed?;
             let starts = plan[frame].iter().zip(offsets).zip(hashes).filter(|((piece, _), _)| piece.offset == 0);
             places.extend(starts.map(|((piece, offset), sha256)| (piece.source, frame, offset, sha256)));
-            let len = bytes.len() as u64;
             frames.push(FrameInfo { offset: position, len, raw, sha256 });
             position += len;
             Ok(())
@@ -64,7 +62,8 @@ pub fn write(out: &mut dyn Write, mut manifest: Manifest, mut sources: Vec<Sourc
             }
         }
     }
-    let end = frame::compress(|out| out.write_all(&[0; END]))?;
+    let mut end = Vec::new();
+    frame::compress(&mut end, |out| out.write_all(&[0; END]))?;
     out.write_all(&end).context("cannot write the pack")?;
     position += end.len() as u64;
 
@@ -74,7 +73,7 @@ pub fn write(out: &mut dyn Write, mut manifest: Manifest, mut sources: Vec<Sourc
 }
 
 struct Packed {
-    bytes: Vec<u8>,
+    len: u64,
     sha256: Digest,
     raw: u64,
     /// Where each piece's content starts, uncompressed.
@@ -83,10 +82,11 @@ struct Packed {
     hashes: Vec<Digest>,
 }
 
-fn pack_frame(manifest: &Manifest, sources: &[Source], pieces: &[Piece]) -> Result<Packed> {
+fn pack_frame(manifest: &Manifest, sources: &[Source], pieces: &[Piece], out: &mut dyn Write) -> Result<Packed> {
+    let mut frame = Hashed { out, hasher: Sha256::new(), len: 0 };
     let (mut raw, mut offsets, mut hashes) = (0_u64, Vec::new(), Vec::new());
     let mut failure = None;
-    let bytes = frame::compress(|out| {
+    let packed = frame::compress(&mut frame, |out| {
         for piece in pieces {
             let source = &sources[piece.source];
             let entry = &manifest.files[source.file];
@@ -116,12 +116,32 @@ fn pack_frame(manifest: &Manifest, sources: &[Source], pieces: &[Piece]) -> Resu
         }
         Ok(())
     });
-    match (bytes, failure) {
+    match (packed, failure) {
         (_, Some(failure)) => Err(failure),
-        (bytes, None) => {
-            let bytes = bytes.context("cannot compress")?;
-            Ok(Packed { sha256: Digest::of(&bytes), bytes, raw, offsets, hashes })
+        (packed, None) => {
+            packed.context("cannot compress")?;
+            Ok(Packed { sha256: Digest::finish(frame.hasher), len: frame.len, raw, offsets, hashes })
         }
+    }
+}
+
+/// Hashes and counts what goes through it.
+struct Hashed<'a> {
+    out: &'a mut dyn Write,
+    hasher: Sha256,
+    len: u64,
+}
+
+impl Write for Hashed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        self.len += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 
