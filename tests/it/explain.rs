@@ -289,7 +289,7 @@ fn profiles_and_lints_are_named_with_their_settings() {
     let mut world = prepared();
     let origin = world.origin();
     let read = |path: &str| std::fs::read_to_string(origin.join(path)).unwrap();
-    let root = read("work/Cargo.toml") + "[profile.dev]\noverflow-checks = false\n";
+    let root = read("work/Cargo.toml") + "overflow-checks = false\n";
     world.change(&[("work/Cargo.toml", &root)]);
     let changed = said(&world);
     let text = cause(&changed, "profile-changed")["text"].as_str().unwrap();

@@ -267,7 +267,7 @@ fn a_feature_is_switched_on() {
 fn a_profile_changes() {
     let mut world = ready();
     let text = fs::read_to_string(world.origin().join("work/Cargo.toml")).unwrap();
-    world.change(&[("work/Cargo.toml", &format!("{text}\n[profile.dev]\noverflow-checks = false\n"))]);
+    world.change(&[("work/Cargo.toml", &format!("{text}overflow-checks = false\n"))]);
     let log = world.prove(&[]);
     assert!(log.contains("rolled: manifest `Cargo.toml`"), "{log}");
 }

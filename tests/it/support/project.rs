@@ -23,7 +23,10 @@ pub(crate) fn scenario_project(git_url: &str, generated: bool) -> Project {
         project.insert(path.to_owned(), text.trim_start_matches('\n').to_owned());
     };
     let extra = if generated { "\"gen\", " } else { "" };
-    let root = format!("[workspace]\nresolver = \"2\"\nmembers = [{extra}\"app\", \"a\", \"b\", \"c\", \"pm\"]\n");
+    // Debug information costs a tenth of each test; other workspaces have it.
+    let root = format!(
+        "[workspace]\nresolver = \"2\"\nmembers = [{extra}\"app\", \"a\", \"b\", \"c\", \"pm\"]\n[profile.dev]\ndebug = 0\n"
+    );
     add("work/Cargo.toml", &root);
     add("work/.gitignore", "/target\n/gen/src/generated.rs\n__pycache__\n");
     add(
