@@ -241,7 +241,7 @@ mod tests {
         }
         let (tell, told) = mpsc::channel();
         let told = Mutex::new(told);
-        let work = |_: &(), out: &mut dyn Write| {
+        let work = |(): &(), out: &mut dyn Write| {
             out.write_all(&vec![0; PIECE]).unwrap();
             told.lock().unwrap().recv_timeout(std::time::Duration::from_secs(60)).unwrap()
         };
@@ -258,11 +258,11 @@ mod tests {
         let work = |_: &usize, out: &mut dyn Write| {
             begun.fetch_add(1, Ordering::SeqCst);
             // Nobody takes it any more, sooner or later.
-            (0..1_000).try_for_each(|_| out.write_all(&[1; 1 << 16])).is_ok()
+            (0..100).try_for_each(|_| out.write_all(&vec![1; PIECE])).is_ok()
         };
         let items: Vec<usize> = (0..1_000).collect();
-        let mut room = [0; PIECE];
-        let failed = in_order(&items, (count(2), count(4)), work, &mut room.as_mut_slice(), |_, _| Ok(()));
+        let mut room = vec![0; PIECE];
+        let failed = in_order(&items, (count(2), count(4)), work, &mut room.as_mut_slice(), |_, _: bool| Ok(()));
         assert!(failed.is_err());
         assert!(begun.load(Ordering::SeqCst) <= 4);
     }
@@ -300,7 +300,7 @@ mod tests {
         let items: Vec<usize> = (0..1_000).collect();
         let begun = AtomicU64::new(0);
         let work = |_: &usize, _: &mut dyn Write| begun.fetch_add(1, Ordering::SeqCst);
-        let take = |at, _| if at == 3 { bail!("no room") } else { Ok(()) };
+        let take = |at, _: u64| if at == 3 { bail!("no room") } else { Ok(()) };
         let failed = in_order(&items, (count(2), count(4)), work, &mut io::sink(), take);
         assert_eq!(failed.unwrap_err().to_string(), "no room");
         assert!(begun.load(Ordering::SeqCst) <= 3 + 4 + 2);
