@@ -70,7 +70,7 @@ fn a_large_pack_goes_in_blocks_and_comes_in_ranges() {
     runner.job();
     let sent = runner.service.requests();
     let blocks: Vec<_> = sent.iter().filter(|seen| seen.route == Route::PutBlock).collect();
-    assert!(blocks.len() >= 4 && blocks.iter().all(|seen| seen.sent <= 8 << 20), "{blocks:?}");
+    assert!(blocks.len() >= 8 && blocks.iter().all(|seen| seen.sent <= 4 << 20), "{blocks:?}");
     // What has to be found first is sent last.
     let smallest = blocks.iter().map(|seen| seen.sent).min().unwrap();
     assert_eq!(blocks.last().unwrap().sent, smallest);

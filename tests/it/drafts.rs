@@ -51,15 +51,15 @@ fn blocks_leave_while_the_rest_is_made_and_the_index_stands_first() {
     let store = open(&service, "v2");
     let (frames, tail) = (frames(21), vec![200; 9 * MIB]);
     let mut draft = store.begin("key", room.path(), Sending::AsTheyCome).unwrap();
-    draft.write_all(&frames[..8 * MIB]).unwrap();
+    draft.write_all(&frames[..4 * MIB]).unwrap();
     assert_eq!(asked(&service, Route::Create), 0, "the name is reserved too soon");
-    draft.write_all(&frames[8 * MIB..17 * MIB]).unwrap();
+    draft.write_all(&frames[4 * MIB..9 * MIB]).unwrap();
     comes_to("no block left before the end", || asked(&service, Route::PutBlock) == 2);
-    draft.write_all(&frames[17 * MIB..]).unwrap();
+    draft.write_all(&frames[9 * MIB..]).unwrap();
     assert!(service.entries().is_empty());
     assert_eq!(draft.finish(&tail).unwrap(), Put::Stored);
     assert!(service.blob("key") == [tail, frames].concat());
-    assert_eq!(asked(&service, Route::PutBlock), 3 + 2);
+    assert_eq!(asked(&service, Route::PutBlock), 6 + 3);
     assert!(empty(room.path()));
 }
 

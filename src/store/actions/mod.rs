@@ -1,6 +1,6 @@
 //! GitHub's cache service as a store, v2 or v1.
 //!
-//! Memory: one block or range of 8 MiB per request in flight, eight at a time, never a whole pack. The first
+//! Memory: one block of 4 MiB or range of 8 MiB per request in flight, eight at a time, never a whole pack. The first
 //! fault that will not pass gives the service up for the rest of the command: a miss, or nothing saved, never a failed job.
 
 mod blob;

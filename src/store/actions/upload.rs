@@ -28,7 +28,7 @@ use crate::machine::net::Engine;
 use crate::store::{Draft, Put, Sending};
 
 /// Cheap to send again, and few enough.
-const BLOCK: u64 = 8 << 20;
+const BLOCK: u64 = 4 << 20;
 /// Blocks that are sent at once while others are being packed: packing needs the memory.
 const WHILE_PACKING: usize = 3;
 /// The number of the first block that is not the index. Servers that assemble by number rather than by list take the lower
