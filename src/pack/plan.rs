@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use super::frame::{MAX_FRAME, MIN_FRAME};
+use crate::moment::Moment;
 use crate::state::manifest::{Content, FileEntry, Manifest};
 
 /// An entry of the manifest whose bytes go into this pack.
@@ -17,6 +18,8 @@ pub struct Source {
     pub file: usize,
     /// Where its bytes lie, or those of its patch.
     pub path: PathBuf,
+    /// When it was last written, by what the manifest says of it, where that is known.
+    pub written: Option<Moment>,
 }
 
 /// Part of one file, or of the archive's structure, in one frame.
@@ -141,7 +144,6 @@ fn cut(
 mod tests {
     use super::*;
     use crate::digest::Digest;
-    use crate::moment::Moment;
     use crate::state::key::{HardParts, KeyParts, NameParts, SoftParts};
     use crate::state::manifest::{Location, Root};
 
@@ -166,7 +168,7 @@ mod tests {
         let roots = vec![Root { label: "target".into(), path: "/nowhere".into() }];
         let files = sizes.iter().enumerate().map(file).collect();
         let manifest = Manifest { files, ..Manifest::blank(parts, roots) };
-        let source = |file| Source { file, path: PathBuf::new() };
+        let source = |file| Source { file, path: PathBuf::new(), written: None };
         let mut sources: Vec<Source> = (0..sizes.len()).map(source).collect();
         let frames = plan(&manifest, &mut sources, CORES);
         frames.iter().map(|frame| frame.iter().map(|piece| piece.len).collect()).collect()

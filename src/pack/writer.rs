@@ -4,6 +4,7 @@
 //! Fills in, for every file it stores, where its bytes lie and what they hash to. A file that changes while it is read ends the
 //! whole pack: half a state is worse than none.
 
+use std::collections::HashMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use anyhow::{Context, Result, ensure};
@@ -14,6 +15,7 @@ use super::index::{FrameInfo, Index};
 use super::plan::{self, Piece, Source};
 use super::{frame, pipeline, tarball};
 use crate::digest::Digest;
+use crate::machine::disk::Meta;
 use crate::state::manifest::{Content, Location, Manifest};
 
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub fn write(out: &mut dyn Write, mut manifest: Manifest, mut sources: Vec<Sourc
     let mut frames = Vec::new();
     let mut position = 0_u64;
     let mut places = Vec::new();
+    // Files of several pieces, as they were when the first was read.
+    let mut split: HashMap<usize, Meta> = HashMap::new();
     let threads = pipeline::threads();
     pipeline::in_order(
         &plan,
@@ -45,7 +49,13 @@ pub fn write(out: &mut dyn Write, mut manifest: Manifest, mut sources: Vec<Sourc
         |pieces, out| pack_frame(&manifest, &sources, pieces, out),
         out,
         |frame, packed| {
-            let Packed { len, sha256, raw, offsets, hashes } = packed?;
+            let Packed { len, sha256, raw, offsets, hashes, seen } = packed?;
+            for (piece, meta) in plan[frame].iter().zip(seen) {
+                let source = &sources[piece.source];
+                if let Some(meta) = meta {
+                    ensure!(is_same(split.entry(piece.source).or_insert_with(|| meta.clone()), &meta), changed(source));
+                }
+            }
             let starts = plan[frame].iter().zip(offsets).zip(hashes).filter(|((piece, _), _)| piece.offset == 0);
             places.extend(starts.map(|((piece, offset), sha256)| (piece.source, frame, offset, sha256)));
             frames.push(FrameInfo { offset: position, len, raw, sha256 });
@@ -80,11 +90,13 @@ struct Packed {
     offsets: Vec<u64>,
     /// The digest of each piece that is a whole file, or starts one.
     hashes: Vec<Digest>,
+    /// What each piece of a split file was read from.
+    seen: Vec<Option<Meta>>,
 }
 
 fn pack_frame(manifest: &Manifest, sources: &[Source], pieces: &[Piece], out: &mut dyn Write) -> Result<Packed> {
     let mut frame = Hashed { out, hasher: Sha256::new(), len: 0 };
-    let (mut raw, mut offsets, mut hashes) = (0_u64, Vec::new(), Vec::new());
+    let (mut raw, mut offsets, mut hashes, mut seen) = (0_u64, Vec::new(), Vec::new(), Vec::new());
     let mut failure = None;
     let packed = frame::compress(&mut frame, |out| {
         for piece in pieces {
@@ -96,17 +108,18 @@ fn pack_frame(manifest: &Manifest, sources: &[Source], pieces: &[Piece], out: &m
                 raw += header.len() as u64;
             }
             offsets.push(raw);
-            let hash = match &entry.content {
+            let (hash, meta) = match &entry.content {
                 Content::File { .. } => match copy(source, piece, entry.stored(), out) {
-                    Ok(hash) => hash,
+                    Ok((hash, meta)) => (hash, Some(meta).filter(|_| piece.len < entry.stored())),
                     Err(error) => {
                         failure = Some(error);
                         return Err(io::Error::other("cannot read a file"));
                     }
                 },
-                Content::HardLink { .. } | Content::Symlink { .. } | Content::Folder { .. } => Digest::of(b""),
+                Content::HardLink { .. } | Content::Symlink { .. } | Content::Folder { .. } => (Digest::of(b""), None),
             };
             hashes.push(hash);
+            seen.push(meta);
             raw += piece.len;
             if piece.offset + piece.len == entry.stored() {
                 let padding = tarball::padding(entry.stored());
@@ -120,7 +133,7 @@ fn pack_frame(manifest: &Manifest, sources: &[Source], pieces: &[Piece], out: &m
         (_, Some(failure)) => Err(failure),
         (packed, None) => {
             packed.context("cannot compress")?;
-            Ok(Packed { sha256: Digest::finish(frame.hasher), len: frame.len, raw, offsets, hashes })
+            Ok(Packed { sha256: Digest::finish(frame.hasher), len: frame.len, raw, offsets, hashes, seen })
         }
     }
 }
@@ -145,19 +158,33 @@ impl Write for Hashed<'_> {
     }
 }
 
-/// Copies a piece and gives the digest of its file.
-fn copy(source: &Source, piece: &Piece, size: u64, out: &mut dyn Write) -> Result<Digest> {
+/// Copies a piece and gives the digest of its file, and what the file was like before and after.
+fn copy(source: &Source, piece: &Piece, size: u64, out: &mut dyn Write) -> Result<(Digest, Meta)> {
+    let before = Meta::of(&source.path)?;
+    ensure!(before.size == size && source.written.is_none_or(|written| before.mtime == written), changed(source));
     let mut file = fs::File::open(&source.path)?;
-    ensure!(file.metadata()?.len() == size, "`{}` changed while it was packed", source.path.display());
     file.seek(SeekFrom::Start(piece.offset))?;
     let hash =
         copy_hashing(&mut file, piece.len, out).with_context(|| format!("cannot pack `{}`", source.path.display()))?;
-    if piece.len == size || piece.offset > 0 {
-        return Ok(hash);
-    }
-    // The first piece of a split file carries the digest of all of it.
-    file.seek(SeekFrom::Start(0))?;
-    Ok(copy_hashing(&mut file, size, &mut io::sink())?)
+    let hash = if piece.len == size || piece.offset > 0 {
+        hash
+    } else {
+        // The first piece of a split file carries the digest of all of it.
+        file.seek(SeekFrom::Start(0))?;
+        copy_hashing(&mut file, size, &mut io::sink())?
+    };
+    ensure!(is_same(&before, &Meta::of(&source.path)?), changed(source));
+    Ok((hash, before))
+}
+
+/// Whether nobody wrote into it in between. Another name of it, or another mode, is no other content.
+fn is_same(one: &Meta, other: &Meta) -> bool {
+    let is_untouched = one.ctime == other.ctime || one.shell() != other.shell();
+    one.size == other.size && one.mtime == other.mtime && one.identity == other.identity && is_untouched
+}
+
+fn changed(source: &Source) -> String {
+    format!("`{}` changed while it was packed", source.path.display())
 }
 
 fn copy_hashing(file: &mut impl Read, len: u64, out: &mut dyn Write) -> io::Result<Digest> {

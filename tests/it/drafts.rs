@@ -119,7 +119,7 @@ fn a_block_that_cannot_be_sent_ends_it_with_the_reason() {
     service.fault(Route::PutBlock, Fault::RateLimited { retry_after: None }, usize::MAX);
     let store = open(&service, "v2");
     let mut draft = store.begin("key", room.path(), Sending::AsTheyCome).unwrap();
-    draft.write_all(&frames(9)).unwrap();
+    draft.write_all(&frames(5)).unwrap();
     comes_to("no block left before the end", || asked(&service, Route::PutBlock) == 1);
     // Who packs is told before the end.
     let began = Instant::now();

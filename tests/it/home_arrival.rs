@@ -122,7 +122,7 @@ fn plant(world: &World, paths: &[&str]) {
         content: link,
     };
     manifest.files.push(entry);
-    let sources = (0..paths.len()).map(|file| Source { file, path: source.clone() }).collect();
+    let sources = (0..paths.len()).map(|file| Source { file, path: source.clone(), written: None }).collect();
     let mut out = Vec::new();
     let written = pack::write(&mut out, manifest, sources).unwrap();
     fs::write(&path, [out, written.tail].concat()).unwrap();

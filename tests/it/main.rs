@@ -37,6 +37,8 @@ mod by_content;
 mod cache_service;
 mod cache_service_faults;
 mod causes;
+#[cfg(unix)]
+mod changing;
 mod choice;
 mod commands;
 #[cfg(unix)]

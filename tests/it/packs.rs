@@ -314,7 +314,7 @@ fn hostile_with(dir: &Path, change: impl FnOnce(&mut Manifest, &mut Vec<pack::Fr
     let roots = vec![Root { label: "target".into(), path: "/nowhere".into() }];
     let manifest = Manifest { key: "k".into(), files: vec![file], ..Manifest::blank(parts, roots) };
     let mut out = Vec::new();
-    let written = pack::write(&mut out, manifest, vec![Source { file: 0, path: source }]).unwrap();
+    let written = pack::write(&mut out, manifest, vec![Source { file: 0, path: source, written: None }]).unwrap();
     let mut manifest = written.index.manifest;
     let mut infos = written.index.frames;
     // The frame stays as it is; only what is said about it changes.
@@ -420,7 +420,7 @@ fn very_many_equal_files_and_links_make_a_pack_that_is_accepted() {
     let parts = KeyParts { name: NameParts::default(), hard: HardParts::default(), soft: SoftParts::default() };
     let roots = vec![Root { label: "target".into(), path: "/nowhere".into() }];
     let files: Vec<FileEntry> = (0..60_000).map(file).collect();
-    let sources = (0..files.len()).map(|file| Source { file, path: source.clone() }).collect();
+    let sources = (0..files.len()).map(|file| Source { file, path: source.clone(), written: None }).collect();
     let manifest = Manifest { key: "k".into(), files, ..Manifest::blank(parts, roots) };
     let mut out = Vec::new();
     let written = pack::write(&mut out, manifest, sources).unwrap();

@@ -100,7 +100,8 @@ impl Packed {
         let parts = KeyParts { name: NameParts::default(), hard: HardParts::default(), soft: SoftParts::default() };
         let roots = vec![Root { label: "target".into(), path: "/nowhere".into() }];
         let manifest = Manifest { key: "k".into(), files, ..Manifest::blank(parts, roots) };
-        let sources = ["a", "b", "c"].iter().enumerate().map(|(file, name)| Source { file, path: place(name) });
+        let sources =
+            ["a", "b", "c"].iter().enumerate().map(|(file, name)| Source { file, path: place(name), written: None });
         let mut bytes = Vec::new();
         let written = pack::write(&mut bytes, manifest, sources.collect()).unwrap();
         bytes.extend(written.tail);

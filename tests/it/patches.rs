@@ -209,7 +209,8 @@ fn unpacked(change: impl FnOnce(&mut Manifest)) -> (Option<String>, Option<Vec<u
     let roots = vec![Root { label: "target".into(), path: "/nowhere".into() }];
     let manifest = Manifest { key: "k".into(), files, ..Manifest::blank(parts, roots) };
     let mut out = Vec::new();
-    let sources = vec![Source { file: 0, path: first }, Source { file: 1, path: second }];
+    let sources =
+        vec![first, second].into_iter().enumerate().map(|(file, path)| Source { file, path, written: None }).collect();
     let written = pack::write(&mut out, manifest, sources).unwrap();
     let mut manifest = written.index.manifest;
     let Content::File { at: place, .. } = manifest.files[0].content else { panic!() };

@@ -143,7 +143,13 @@ pub(super) fn put(
         Content::File { patch: Some(_), .. } => patches.path(file),
         _ => Some(paths[file].clone()),
     };
-    let sources: Vec<Source> = stored.iter().filter_map(|&file| Some(Source { file, path: place(file)? })).collect();
+    // A patch has a time of its own, and so have archives of a Cargo home that were fetched again.
+    let written = |file: usize| match &manifest.files[file] {
+        FileEntry { content: Content::File { patch: None, .. }, mtime, .. } if secrets.is_some() => Some(*mtime),
+        _ => None,
+    };
+    let source = |file: usize| Some(Source { file, path: place(file)?, written: written(file) });
+    let sources: Vec<Source> = stored.iter().filter_map(|&file| source(file)).collect();
     let files = sources.iter().filter(|source| manifest.files[source.file].size() > 0).count();
 
     let sending = if inputs.max_size.is_some() { Sending::WhenComplete } else { Sending::AsTheyCome };
