@@ -34,7 +34,8 @@ const READY: usize = 2;
 /// Two empty blocks end an archive.
 const END: usize = 1024;
 
-/// Writes the frames of a pack, each as it is made where it is its turn, that stores `sources`; every other file of the manifest is taken to lie in a parent already.
+/// Writes the frames of a pack that stores `sources`, each while it is made where it is its turn; every other file of the manifest is
+/// taken to lie in a parent already.
 pub fn write(out: &mut dyn Write, mut manifest: Manifest, mut sources: Vec<Source>) -> Result<Written> {
     let plan = plan::plan(&manifest, &mut sources, pipeline::threads());
     let mut frames = Vec::new();
