@@ -3,8 +3,8 @@
 //! `zstd -dc PACK | tar tv` lists one. Rekindle itself never reads the tar headers: the manifest in the index says where every
 //! byte lies, and the digest of the index, which holds the digest of every frame, is the pack's identity.
 //!
-//! Memory: a packing or unpacking thread holds one window of at most 64 MiB, and a packing one its frame's compressed bytes; besides,
-//! a few packed frames wait to be written, or 32 MiB of fetched parts to be unpacked.
+//! Memory: a packing or unpacking thread holds one window of at most 64 MiB. Besides, the compressed bytes of a few frames wait until
+//! it is their turn to be written, or 32 MiB of fetched parts to be unpacked.
 
 mod arriving;
 mod cases;
