@@ -52,9 +52,9 @@ pub fn write(out: &mut dyn Write, mut manifest: Manifest, mut sources: Vec<Sourc
         |frame, packed| {
             let Packed { len, sha256, raw, offsets, hashes, seen } = packed?;
             for (piece, meta) in plan[frame].iter().zip(seen) {
-                let source = &sources[piece.source];
                 if let Some(meta) = meta {
-                    ensure!(is_same(split.entry(piece.source).or_insert_with(|| meta.clone()), &meta), changed(source));
+                    let first = split.entry(piece.source).or_insert_with(|| meta.clone());
+                    ensure!(first.is_untouched(&meta), changed(&sources[piece.source]));
                 }
             }
             let starts = plan[frame].iter().zip(offsets).zip(hashes).filter(|((piece, _), _)| piece.offset == 0);
@@ -174,14 +174,8 @@ fn copy(source: &Source, piece: &Piece, size: u64, out: &mut dyn Write) -> Resul
         file.seek(SeekFrom::Start(0))?;
         copy_hashing(&mut file, size, &mut io::sink())?
     };
-    ensure!(is_same(&before, &Meta::of(&source.path)?), changed(source));
+    ensure!(before.is_untouched(&Meta::of(&source.path)?), changed(source));
     Ok((hash, before))
-}
-
-/// Whether nobody wrote into it in between. Another name of it, or another mode, is no other content.
-fn is_same(one: &Meta, other: &Meta) -> bool {
-    let is_untouched = one.ctime == other.ctime || one.shell() != other.shell();
-    one.size == other.size && one.mtime == other.mtime && one.identity == other.identity && is_untouched
 }
 
 fn changed(source: &Source) -> String {

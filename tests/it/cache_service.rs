@@ -90,7 +90,7 @@ fn routes(seen: &[Seen]) -> Vec<(Route, u16)> {
 }
 
 /// Bytes that no compressor makes smaller.
-fn noise(length: usize) -> Vec<u8> {
+pub(crate) fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
         state ^= state << 13;

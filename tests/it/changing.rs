@@ -13,19 +13,10 @@ use rekindle::pack::{self, Source};
 use rekindle::state::key::{HardParts, KeyParts, NameParts, SoftParts};
 use rekindle::state::manifest::{Content, FileEntry, Location, Manifest, Root};
 
+use crate::cache_service::noise;
+
 /// More than is read before somebody takes what was packed.
 const SIZE: usize = 40 << 20;
-
-fn noise() -> Vec<u8> {
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    (0..SIZE / 8).flat_map(|_| next()).collect()
-}
 
 /// Does something to a file when the first of it is handed on, while the rest has still to be read.
 struct Meddler<F> {
@@ -51,7 +42,7 @@ impl<F: FnOnce()> Write for Meddler<F> {
 fn packed(meddle: impl FnOnce(&Path), written: impl FnOnce(Moment) -> Moment) -> Result<Digest, String> {
     let dir = tempfile::tempdir().unwrap();
     let path: PathBuf = dir.path().join("program");
-    fs::write(&path, noise()).unwrap();
+    fs::write(&path, noise(SIZE)).unwrap();
     let mtime = Meta::of(&path).unwrap().mtime;
     let content = Content::File {
         size: SIZE as u64,
@@ -102,7 +93,7 @@ fn what_is_overwritten_while_it_is_packed_is_not_stored_whatever_its_time_says()
     changed(packed(
         |path| {
             let other = path.with_extension("other");
-            fs::write(&other, noise()).unwrap();
+            fs::write(&other, noise(SIZE)).unwrap();
             let before = FileTime::from_last_modification_time(&fs::metadata(path).unwrap());
             filetime::set_file_mtime(&other, before).unwrap();
             fs::rename(&other, path).unwrap();
@@ -115,7 +106,7 @@ fn what_is_overwritten_while_it_is_packed_is_not_stored_whatever_its_time_says()
 
 #[test]
 fn another_name_or_mode_is_no_other_content() {
-    let original = Digest::of(&noise());
+    let original = Digest::of(&noise(SIZE));
     assert_eq!(packed(|_| {}, as_it_was), Ok(original));
     assert_eq!(packed(|path| fs::hard_link(path, path.with_extension("link")).unwrap(), as_it_was), Ok(original));
     assert_eq!(packed(|path| disk::set_mode(path, 0o755).unwrap(), as_it_was), Ok(original));

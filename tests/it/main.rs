@@ -37,7 +37,7 @@ mod by_content;
 mod cache_service;
 mod cache_service_faults;
 mod causes;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod changing;
 mod choice;
 mod commands;
