@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::digest::Digest;
 use crate::job::former;
+use crate::machine::disk::Meta;
 use crate::pack;
 use crate::state::delta::Patched;
 use crate::state::manifest::{Content, FileEntry, MAX_PATCHED, Manifest};
@@ -55,7 +56,9 @@ impl Patches {
         };
         let made = Mutex::new(BTreeMap::new());
         let weigh = |pair: &Pair| files[pair.file].size() + before.files[pair.onto].size();
-        let work = |pair: &Pair| one(pair, before, &paths[pair.file], &dir.path().join(pair.file.to_string()));
+        let work = |pair: &Pair| {
+            one(pair, before, (&files[pair.file], &paths[pair.file]), &dir.path().join(pair.file.to_string()))
+        };
         pack::side_by_side(&pairs, weigh, work, |pair, patched| match patched {
             Ok(Some(patched)) => {
                 made.lock().unwrap_or_else(PoisonError::into_inner).insert(pair.file, patched);
@@ -95,11 +98,14 @@ fn pairs(before: &Manifest, same: &BTreeSet<usize>, files: &[FileEntry]) -> Vec<
 }
 
 /// Writes the patch, if it is worth it.
-fn one(pair: &Pair, before: &Manifest, path: &Path, to: &Path) -> Result<Option<Patched>> {
+fn one(pair: &Pair, before: &Manifest, (entry, path): (&FileEntry, &Path), to: &Path) -> Result<Option<Patched>> {
     let Content::File { sha256: recorded, .. } = &before.files[pair.onto].content else { return Ok(None) };
     let old = fs::read(&pair.old)?;
     ensure!(Digest::of(&old) == *recorded, "`{}` was written into", pair.old.display());
+    let seen = Meta::of(path)?;
     let new = fs::read(path)?;
+    let is_as_walked = seen.mtime == entry.mtime && seen.is_untouched(&Meta::of(path)?);
+    ensure!(is_as_walked, "`{}` changed while it was read", path.display());
     let bytes = pack::patch::make(&old, &new)?;
     let stored = bytes.len() as u64;
     if stored == 0 || (pair.before + stored) * WORTH > new.len() as u64 {
