@@ -163,17 +163,18 @@ fn what_a_step_of_the_job_brings_before_the_build_costs_one_run_at_most() {
 /// Nothing that Cargo or another unit answers for, and no folder that is everybody's.
 #[test]
 fn a_script_that_names_folders_above_everything_runs_once() {
-    let script = "println!(\"cargo:root=/\"); println!(\"cargo:warning={}\", std::env::temp_dir().display()); \
+    let script = "println!(\"cargo:root=/\"); println!(\"cargo:home={}\", std::env::var(\"HOME\").unwrap()); println!(\"cargo:warning={}\", std::env::temp_dir().display()); \
                   println!(\"cargo:warning={}\", std::env::var(\"OUT_DIR\").unwrap()); \
-                  std::fs::write(std::env::temp_dir().join(format!(\"rekindle-written-{}\", std::process::id())), \"\").unwrap();";
+                  std::fs::write(std::env::temp_dir().join(\"passing\"), \"\").unwrap(); \
+                  std::fs::write(std::env::var(\"HOME\").unwrap() + \"/passing\", \"\").unwrap();";
     let mut world = cached(&format!("{FILLS}{script}"));
     let temporary = tempfile::tempdir().unwrap();
     world.env.insert("TMPDIR".into(), temporary.path().display().to_string());
     wiped(&world);
     world.build();
     world.save();
-    for entry in fs::read_dir(temporary.path()).unwrap() {
-        fs::remove_file(entry.unwrap().path()).unwrap();
+    for dir in [temporary.path(), &world.dir.join("home")] {
+        fs::remove_file(dir.join("passing")).unwrap();
     }
     world.wipe_and_clone();
     let log = world.restore();

@@ -112,7 +112,8 @@ fn named(output: &str) -> BTreeSet<PathBuf> {
 /// Folders that somebody else answers for.
 struct Known {
     folders: Vec<PathBuf>,
-    temporary: PathBuf,
+    /// Folders for everybody.
+    common: Vec<PathBuf>,
 }
 
 impl Known {
@@ -122,7 +123,8 @@ impl Known {
         let named = [scope.roots, scope.plain, scope.outputs, home.to_vec()].concat();
         // What is asked about is a real path.
         let folders = named.iter().flat_map(|dir| [dir.clone(), workspace::real(dir)]).collect();
-        Self { folders, temporary: workspace::real(&std::env::temp_dir()) }
+        let common = std::iter::once(std::env::temp_dir()).chain(std::env::home_dir());
+        Self { folders, common: common.map(|dir| workspace::real(&dir)).collect() }
     }
 
     /// The file, or the files in the folder, that this path leads to and that changed in that time.
@@ -136,7 +138,7 @@ impl Known {
             return is_made(&meta, span).then_some(path).into_iter().collect();
         }
         // A folder for everybody, or one above all of them, is not what a script filled.
-        let is_common = path == self.temporary || self.folders.iter().any(|dir| dir.starts_with(&path));
+        let is_common = self.folders.iter().chain(&self.common).any(|dir| dir.starts_with(&path));
         if is_common { Vec::new() } else { written_below(&path, |meta| is_made(meta, span)) }
     }
 }

@@ -222,6 +222,7 @@ impl World {
         // Outside a workflow the log is on standard error.
         let text = format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
         assert!(output.status.success(), "{phase}: {text}");
+        tell(phase, &text);
         text
     }
 
@@ -273,6 +274,7 @@ impl World {
         let env = self.env.clone().into_iter().chain([log]).collect();
         let verdict = verdict::run(&self.workspace(), &self.command, &env).unwrap();
         assert!(verdict.success, "{}", verdict.stderr);
+        tell("build", &verdict.stderr);
         verdict
     }
 
@@ -345,6 +347,12 @@ impl World {
         assert_eq!(output, self.cold_output(), "left: after the restore, right: from scratch\n{log}");
         log
     }
+}
+
+/// Whoever reads a failure wants to know what had been said before.
+#[expect(clippy::print_stdout, reason = "the harness shows it where a test fails")]
+fn tell(step: &str, text: &str) {
+    println!("== {step}\n{text}");
 }
 
 /// Removes a folder. Git's objects are read-only, and not every Windows removes such a file.
