@@ -58,6 +58,8 @@ pub enum Doubt {
     AssemblerInput { path: String, observed: bool },
     /// Documentation takes this file in from outside of its package, where Cargo does not look.
     IncludedInDocs { path: String },
+    /// Another build of it writes the same file, and one of them is out of date.
+    SharesItsOutput,
 }
 
 impl Doubt {
@@ -130,6 +132,12 @@ impl fmt::Display for Doubt {
                 write!(
                     f,
                     "it takes in `{path}` from outside of its package, which changed, and Cargo does not look there"
+                )
+            }
+            Self::SharesItsOutput => {
+                write!(
+                    f,
+                    "another build of it writes the same file, and Cargo would take what that one left for its own"
                 )
             }
             Self::HeadChanged { old, new } => write!(f, "{EMBEDS_COMMIT}: {old} → {new}"),

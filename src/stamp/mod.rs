@@ -11,5 +11,6 @@ pub mod plan;
 pub mod reach;
 pub mod record;
 pub mod recorded;
+pub mod shared_outputs;
 pub mod sight;
 pub mod sources;

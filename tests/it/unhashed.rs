@@ -78,3 +78,88 @@ fn a_library_without_an_id_is_that_of_the_last_build() {
     assert!(!world.cargo("build").compiled.is_empty());
     assert_eq!(world.output(), "quiet\n");
 }
+
+/// Two of these write one file, and Cargo takes that of the last for the one that is asked for.
+const TURNS: [(&str, &str, &str); 5] = [
+    ("work/Cargo.toml", "version = \"0.1.0\"", "version = \"0.2.0\""),
+    ("work/dep/Cargo.toml", "version = \"0.1.0\"", "version = \"0.2.0\""),
+    ("work/Cargo.toml", "default = []", "default = [\"loud\"]"),
+    ("work/Cargo.toml", "debug-assertions = true", "debug-assertions = false"),
+    ("work/.cargo/config.toml", "[]", "[\"--cfg\", \"flagged\"]"),
+];
+
+fn extension() -> World {
+    let dependency = "[package]\nname = \"dep\"\nversion = \"0.1.0\"\nedition = \"2021\"\n";
+    let manifest = "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\ndescription = \"told once\"\n[lib]\ncrate-type = [\"cdylib\"]\n\
+                    [features]\ndefault = []\nloud = []\n[dependencies]\ndep = { path = \"dep\" }\n\
+                    [profile.dev]\ndebug-assertions = true\n";
+    let lib = "#[no_mangle]\npub extern \"C\" fn text() -> *const u8 {\n    [concat!(\"<\", env!(\"CARGO_PKG_VERSION\"), \">\\0\").as_ptr(), dep::TEXT.as_ptr(),\n     \
+               if cfg!(feature = \"loud\") { \"<loud>\".as_ptr() } else { \"<quiet>\".as_ptr() },\n     \
+               if cfg!(debug_assertions) { \"<checked>\".as_ptr() } else { \"<trusted>\".as_ptr() },\n     \
+               if cfg!(flagged) { \"<flagged>\".as_ptr() } else { \"<plain>\".as_ptr() }][std::process::id() as usize % 5]\n}\n";
+    let mut world = World::new("work", |_| {
+        let files = [
+            ("Cargo.toml", manifest),
+            (".cargo/config.toml", "[build]\nrustflags = []\n"),
+            ("src/lib.rs", lib),
+            ("dep/Cargo.toml", dependency),
+            ("dep/src/lib.rs", "pub const TEXT: &str = concat!(\"<dep \", env!(\"CARGO_PKG_VERSION\"), \">\\0\");\n"),
+            (".gitignore", "/target\n"),
+        ];
+        files.map(|(path, text)| (format!("work/{path}"), text.to_owned())).into_iter().collect::<Project>()
+    });
+    world.command = vec!["build".into()];
+    world
+}
+
+/// Which of the texts are in the library that was just built.
+fn texts(world: &World) -> Vec<&'static str> {
+    let name = format!("{}app{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    let library = fs::read(world.target().join("debug").join(name)).unwrap();
+    let all = [
+        "<0.1.0>",
+        "<0.2.0>",
+        "<dep 0.1.0>",
+        "<dep 0.2.0>",
+        "<loud>",
+        "<quiet>",
+        "<checked>",
+        "<trusted>",
+        "<flagged>",
+        "<plain>",
+    ];
+    all.into_iter().filter(|text| memchr::memmem::find(&library, text.as_bytes()).is_some()).collect()
+}
+
+/// Commits one edit of a file.
+fn edit(world: &mut World, path: &str, old: &str, new: &str) {
+    let text = fs::read_to_string(world.origin().join(path)).unwrap();
+    assert!(text.contains(old), "{path}: {text}");
+    world.change(&[(path, &text.replace(old, new))]);
+}
+
+#[test]
+fn a_library_without_an_id_is_that_of_the_checkout_when_two_of_it_take_turns() {
+    for (path, first, second) in TURNS {
+        let mut world = extension();
+        world.first_run();
+        let mut seen = vec![texts(&world)];
+        for (old, new) in [(first, second), (second, first)] {
+            edit(&mut world, path, old, new);
+            world.wipe_and_clone();
+            let log = world.restore();
+            world.build();
+            seen.push(texts(&world));
+            assert_ne!(seen[seen.len() - 2], seen[seen.len() - 1], "{path}: {new}: {log}");
+            let log = world.save();
+            // Where an older state fits as it is, nothing is compiled.
+            let is_foreseen = ["it came true", "0 not foreseen", "nothing was compiled"];
+            assert!(is_foreseen.iter().any(|text| log.contains(text)), "{path}: {new}: {log}");
+        }
+        assert_eq!(seen[0], seen[2], "{path}");
+        // As long as nothing turns, nothing is compiled, whatever else is edited.
+        edit(&mut world, "work/Cargo.toml", "once", "twice");
+        let again = world.warm_run().compiled;
+        assert!(again.is_empty(), "{path}: {again:?}");
+    }
+}

@@ -27,6 +27,11 @@ pub use affected::{Affected, AffectedPackage};
 pub use turned_out::{Expected, Outcome};
 
 impl Forecast {
+    /// Whether the unit of that place will be compiled.
+    pub fn holds(&self, place: &str) -> bool {
+        self.units.iter().any(|compiled| compiled.unit.place == place)
+    }
+
     /// Compares it with what the job used; `known` is what it began with.
     pub fn compare(&self, manifest: &Manifest, project: &Project, inspection: &Inspection) -> Outcome {
         let dir = |unit: &UnitRecord| project.package(&unit.lies, unit.package()).map(|own| own.dir.as_str());

@@ -9,6 +9,7 @@ use vec1::Vec1;
 
 use super::Arrival;
 use crate::cargo::invalidate::invalidate;
+use crate::explain::forecast::Forecast;
 use crate::git::Repository;
 use crate::job::facts::Facts;
 use crate::job::outcome::RestoreOutcome;
@@ -18,6 +19,7 @@ use crate::problem::Warning;
 use crate::shim::folder::ShimFolder;
 use crate::stamp::doubt::Doubt;
 use crate::stamp::plan::StampPlan;
+use crate::stamp::shared_outputs;
 use crate::state::manifest::{Manifest, Root, UnitRecord};
 use crate::unit::{Unit, UnitPlace};
 
@@ -118,6 +120,41 @@ pub(super) fn carry_out_doubts(
             invalid.insert((*root, place.clone()), (place.package.clone(), vec![Doubt::Unrecorded]));
         }
     }
+    distrust(invalid, roots, arrival, outcome);
+}
+
+/// Units that write one file, of which one will be compiled: Cargo would take what that leaves for what another one had left. Of
+/// what another job stored nobody knows which of them is asked for. Whether there were any.
+pub(super) fn carry_out_shared_outputs(
+    roots: &Vec1<Root>,
+    arrival: &mut Arrival,
+    forecast: Option<&Forecast>,
+    outcome: &mut RestoreOutcome,
+) -> bool {
+    let Some(restored) = &mut arrival.restored else { return false };
+    let units = &restored.manifest.units;
+    let place = |at: usize| units[at].place.name_in(units[at].root);
+    let is_foreseen = |at: &usize| forecast.is_none_or(|forecast| forecast.holds(&place(*at)));
+    let mut sets = shared_outputs::sets(&restored.manifest);
+    sets.retain(|set| set.iter().any(is_foreseen));
+    let doubted = sets.into_iter().flatten();
+    let invalid: BTreeMap<_, _> = doubted
+        .map(|at| {
+            restored.lost_units.insert(at);
+            ((units[at].root, units[at].place.clone()), (units[at].title(), vec![Doubt::SharesItsOutput]))
+        })
+        .collect();
+    let is_any = !invalid.is_empty();
+    distrust(invalid, roots, arrival, outcome);
+    is_any
+}
+
+fn distrust(
+    invalid: BTreeMap<(usize, UnitPlace), (String, Vec<Doubt>)>,
+    roots: &Vec1<Root>,
+    arrival: &mut Arrival,
+    outcome: &mut RestoreOutcome,
+) {
     for ((root, place), (title, doubts)) in invalid {
         invalidate_or_warn(&roots[root], &place, outcome);
         if let Some(doubt) = doubts.first() {

@@ -256,7 +256,9 @@ fn bring(
             LocalManifest::forget(&first_root);
         }
     }
-    outcome.forecast = forecast::of(facts, inputs, &arrival, &outcome.stamping);
+    let foreseen = forecast::of(facts, inputs, &arrival, &outcome.stamping);
+    let doubted = doubts::carry_out_shared_outputs(&standing, &mut arrival, foreseen.as_ref(), outcome);
+    outcome.forecast = if doubted { forecast::of(facts, inputs, &arrival, &outcome.stamping) } else { foreseen };
     arrival.move_in(outcome);
     match arrival.restored.as_ref().filter(|_| inputs.save != SaveMode::Never) {
         Some(restored) => former::keep(roots, &restored.manifest, &restored.lost_files),
