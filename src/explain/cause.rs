@@ -66,6 +66,10 @@ pub enum Cause {
         /// What one of them is for others.
         values: Option<(String, String)>,
     },
+    /// The same where what took turns is a variant of a dependency, and the unit has one place for both.
+    VariantsTakeTurns {
+        dependency: String,
+    },
     ToolchainChanged {
         old: String,
         new: String,
@@ -133,6 +137,9 @@ pub enum Cause {
     Unexplained,
 }
 
+/// Of a unit that is built once a command.
+pub(super) const TAKES_TURNS: &str = "the job's commands take turns with it";
+
 /// Why a build script of an unpacked sdist runs: what it said may name its copy.
 pub(super) const FOR_EACH_COPY: &str = "a build script of an unpacked sdist runs for each copy of it";
 
@@ -184,6 +191,9 @@ impl fmt::Display for Cause {
                  ({}), or what it had built was taken away",
                 some(&quoted(names))
             ),
+            Self::VariantsTakeTurns { dependency } => {
+                write!(f, "{TAKES_TURNS}: it has one place for builds against each variant of `{dependency}`")
+            }
             Self::NeverThere { path } => {
                 write!(f, "its build script watches `{path}`, which is not there, and so it is run in every build")
             }

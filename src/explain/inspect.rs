@@ -173,6 +173,9 @@ impl<'a> View<'a> {
     fn again(&self, unit: &UnitSnapshot) -> Cause {
         let tracked: Vec<_> = unit.env.iter().filter(|(name, _)| !is_cargos(name)).collect();
         let names: Vec<String> = tracked.iter().map(|(name, _)| name.clone()).collect();
+        if let Some(dependency) = self.takes_turns(unit) {
+            return Cause::VariantsTakeTurns { dependency };
+        }
         if names.is_empty() {
             return Cause::OutputMissing;
         }
@@ -189,6 +192,22 @@ impl<'a> View<'a> {
             Some((name, values)) => Cause::ChangedBack { names: vec![name], values: Some(values) },
             None => Cause::ChangedBack { names, values: None },
         }
+    }
+
+    /// A dependency of which the job used several variants, although it has but one unit that is built from them.
+    fn takes_turns(&self, unit: &UnitSnapshot) -> Option<String> {
+        let used = |of: &UnitSnapshot| {
+            let is_like = |other: &UnitSnapshot| {
+                (other.root(), &other.package, &other.profile, &other.lies, other.mode)
+                    == (of.root(), &of.package, &of.profile, &of.lies, of.mode)
+                    && other.prints.iter().map(|print| &print.target).eq(of.prints.iter().map(|print| &print.target))
+            };
+            (0..self.after.units.len()).filter(|&at| self.counts(at) && is_like(&self.after.units[at])).count()
+        };
+        let fields = unit.prints.iter().filter_map(|print| print.fields.as_ref());
+        let deps = fields.flat_map(|fields| &fields.deps).filter_map(|dep| self.named(unit, &dep.hash));
+        let mut deps = deps.map(|at| &self.after.units[at]);
+        (used(unit) == 1).then(|| deps.find(|dep| used(dep) > 1).map(Unit::title)).flatten()
     }
 
     /// The first path that the unit had read and that is newer than it, or gone.

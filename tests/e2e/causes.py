@@ -40,7 +40,7 @@ KINDS = {
     "FsStatusOutdated(StaleItem(ChangedFile": {"source-changed", "source-gone", "forced"},
     "FsStatusOutdated(StaleItem(MissingFile": {"source-gone", "source-changed", "never-there", "forced", "output-missing"},
 }
-OTHERWISE = {"forced", "output-missing", "changed-back", "unfinished"}
+OTHERWISE = {"forced", "output-missing", "changed-back", "variants-take-turns", "unfinished"}
 # In a folder that was there before, these would be an invention.
 OF_NEW_FOLDERS = {
     "cold-start",

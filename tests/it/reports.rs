@@ -336,6 +336,7 @@ fn one_of_each_cause() -> Vec<Cause> {
         Cause::EnvChanged { name: text(), old: old(), new: new() },
         Cause::ChangedBack { names: list(), values: Some((old(), new())) },
         Cause::ChangedBack { names: list(), values: None },
+        Cause::VariantsTakeTurns { dependency: text() },
         Cause::ToolchainChanged { old: old(), new: new() },
         Cause::FeaturesChanged { added: list(), removed: Vec::new() },
         Cause::DeclaredFeaturesChanged { added: list(), removed: Vec::new() },

@@ -163,3 +163,53 @@ fn a_library_without_an_id_is_that_of_the_checkout_when_two_of_it_take_turns() {
         assert!(again.is_empty(), "{path}: {again:?}");
     }
 }
+
+/// Cargo has one place for a library without an id, whichever features of a dependency went into it.
+#[test]
+fn a_library_without_an_id_that_two_commands_of_a_job_build_is_explained_and_foreseen() {
+    let mut world = World::new("work", |_| {
+        let package = |name: &str, rest: &str| {
+            format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n{rest}")
+        };
+        let files = [
+            ("Cargo.toml", "[workspace]\nresolver = \"2\"\nmembers = [\"app\", \"dep\", \"other\"]\n".to_owned()),
+            (
+                "app/Cargo.toml",
+                package(
+                    "app",
+                    "[lib]\ncrate-type = [\"cdylib\", \"rlib\"]\n[dependencies]\ndep = { path = \"../dep\" }\n",
+                ),
+            ),
+            ("app/src/lib.rs", "pub fn text() -> &'static str { dep::text() }\n".to_owned()),
+            ("dep/Cargo.toml", package("dep", "[features]\nmore = []\n")),
+            ("dep/src/lib.rs", LIB.replace("loud", "more")),
+            (
+                "other/Cargo.toml",
+                package("other", "[dependencies]\ndep = { path = \"../dep\", features = [\"more\"] }\n"),
+            ),
+            ("other/src/lib.rs", String::new()),
+            (".gitignore", "/target\n".to_owned()),
+        ];
+        files.map(|(path, text)| (format!("work/{path}"), text)).into_iter().collect::<Project>()
+    });
+    world.command = vec!["build".into(), "--workspace".into()];
+    let mut logs = Vec::new();
+    for _ in 0..3 {
+        world.wipe_and_clone();
+        let mut log = world.restore();
+        assert!(world.cargo("build -p app").success);
+        world.build();
+        log += &world.save();
+        logs.push(log);
+    }
+    for log in &logs[1..] {
+        assert!(log.contains("app (lib): the job's commands take turns with it: it has one place"), "{log}");
+        assert!(log.contains("against each variant of `dep (lib)`"), "{log}");
+    }
+    assert!(logs[2].contains("forecast: it came true"), "{}", logs[2]);
+    // What was taken away is still told as that.
+    fs::remove_dir_all(world.target().join("debug/deps")).unwrap();
+    let output = world.rekindle(&["explain", "--", "cargo", "build", "--workspace", "--offline"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("was missing") && !said.contains("take turns"), "{said}");
+}

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::composition::Composition;
 use super::told::{Known, Root};
 use crate::explain::bumps::{Bump, Fate, Locks};
-use crate::explain::cause::{FOR_EACH_COPY, value};
+use crate::explain::cause::{FOR_EACH_COPY, TAKES_TURNS, value};
 use crate::explain::project::{OwnPackage, Site};
 use crate::explain::surroundings::{SettingChange, changes, of_manifest};
 use crate::machine::paths::{is_under, parent};
@@ -212,6 +212,9 @@ impl<'a> Judge<'a> {
             return Some(FOR_EACH_COPY.to_owned());
         }
         let turns = unit.turns.as_ref()?;
+        if turns.is_empty() {
+            return Some(TAKES_TURNS.to_owned());
+        }
         let names: Vec<String> = turns.iter().map(|name| format!("`{name}`")).collect();
         Some(format!(
             "the last job built it, too, and nothing had changed in the end (it depends on {})",

@@ -22,11 +22,12 @@ pub(super) fn absent(unit: &UnitRecord, named: &BTreeSet<String>) -> Vec<String>
 /// Units that ended as they had begun although they were built.
 pub(super) fn add(inspection: &Inspection, manifest: &mut Manifest) {
     let turns = inspection.units.iter().filter_map(|unit| match &unit.cause {
-        Some(Cause::ChangedBack { names, .. }) => Some((unit.place.as_str(), names)),
+        Some(Cause::ChangedBack { names, .. }) => Some((unit.place.as_str(), names.as_slice())),
+        Some(Cause::VariantsTakeTurns { .. }) => Some((unit.place.as_str(), &[][..])),
         _ => None,
     });
-    let turns: BTreeMap<&str, &Vec<String>> = turns.collect();
+    let turns: BTreeMap<&str, &[String]> = turns.collect();
     for unit in &mut manifest.units {
-        unit.turns = turns.get(unit.place.name_in(unit.root).as_str()).map(|names| (*names).clone());
+        unit.turns = turns.get(unit.place.name_in(unit.root).as_str()).map(|names| names.to_vec());
     }
 }

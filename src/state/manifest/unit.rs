@@ -29,7 +29,8 @@ pub struct UnitRecord {
     /// What its build script watches and what was not there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub absent: Vec<String>,
-    /// The last job built it and ended with what it had begun with: the variables that it can be because of.
+    /// The last job built it and ended with what it had begun with: the variables that it can be because of; none where it was
+    /// because of a dependency.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turns: Option<Vec<String>>,
     pub fingerprints: Vec<FingerprintRecord>,
