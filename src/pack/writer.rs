@@ -41,8 +41,7 @@ pub fn write(out: &mut dyn Write, mut manifest: Manifest, mut sources: Vec<Sourc
     let mut frames = Vec::new();
     let mut position = 0_u64;
     let mut places = Vec::new();
-    // Files of several pieces, as they were when the first was read.
-    let mut split: HashMap<usize, Meta> = HashMap::new();
+    let mut split = SplitFiles::default();
     let threads = pipeline::threads();
     pipeline::in_order(
         &plan,
@@ -53,8 +52,7 @@ pub fn write(out: &mut dyn Write, mut manifest: Manifest, mut sources: Vec<Sourc
             let Packed { len, sha256, raw, offsets, hashes, seen } = packed?;
             for (piece, meta) in plan[frame].iter().zip(seen) {
                 if let Some(meta) = meta {
-                    let first = split.entry(piece.source).or_insert_with(|| meta.clone());
-                    ensure!(first.is_untouched(&meta), changed(&sources[piece.source]));
+                    ensure!(split.is_one(piece.source, &meta), changed(&sources[piece.source]));
                 }
             }
             let starts = plan[frame].iter().zip(offsets).zip(hashes).filter(|((piece, _), _)| piece.offset == 0);
@@ -81,6 +79,18 @@ pub fn write(out: &mut dyn Write, mut manifest: Manifest, mut sources: Vec<Sourc
     let index = Index { frames, manifest };
     let (tail, sha256) = index.encode(position)?;
     Ok(Written { index, sha256, bytes: position + tail.len() as u64, tail })
+}
+
+/// Files of several pieces, as they were when the first was read.
+#[derive(Default)]
+struct SplitFiles(HashMap<usize, Meta>);
+
+impl SplitFiles {
+    /// Whether a piece was read from what the others were read from.
+    fn is_one(&mut self, source: usize, seen: &Meta) -> bool {
+        let first = self.0.entry(source).or_insert_with(|| seen.clone());
+        first.is_untouched(seen)
+    }
 }
 
 struct Packed {
@@ -194,4 +204,23 @@ fn copy_hashing(file: &mut impl Read, len: u64, out: &mut dyn Write) -> io::Resu
         left -= part as u64;
     }
     Ok(Digest::finish(hasher))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_of_one_file_are_read_from_one_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("program");
+        fs::write(&path, "first").unwrap();
+        let first = Meta::of(&path).unwrap();
+        let mut split = SplitFiles::default();
+        assert!(split.is_one(0, &first) && split.is_one(0, &first));
+        let later = Meta { mtime: first.mtime.plus(std::time::Duration::from_nanos(1)), ..first.clone() };
+        assert!(split.is_one(1, &later), "another file is another matter");
+        assert!(!split.is_one(0, &later));
+        assert!(!split.is_one(0, &Meta { size: first.size + 1, ..first }));
+    }
 }

@@ -312,7 +312,7 @@ pub(super) fn saved(saved: &Saved) -> Option<String> {
         }
         Saved::Skipped(reason) => format!("not saved, {reason}"),
         Saved::NothingFetched | Saved::Failed => return None,
-        Saved::AlreadyThere { .. } => "already stored by another job".to_owned(),
+        Saved::AlreadyThere { .. } => "already stored".to_owned(),
         Saved::Reserved { .. } => "not saved, another job is storing it or was interrupted in doing so".to_owned(),
         Saved::Stored { key: _, kind, files, bytes, content_bytes } => {
             let kind = match kind {

@@ -41,6 +41,11 @@ impl DirStore {
         self.dir.join(format!("{key}{SUFFIX}"))
     }
 
+    fn unwritable(&self) -> String {
+        let gone = if self.dir.is_dir() { "" } else { ", which is gone" };
+        format!("cannot write to the store `{}`{gone}", self.dir.display())
+    }
+
     /// Takes an entry away.
     pub(super) fn forget(&self, key: &str) -> Result<()> {
         Ok(fs::remove_file(self.path(key))?)
@@ -82,7 +87,7 @@ impl Store for DirStore {
         let mut draft = tempfile::Builder::new();
         draft.prefix(DRAFT).rand_bytes(RANDOM);
         disk::leave_to_umask(&mut draft);
-        let file = draft.tempfile_in(&self.dir).context("cannot write to the store")?;
+        let file = draft.tempfile_in(&self.dir).with_context(|| self.unwritable())?;
         let unfinished = Unfinished::new(file.path());
         sweep(&self.files()?, Meta::of(file.path())?.mtime);
         Ok(Box::new(Incoming { store: self, key: key.to_owned(), file, unfinished }))
@@ -149,8 +154,15 @@ impl Write for Incoming<'_> {
 
 impl Draft for Incoming<'_> {
     fn finish(self: Box<Self>, tail: &[u8]) -> Result<Put> {
-        let Self { store, key, mut file, unfinished } = *self;
-        file.write_all(tail).context("cannot write to the store")?;
+        let store = self.store;
+        self.land(tail).with_context(|| store.unwritable())
+    }
+}
+
+impl Incoming<'_> {
+    fn land(self, tail: &[u8]) -> Result<Put> {
+        let Self { store, key, mut file, unfinished } = self;
+        file.write_all(tail)?;
         let newest = entries(&store.files()?).first().map(|(time, _)| *time).unwrap_or_default();
         let written = Meta::of(file.path())?.mtime;
         if written <= newest {
@@ -161,7 +173,7 @@ impl Draft for Incoming<'_> {
         match stored {
             Ok(_) => Ok(Put::Stored),
             Err(failure) if failure.error.kind() == io::ErrorKind::AlreadyExists => Ok(Put::AlreadyThere),
-            Err(failure) => Err(failure.error).with_context(|| format!("cannot store `{key}`")),
+            Err(failure) => Err(failure.error.into()),
         }
     }
 }
@@ -281,6 +293,18 @@ mod tests {
         assert_eq!(store.read("a.1", 0, 3).unwrap(), b"a.1");
         assert!(store.read("a.1", 0, 4).is_err());
         assert!(store.size("a.3").is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_store_that_vanishes_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = DirStore::new(dir.path().join("store"));
+        let draft = store.begin("a.1", Path::new("nowhere"), Sending::AsTheyCome).unwrap();
+        fs::remove_dir_all(&store.dir).unwrap();
+        let error = format!("{:#}", draft.finish(b"tail").unwrap_err());
+        let expected = format!("cannot write to the store `{}`, which is gone", store.dir.display());
+        assert!(error.starts_with(&expected), "{error}");
     }
 
     #[test]

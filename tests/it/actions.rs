@@ -159,7 +159,7 @@ fn two_jobs_with_the_same_state_collide_harmlessly() {
     assert!(first.log.contains("target: saved"), "{}", first.log);
     // The twin started before that was stored, and ends now.
     let twin = runner.save();
-    assert!(twin.log.contains("already stored by another job"), "{}", twin.log);
+    assert!(twin.log.contains("target: already stored"), "{}", twin.log);
     assert!(twin.warnings().is_empty() && twin.code == Some(0));
 }
 

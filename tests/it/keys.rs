@@ -35,7 +35,7 @@ fn two_jobs_from_one_entry_collide_harmlessly() {
     fs::write(world.dir.join("state.json"), state).unwrap();
     let second = world.save();
     assert!(first.contains("target: saved"), "{first}");
-    assert!(second.contains("already stored by another job"), "{second}");
+    assert!(second.contains("target: already stored"), "{second}");
     assert_eq!(world.packs().len(), 2);
     assert!(world.warm_run().compiled.is_empty());
     // The second job's disk knows another pack under that key: the next save must not build on bytes that are not stored.

@@ -114,3 +114,34 @@ fn one(pair: &Pair, before: &Manifest, (entry, path): (&FileEntry, &Path), to: &
     fs::write(to, &bytes)?;
     Ok(Some(Patched { onto: pair.onto, stored, sha256: Digest::of(&new) }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::moment::Moment;
+    use crate::state::key::{HardParts, KeyParts, NameParts, SoftParts};
+    use crate::state::manifest::Location;
+
+    #[test]
+    fn a_file_that_is_not_what_the_walk_saw_is_no_patch() {
+        let dir = tempfile::tempdir().unwrap();
+        let [old, new, to] = ["old", "new", "to"].map(|name| dir.path().join(name));
+        let mut bytes: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+        fs::write(&old, &bytes).unwrap();
+        let sha256 = Digest::of(&bytes);
+        bytes[5000] ^= 1;
+        fs::write(&new, &bytes).unwrap();
+        let at = Location { pack: 0, frame: 0, offset: 0 };
+        let content = Content::File { size: bytes.len() as u64, mode: 0o644, sha256, at, patch: None };
+        let mtime = Meta::of(&new).unwrap().mtime;
+        let entry = FileEntry { root: 0, path: "a".into(), mtime, unit: None, content };
+        let parts = KeyParts { name: NameParts::default(), hard: HardParts::default(), soft: SoftParts::default() };
+        let before = Manifest { files: vec![entry.clone()], ..Manifest::blank(parts, Vec::new()) };
+        let pair = Pair { file: 0, onto: 0, old, before: 0 };
+        let earlier = FileEntry { mtime: Moment::from_nanos(mtime.nanos() - 1), ..entry.clone() };
+        let error = one(&pair, &before, (&earlier, &new), &to).unwrap_err();
+        assert!(error.to_string().ends_with("changed while it was read"), "{error}");
+        let patched = one(&pair, &before, (&entry, &new), &to).unwrap().unwrap();
+        assert_eq!(patched.sha256, Digest::of(&bytes));
+    }
+}

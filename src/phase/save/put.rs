@@ -139,17 +139,7 @@ pub(super) fn put(
         ensure!(is_clean, "the manifest would hold a secret of this job's environment");
     }
     let content_bytes = manifest.content_bytes();
-    let place = |file: usize| match &manifest.files[file].content {
-        Content::File { patch: Some(_), .. } => patches.path(file),
-        _ => Some(paths[file].clone()),
-    };
-    // A patch has a time of its own, and so have archives of a Cargo home that were fetched again.
-    let written = |file: usize| match &manifest.files[file] {
-        FileEntry { content: Content::File { patch: None, .. }, mtime, .. } if secrets.is_some() => Some(*mtime),
-        _ => None,
-    };
-    let source = |file: usize| Some(Source { file, path: place(file)?, written: written(file) });
-    let sources: Vec<Source> = stored.iter().filter_map(|&file| source(file)).collect();
+    let sources = sources(&manifest.files, &stored, &paths, &patches, secrets.is_some());
     let files = sources.iter().filter(|source| manifest.files[source.file].size() > 0).count();
 
     let sending = if inputs.max_size.is_some() { Sending::WhenComplete } else { Sending::AsTheyCome };
@@ -182,6 +172,27 @@ pub(super) fn put(
     Ok(Landed { saved, kind, manifest: written.index.manifest, pack })
 }
 
+/// Where the bytes lie that are stored, and when a file of a target was last written to. A patch has a time of its own, and so have
+/// archives of a Cargo home that were fetched again.
+fn sources(
+    files: &[FileEntry],
+    stored: &[usize],
+    paths: &[PathBuf],
+    patches: &Patches,
+    is_target: bool,
+) -> Vec<Source> {
+    let source = |&file: &usize| {
+        let FileEntry { content, mtime, .. } = &files[file];
+        let (path, written) = match content {
+            Content::File { patch: Some(_), .. } => (patches.path(file)?, None),
+            Content::File { .. } => (paths[file].clone(), is_target.then_some(*mtime)),
+            _ => (paths[file].clone(), None),
+        };
+        Some(Source { file, path, written })
+    };
+    stored.iter().filter_map(source).collect()
+}
+
 /// Whether all of it can be read. Where nothing more is asked, nothing has to be packed, either.
 fn are_there(store: &dyn Store, began: &Began<'_>) -> Result<bool> {
     for parent in std::iter::once(began.pack).chain(&began.manifest.parents) {
@@ -196,4 +207,34 @@ fn are_there(store: &dyn Store, began: &Began<'_>) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+    use crate::moment::Moment;
+    use crate::state::manifest::Location;
+
+    /// Whoever packs it has to find what the walk found.
+    #[test]
+    fn a_file_of_a_target_is_stored_as_it_was_walked_past() {
+        let at = Location { pack: 0, frame: 0, offset: 0 };
+        let file = |nanos: i64, content: Content| FileEntry {
+            root: 0,
+            path: "a".into(),
+            mtime: Moment::from_nanos(nanos),
+            unit: None,
+            content,
+        };
+        let bytes = || Content::File { size: 1, mode: 0o644, sha256: Digest::of(b"a"), at, patch: None };
+        let files = [file(7, bytes()), file(8, Content::Symlink { to: "a".into() }), file(9, bytes())];
+        let paths: Vec<PathBuf> = ["a", "b", "c"].map(PathBuf::from).to_vec();
+        let written = |is_target: bool| -> Vec<(usize, Option<Moment>)> {
+            let sources = sources(&files, &[0, 1, 2], &paths, &Patches::default(), is_target);
+            sources.into_iter().map(|source| (source.file, source.written)).collect()
+        };
+        assert_eq!(written(true), [(0, Some(Moment::from_nanos(7))), (1, None), (2, Some(Moment::from_nanos(9)))]);
+        assert_eq!(written(false), [(0, None), (1, None), (2, None)]);
+    }
 }
