@@ -69,10 +69,14 @@ fn own(manifest: &Manifest) -> BTreeSet<usize> {
 }
 
 /// Whether it has a size for that, and has not changed too often already.
-fn is_worth_it(file: &FileEntry) -> bool {
-    let Content::File { size, patch, .. } = &file.content else { return false };
-    let versions = patch.as_ref().map_or(0, |patch| patch.onto.len());
-    (LEAST..=MAX_PATCHED).contains(size) && versions < MAX_VERSIONS
+pub fn is_worth_it(file: &FileEntry) -> bool {
+    let Content::File { patch, .. } = &file.content else { return false };
+    has_size(file) && patch.as_ref().map_or(0, |patch| patch.onto.len()) < MAX_VERSIONS
+}
+
+/// Whether what is different of it may be worth storing on its own.
+pub fn has_size(file: &FileEntry) -> bool {
+    matches!(&file.content, Content::File { size, .. } if (LEAST..=MAX_PATCHED).contains(size))
 }
 
 #[cfg(test)]

@@ -133,7 +133,10 @@ pub(super) fn unpack(
     let mut folders = Folders::default();
     let mut by_frame: BTreeMap<(usize, usize), Vec<Chunk>> = BTreeMap::new();
     let mut versions = Versions::new(manifest.files.len());
-    for (at, entry) in manifest.files.iter().enumerate().filter(|(at, _)| !skip(*at)) {
+    let is_patched = |entry: &FileEntry| matches!(entry.content, Content::File { patch: Some(_), .. });
+    let asked = || manifest.files.iter().enumerate().filter(|(at, _)| !skip(*at));
+    let plain = asked().filter(|(_, entry)| !is_patched(entry));
+    for (at, entry) in plain.chain(asked().filter(|(_, entry)| is_patched(entry))) {
         let prepared = place(&dirs[entry.root], entry, &mut folders).and_then(|path| {
             let parts = versions.parts(at, entry, &dirs[entry.root]);
             parts.into_iter().try_for_each(|(part, at, len)| chunks(part, at, len, packs, &mut by_frame))?;

@@ -15,13 +15,18 @@ use crate::state::manifest::{Content, FileEntry, Location, Patch};
 /// Where the pieces lie until the file is made of them.
 const BESIDE: &str = ".versions";
 
-/// All such files of a manifest. Their pieces are numbered like files, after the last of those.
+/// All such files of a manifest. Their pieces are numbered like files, after the last of those; one that is a file of its own, or a
+/// piece of several, is fetched once.
 pub(super) struct Versions<'a> {
     files: Vec<Grown<'a>>,
     /// Where the pieces lie.
     places: Vec<PathBuf>,
     first: usize,
     dirs: BTreeSet<PathBuf>,
+    /// What has a number, by where it lies in which pack, and how much it is.
+    known: BTreeMap<(Location, u64), usize>,
+    /// Pieces of several files.
+    shared: BTreeSet<usize>,
 }
 
 struct Grown<'a> {
@@ -35,21 +40,45 @@ struct Grown<'a> {
 
 impl<'a> Versions<'a> {
     pub(super) fn new(files: usize) -> Self {
-        Self { files: Vec::new(), places: Vec::new(), first: files, dirs: BTreeSet::new() }
+        Self {
+            files: Vec::new(),
+            places: Vec::new(),
+            first: files,
+            dirs: BTreeSet::new(),
+            known: BTreeMap::new(),
+            shared: BTreeSet::new(),
+        }
     }
 
-    /// What has to be read for a file: numbers, where in which pack, and how much.
+    /// What has to be read for a file: numbers, where in which pack, and how much. Files that are stored whole come first.
     pub(super) fn parts(&mut self, file: usize, entry: &'a FileEntry, root: &Path) -> Vec<(usize, Location, u64)> {
         let found = entry.pieces();
-        let mut numbers = vec![file];
-        if let Content::File { size, sha256, patch: Some(patch), .. } = &entry.content {
-            numbers = (0..found.len()).map(|at| self.first + self.places.len() + at).collect();
-            let dir = root.join(BESIDE);
-            self.places.extend(numbers.iter().map(|number| dir.join(number.to_string())));
-            self.dirs.insert(dir);
-            self.files.push(Grown { file, size: *size, sha256, patch, pieces: numbers.clone() });
+        let Content::File { size, sha256, patch: Some(patch), .. } = &entry.content else {
+            self.known.extend(found.iter().map(|piece| (*piece, file)));
+            return found.into_iter().map(|(at, len)| (file, at, len)).collect();
+        };
+        let dir = root.join(BESIDE);
+        let (mut pieces, mut wanted) = (Vec::new(), Vec::new());
+        for (at, len) in found {
+            if let Some(&number) = self.known.get(&(at, len)) {
+                self.shared.insert(number);
+                pieces.push(number);
+                continue;
+            }
+            let number = self.first + self.places.len();
+            self.places.push(dir.join(number.to_string()));
+            self.known.insert((at, len), number);
+            pieces.push(number);
+            wanted.push((number, at, len));
         }
-        numbers.into_iter().zip(found).map(|(number, (at, len))| (number, at, len)).collect()
+        self.dirs.insert(dir);
+        self.files.push(Grown { file, size: *size, sha256, patch, pieces });
+        wanted
+    }
+
+    /// Where a piece lies that is no file of its own.
+    fn beside(&self, number: usize) -> Option<&PathBuf> {
+        self.places.get(number.checked_sub(self.first)?)
     }
 
     /// Adds the places of pieces to those of files, where the file has one; `split` are those that come in parts.
@@ -62,15 +91,19 @@ impl<'a> Versions<'a> {
         places.resize(self.first + self.places.len(), None);
         let made: std::io::Result<()> = self.dirs.iter().try_for_each(fs::create_dir);
         for grown in &self.files {
-            let empty = |at: &usize| fs::File::create_new(&self.places[at - self.first]).map(drop);
+            let pieces = grown.pieces.iter().filter_map(|at| Some((*at, self.beside(*at)?)));
+            // One of several files has been made by the first of them.
+            let empty = |(_, path): (usize, &PathBuf)| {
+                fs::OpenOptions::new().write(true).create(true).truncate(true).open(path).map(drop)
+            };
             let ready = match &made {
-                Ok(()) => grown.pieces.iter().filter(|at| split.contains(at)).try_for_each(empty),
+                Ok(()) => pieces.clone().filter(|(at, _)| split.contains(at)).try_for_each(empty),
                 Err(error) => Err(error.kind().into()),
             };
             match ready {
                 Ok(()) if places[grown.file].is_some() => {
-                    for at in &grown.pieces {
-                        places[*at] = Some(self.places[at - self.first].clone());
+                    for (at, path) in pieces {
+                        places[at] = Some(path.clone());
                     }
                 }
                 Ok(()) => {}
@@ -92,7 +125,7 @@ impl<'a> Versions<'a> {
         let older = |grown: &Grown<'_>| grown.patch.onto.iter().map(|version| version.size).max().unwrap_or(0);
         let make = |grown: &Grown<'_>| match grown.pieces.iter().find_map(|at| lost.get(at)) {
             Some(reason) => Err(anyhow!(reason.clone())),
-            None => grown.make(places),
+            None => grown.make(places, |at| self.beside(at).is_none() || self.shared.contains(&at)),
         };
         super::side_by_side(
             &self.files,
@@ -118,15 +151,18 @@ impl Drop for Versions<'_> {
 }
 
 impl Grown<'_> {
-    fn make(&self, places: &[Option<PathBuf>]) -> Result<()> {
+    /// `stays` says what somebody else wants, too.
+    fn make(&self, places: &[Option<PathBuf>], stays: impl Fn(usize) -> bool) -> Result<()> {
         let place = |at: usize| places.get(at).and_then(Option::as_ref).context("it has no place");
         let piece = |at: usize, len: u64| -> Result<Vec<u8>> {
             if len == 0 {
                 return Ok(Vec::new());
             }
             let bytes = fs::read(place(at)?)?;
-            // Nobody reads it again, and it takes up room.
-            fs::remove_file(place(at)?)?;
+            if !stays(at) {
+                // Nobody reads it again, and it takes up room.
+                fs::remove_file(place(at)?)?;
+            }
             Ok(bytes)
         };
         let Patch { stored, onto } = self.patch;

@@ -233,7 +233,9 @@ fn too_much(delta: &DeltaPlan, lineage: &str) -> Option<NewBase> {
     // The base is the largest pack; the others are deltas. One that borrows is small, and so is its share of what is restored.
     let (largest, base) = (delta.parents.iter().map(|parent| parent.bytes).max().unwrap_or(0), own_bytes().max());
     let (all, base) = (own_bytes().sum::<u64>(), base.unwrap_or(0));
-    let pieces = delta.files.iter().flat_map(FileEntry::pieces);
+    // What a file is made of may be a file of its own, or go into another one.
+    let pieces: BTreeSet<_> = delta.files.iter().flat_map(FileEntry::pieces).collect();
+    let pieces = pieces.into_iter();
     let live: u64 = pieces.filter(|(at, _)| of_own(at.pack)).map(|(_, bytes)| bytes).sum();
     // A restore opens every parent, and a save that finds one gone has to store all: few and mostly alive is what makes both cheap.
     if own.iter().filter(|own| **own).count() > MAX_DELTAS {

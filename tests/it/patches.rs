@@ -185,10 +185,14 @@ fn without_what_it_builds_on_a_patch_is_nothing() {
     assert_eq!(warm.compiled.into_iter().collect::<Vec<_>>(), linked);
 }
 
+fn old_version() -> Vec<u8> {
+    (0..300_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+}
+
 /// A pack with an old version, and a file as a patch on it; `change` says what else the manifest claims.
 fn unpacked(change: impl FnOnce(&mut Manifest)) -> (Option<String>, Option<Vec<u8>>) {
     let dir = tempfile::tempdir().unwrap();
-    let old: Vec<u8> = (0..300_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let old = old_version();
     let new = [&old[..1_000], b"more", &old[1_000..]].concat();
     let (first, second) = (dir.path().join("old"), dir.path().join("patch"));
     fs::write(&first, &old).unwrap();
@@ -220,6 +224,8 @@ fn unpacked(change: impl FnOnce(&mut Manifest)) -> (Option<String>, Option<Vec<u
     // The old version is in nobody's hands any more.
     manifest.files.remove(0);
     change(&mut manifest);
+    let also: Vec<(String, Digest)> =
+        manifest.files[1..].iter().map(|file| (file.path.clone(), sha256(file))).collect();
     let forged = pack::forge(&out, &written.index.frames, manifest);
     let store = DirStore::new(dir.path().join("store"));
     store.begin("k", dir.path(), Sending::WhenComplete).unwrap().finish(&forged).unwrap();
@@ -234,12 +240,53 @@ fn unpacked(change: impl FnOnce(&mut Manifest)) -> (Option<String>, Option<Vec<u
     assert!(staged.dirs().iter().all(|dir| !dir.join(".versions").exists()), "pieces are left");
     unpacked.failed.extend(staged.move_in(&manifest, &[], |_| {}));
     assert!(unpacked.failed.keys().all(|at| *at < manifest.files.len()));
+    for (path, sha256) in also.into_iter().filter(|_| unpacked.failed.is_empty()) {
+        assert_eq!(Digest::of(&fs::read(root.join(path)).unwrap()), sha256);
+    }
     let there = fs::read(root.join("new")).ok();
     if let Some(bytes) = &there {
         assert_eq!(*bytes, new);
         assert!(is_executable(&root.join("new")));
     }
     (unpacked.failed.into_values().next(), there)
+}
+
+fn sha256(file: &FileEntry) -> Digest {
+    let Content::File { sha256, .. } = &file.content else { panic!("{} is no file", file.path) };
+    *sha256
+}
+
+/// The older version is a file of its own still, or goes into several: either way it is fetched once.
+#[test]
+fn what_several_files_are_made_of_is_fetched_once() {
+    let twin = |manifest: &mut Manifest, path: &str| {
+        let twin = FileEntry { path: path.into(), ..manifest.files[0].clone() };
+        manifest.files.push(twin);
+    };
+    let old = |manifest: &mut Manifest| {
+        let Content::File { patch: Some(patch), .. } = &manifest.files[0].content else { panic!() };
+        let Version { at, size, .. } = patch.onto[0];
+        let sha256 = Digest::of(&old_version());
+        let content = Content::File { size, mode: 0o644, sha256, at, patch: None };
+        manifest.files.push(FileEntry { path: "old".into(), content, ..manifest.files[0].clone() });
+    };
+    let whole = |(reason, there): (Option<String>, Option<Vec<u8>>)| {
+        assert!(reason.is_none() && there.is_some(), "{reason:?}");
+    };
+    whole(unpacked(old));
+    whole(unpacked(|manifest| twin(manifest, "twin")));
+    whole(unpacked(|manifest| {
+        twin(manifest, "twin");
+        old(manifest);
+        twin(manifest, "third");
+    }));
+    // Nobody stores two whole files as one.
+    let (reason, there) = unpacked(|manifest| {
+        old(manifest);
+        old(manifest);
+        manifest.files[2].path = "other".into();
+    });
+    assert!(reason.is_some_and(|reason| reason.contains("claim the same bytes")) && there.is_none());
 }
 
 fn is_executable(path: &Path) -> bool {
@@ -261,7 +308,7 @@ fn what_a_hostile_patch_makes_is_not_believed() {
     let (reason, there) = patch(|_| {});
     assert!(reason.is_none() && there.is_some(), "{reason:?}");
     let refused: [(&str, ChangePatch); 8] = [
-        ("claim the same bytes", |patch| patch.onto = vec![patch.onto[0].clone(); 2]),
+        ("cannot be applied", |patch| patch.onto = vec![patch.onto[0].clone(); 2]),
         ("another file", |patch| patch.onto[0].at.offset += 1),
         ("cannot be applied", |patch| patch.stored -= 1),
         ("another file", |patch| patch.onto[0].stored -= 1),
@@ -291,5 +338,52 @@ fn what_a_hostile_patch_makes_is_not_believed() {
         let (reason, there) = of_file(change);
         assert!(reason.as_ref().is_some_and(|reason| reason.contains(expected)), "{expected}: {reason:?}");
         assert!(there.is_none());
+    }
+}
+
+/// Its dependents lie elsewhere then, by other ids.
+#[test]
+fn what_is_built_with_another_version_of_a_dependency_takes_little_and_comes_back_byte_for_byte() {
+    let mut world = World::in_memory("", |_| {
+        let dep = "[package]\nname = \"dep\"\nversion = \"0.1.0\"\nedition = \"2021\"\n";
+        let files = [
+            (".gitignore", "target\n".to_owned()),
+            (
+                "Cargo.toml",
+                dep.replace("dep", "app")
+                    + "[dependencies]\ndep = { path = \"dep\" }\n[workspace]\nmembers = [\"dep\"]\n",
+            ),
+            ("src/main.rs", "fn main() { println!(\"{}\", dep::TEXT); }\n#[test]\nfn right() { main(); }\n".to_owned()),
+            ("dep/Cargo.toml", dep.to_owned()),
+            ("dep/src/lib.rs", "pub const TEXT: &str = env!(\"CARGO_PKG_VERSION\");\n".to_owned()),
+        ];
+        files.map(|(path, text)| (path.to_owned(), text)).into()
+    });
+    world.command = words("build --all-targets");
+    world.binary = "app".into();
+    world.options = words("--keep-unused 1");
+    world.first_run();
+    let base = newest_size(&world);
+    let mut all = executables(&world);
+    for number in 2..=5 {
+        let manifest = fs::read_to_string(world.origin().join("dep/Cargo.toml")).unwrap();
+        world
+            .change(&[("dep/Cargo.toml", &manifest.replace(&format!("0.{}.0", number - 1), &format!("0.{number}.0")))]);
+        let compiled = world.warm_run().compiled;
+        assert!(compiled.iter().any(|unit| unit.ends_with("bin app")), "{compiled:?}");
+        let log = world.save();
+        assert!(
+            log.contains("changes only") && newest_size(&world) * 5 < base,
+            "{} of {base}: {log}",
+            newest_size(&world)
+        );
+        all.extend(executables(&world));
+        let warm = world.warm_run();
+        assert!(warm.compiled.is_empty(), "{:?}", warm.compiled);
+        assert_eq!(world.output().trim(), format!("0.{number}.0"));
+        let there = executables(&world);
+        assert!(there.iter().all(|(path, bytes)| all[path] == *bytes));
+        // Two of each: what was built last, and what it took over from, of which the oldest is gone.
+        assert_eq!(there.len(), 4, "{:?}", there.keys());
     }
 }

@@ -11,7 +11,7 @@ use vec1::Vec1;
 use crate::cargo::workspace;
 use crate::machine::disk::Meta;
 use crate::machine::room;
-use crate::state::manifest::{Manifest, Root};
+use crate::state::manifest::{FileEntry, Manifest, Root};
 use crate::state::worth::{Cost, Sizes, choose, take};
 use crate::words;
 
@@ -44,11 +44,13 @@ pub(super) fn left_out(manifest: &Manifest, roots: &Vec1<Root>) -> LeftOut {
     let units = manifest.units.iter();
     let mut costs: Vec<Cost<'_>> =
         units.map(|unit| Cost { sizes: blank(), seconds: unit.seconds, deps: &unit.deps }).collect();
+    let is_whole = |file: &&FileEntry| file.pieces().len() == 1;
+    let mut counted: BTreeSet<_> = manifest.files.iter().filter(is_whole).flat_map(FileEntry::pieces).collect();
     for file in &manifest.files {
         let sizes = file.unit.and_then(|unit| costs.get_mut(unit)).map_or(&mut rest, |cost| &mut cost.sizes);
-        // What a file is made of lies beside it for a while.
-        let versions = Some(file.pieces()).filter(|pieces| pieces.len() > 1).unwrap_or_default();
-        let beside: u64 = versions.iter().map(|(_, bytes)| bytes).sum();
+        // What a file is made of lies beside it for a while, unless it is a file of its own.
+        let beside = file.pieces().into_iter().filter(|piece| counted.insert(*piece)).map(|(_, bytes)| bytes);
+        let beside: u64 = beside.sum();
         sizes[of_root[file.root]] += (file.size() + beside).next_multiple_of(BLOCK);
     }
     let needed: Sizes =

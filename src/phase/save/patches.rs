@@ -12,12 +12,15 @@ use tempfile::TempDir;
 use crate::digest::Digest;
 use crate::job::former;
 use crate::machine::disk::Meta;
+use crate::machine::paths;
 use crate::pack;
 use crate::state::delta::Patched;
-use crate::state::manifest::{Content, FileEntry, MAX_PATCHED, Manifest};
+use crate::state::manifest::{Content, FileEntry, Manifest};
 
 /// A file is stored as a patch if all that it takes to get there is this part of it at most.
 const WORTH: u64 = 5;
+/// Characters of a unit's id.
+const ID: usize = 16;
 
 /// What was made, and the folder that it lies in.
 #[derive(Default)]
@@ -76,18 +79,36 @@ impl Patches {
     }
 }
 
-/// Files that have an older version by another name.
+/// Files that have an older version: one that lay in the same place, of which a second name was kept, or one that lies beside it
+/// still and is called alike but for the ids of units.
 fn pairs(before: &Manifest, same: &BTreeSet<usize>, files: &[FileEntry]) -> Vec<Pair> {
     let roots: Vec<PathBuf> = before.roots.iter().map(|root| root.path.clone()).collect();
-    let known = before.files.iter().enumerate().filter(|(at, _)| !same.contains(at));
-    let known: HashMap<(usize, &str), usize> = known.map(|(at, file)| ((file.root, file.path.as_str()), at)).collect();
+    let known: HashMap<(usize, &str), usize> =
+        before.files.iter().enumerate().map(|(at, file)| ((file.root, file.path.as_str()), at)).collect();
+    let mut alike: HashMap<(usize, String), Vec<usize>> = HashMap::new();
+    for (at, file) in
+        before.files.iter().enumerate().filter(|(at, file)| same.contains(at) && former::is_worth_it(file))
+    {
+        if let Some(name) = without_ids(&file.path) {
+            alike.entry((file.root, name)).or_default().push(at);
+        }
+    }
+    let nearest = |entry: &FileEntry| {
+        let candidates = alike.get(&(entry.root, without_ids(&entry.path)?))?;
+        let distance = |at: &&usize| before.files[**at].size().abs_diff(entry.size());
+        candidates.iter().min_by_key(distance).copied().filter(|at| distance(&at) <= entry.size() / 2)
+    };
     let mut pairs = Vec::new();
-    for (file, entry) in files.iter().enumerate() {
-        let Content::File { size, .. } = entry.content else { continue };
-        let Some(&onto) = known.get(&(entry.root, entry.path.as_str())) else { continue };
-        let Some(old) = former::path(&roots, before, onto).filter(|old| size <= MAX_PATCHED && old.exists()) else {
-            continue;
+    for (file, entry) in files.iter().enumerate().filter(|(_, entry)| former::has_size(entry)) {
+        let (onto, old) = match known.get(&(entry.root, entry.path.as_str())) {
+            Some(at) if same.contains(at) => continue,
+            Some(&at) => (Some(at), former::path(&roots, before, at)),
+            None => {
+                let at = nearest(entry);
+                (at, at.map(|at| roots[entry.root].join(paths::path(&before.files[at].path))))
+            }
         };
+        let (Some(onto), Some(old)) = (onto, old.filter(|old| old.exists())) else { continue };
         let Content::File { patch, .. } = &before.files[onto].content else { continue };
         let patches = patch
             .iter()
@@ -95,6 +116,17 @@ fn pairs(before: &Manifest, same: &BTreeSet<usize>, files: &[FileEntry]) -> Vec<
         pairs.push(Pair { file, onto, old, before: patches.sum() });
     }
     pairs
+}
+
+/// What a path is apart from the ids of units in it; none where there are none.
+fn without_ids(path: &str) -> Option<String> {
+    let is_id = |text: &str| {
+        text.len() == ID && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    };
+    let end = |part: &str| part.trim_end_matches(['/', '-', '.']).len();
+    let parts = path.split_inclusive(['/', '-', '.']);
+    let bare: String = parts.map(|part| if is_id(&part[..end(part)]) { &part[end(part)..] } else { part }).collect();
+    (bare.len() < path.len()).then_some(bare)
 }
 
 /// Writes the patch, if it is worth it.
@@ -121,6 +153,19 @@ mod tests {
     use crate::moment::Moment;
     use crate::state::key::{HardParts, KeyParts, NameParts, SoftParts};
     use crate::state::manifest::Location;
+
+    #[test]
+    fn what_is_called_alike_but_for_ids_is_told() {
+        let id = "0123456789abcdef";
+        let bare = |path: &str| without_ids(&path.replace("ID", id));
+        assert_eq!(bare("debug/deps/libapp-ID.rlib").as_deref(), Some("debug/deps/libapp-.rlib"));
+        assert_eq!(bare("debug/deps/app-ID"), without_ids("debug/deps/app-fedcba9876543210"));
+        assert_ne!(bare("debug/deps/app-ID"), bare("debug/deps/app-ID.dwp"));
+        assert_eq!(bare("debug/build/app/ID/out/app.rlib").as_deref(), Some("debug/build/app//out/app.rlib"));
+        assert_eq!(bare("debug/deps/libapp.so"), None);
+        assert_eq!(without_ids("debug/deps/app-0123456789abcde"), None);
+        assert_eq!(without_ids("debug/deps/app-0123456789abcdeg"), None);
+    }
 
     #[test]
     fn a_file_that_is_not_what_the_walk_saw_is_no_patch() {
