@@ -164,6 +164,25 @@ fn a_library_without_an_id_is_that_of_the_checkout_when_two_of_it_take_turns() {
     }
 }
 
+/// It begins with what another one left, of whose builds nobody knows which it wants.
+#[test]
+fn a_library_without_an_id_is_that_of_the_checkout_in_a_job_that_starts_from_another_ones_state() {
+    let (path, first, second) = TURNS[0];
+    let mut world = extension();
+    world.first_run();
+    let expected = texts(&world);
+    edit(&mut world, path, first, second);
+    world.warm_run();
+    world.save();
+    edit(&mut world, path, second, first);
+    world.options = ["--key", "other"].map(str::to_owned).to_vec();
+    world.wipe_and_clone();
+    let log = world.restore();
+    assert!(log.contains("which another job stored"), "{log}");
+    world.build();
+    assert_eq!(texts(&world), expected, "{log}");
+}
+
 /// Cargo has one place for a library without an id, whichever features of a dependency went into it.
 #[test]
 fn a_library_without_an_id_that_two_commands_of_a_job_build_is_explained_and_foreseen() {
