@@ -274,7 +274,8 @@ impl World {
         let env = self.env.clone().into_iter().chain([log]).collect();
         let verdict = verdict::run(&self.workspace(), &self.command, &env).unwrap();
         assert!(verdict.success, "{}", verdict.stderr);
-        tell("build", &verdict.stderr);
+        let why = verdict.stderr.lines().filter(|line| ["irty", "stale"].iter().any(|word| line.contains(word)));
+        tell("build", &why.collect::<Vec<_>>().join("\n"));
         verdict
     }
 
