@@ -232,6 +232,19 @@ fn archives_of_the_cargo_home_are_whole_or_not_there() {
     assert!(world.build().success);
 }
 
+/// Nobody restores after it.
+#[test]
+fn a_save_sweeps_away_what_a_killed_restore_left() {
+    let world = World::scenario();
+    world.wipe_and_clone();
+    world.restore();
+    let left = world.target().join(".rekindle/arriving-AbCdEf");
+    write(&left.join("debug/deps/half"), "half");
+    world.build();
+    world.save();
+    assert!(!left.exists());
+}
+
 #[test]
 fn what_a_killed_restore_left_is_swept_away_and_never_stored() {
     let world = world();

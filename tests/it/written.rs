@@ -114,6 +114,53 @@ fn a_file_in_the_home_folder_that_a_build_script_names_is_written_again() {
     }
 }
 
+/// A tool that it builds for itself.
+#[test]
+fn a_file_in_the_cargo_home_that_a_build_script_names_is_written_again() {
+    let script = "let dir = std::env::var(\"CARGO_HOME\").unwrap() + \"/bin\"; println!(\"cargo:rustc-env=TOOL={dir}/tool\"); \
+                  std::fs::create_dir_all(&dir).unwrap(); std::fs::write(format!(\"{dir}/tool\"), \"page\").unwrap();";
+    let world = cached(&format!("{FILLS}{script}"));
+    for run in 0..3 {
+        let bin = world.dir.join("cargo-home/bin");
+        let _ = fs::remove_dir_all(&bin);
+        wiped(&world);
+        world.build();
+        assert_eq!(fs::read_to_string(bin.join("tool")).unwrap(), "page", "run {run}");
+        world.save();
+    }
+    world.wipe_and_clone();
+    world.restore();
+    assert!(world.build().compiled.is_empty());
+}
+
+/// It is not replaced, although it is newer than the script's start.
+#[cfg(unix)]
+#[test]
+fn a_library_that_a_build_script_makes_in_a_home_folder_that_stays_is_linked_once() {
+    let script = "let dir = std::env::var(\"HOME\").unwrap() + \"/.cache/native\"; std::fs::create_dir_all(&dir).unwrap(); \
+                  std::fs::write(format!(\"{dir}/odd.c\"), \"int odd(void) { return 7; }\").unwrap(); \
+                  for words in [[\"cc\", \"-c\", \"odd.c\"], [\"ar\", \"crs\", \"libodd.a\"]] { \
+                  let last = if words[0] == \"ar\" { vec![\"odd.o\"] } else { vec![] }; \
+                  assert!(std::process::Command::new(words[0]).args(&words[1..]).args(last).current_dir(&dir).status().unwrap().success()); } \
+                  println!(\"cargo:rustc-link-search=native={dir}\"); println!(\"cargo:rustc-link-lib=static=odd\");";
+    let world = cached(&format!("{FILLS}{script}"));
+    wiped(&world);
+    world.build();
+    world.save();
+    for run in 0..2 {
+        world.wipe_and_clone();
+        let log = world.restore();
+        let compiled = world.build().compiled;
+        assert!(compiled.is_empty(), "run {run}: {compiled:?} {log}");
+        world.save();
+    }
+    // Somebody else's is another one.
+    fs::copy(world.dir.join("home/.cache/native/odd.o"), world.dir.join("home/.cache/native/libodd.a")).unwrap();
+    world.wipe_and_clone();
+    let log = world.restore();
+    assert!(log.contains("libodd.a`, which is another file now"), "{log}");
+}
+
 /// What stays is compared like everything else, and a time of it is nobody's business.
 #[test]
 fn a_machine_that_keeps_its_home_folder_runs_the_script_when_another_file_is_there() {

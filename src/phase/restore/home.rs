@@ -26,6 +26,7 @@ use crate::problem::Warning;
 use crate::state::key::Fit;
 use crate::state::manifest::{Content, Manifest};
 use crate::store::Store;
+use crate::words::count;
 
 pub(super) fn restore(facts: &Facts, store: &dyn Store, outcome: &mut RestoreOutcome) -> HomeState {
     let mut parts = home_parts(&facts.locked);
@@ -135,7 +136,7 @@ fn bring<'a>(
     let missing = staged.move_in(&manifest, &[last(&manifest)], |_| {});
     lost.extend(missing.into_iter().filter(|(at, _)| !is_skipped(*at)));
     if let Some(reason) = lost.values().find(|reason| !outcome.warnings.tell_of(reason)).filter(|_| !damaged) {
-        let text = format!("{} files of the Cargo home were not restored: {reason}", lost.len());
+        let text = format!("{} of the Cargo home could not be restored: {reason}", count(lost.len(), "file"));
         outcome.warnings.push(Warning::new(text));
     }
     let brought: Vec<usize> =

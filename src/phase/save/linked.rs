@@ -43,7 +43,9 @@ pub(super) fn add(job: &Job<'_>, live: &[usize], manifest: &mut Manifest) {
         };
         if !files.is_empty() {
             let facts = manifest.units[place].run.get_or_insert_with(RunFacts::default);
-            facts.libraries = libraries::identify(&files, Some(unit.reference));
+            // What a script made while it ran, it made to be linked.
+            let ended = unit.span().filter(|_| unit.is_run()).map(|(_, ended)| ended);
+            facts.libraries = libraries::identify(&files, Some(ended.unwrap_or(unit.reference)));
         }
     }
 }

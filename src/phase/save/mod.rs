@@ -52,7 +52,7 @@ use crate::job::inputs::{Inputs, JobResult, SaveWishes};
 use crate::job::outcome::{SaveOutcome, Saved};
 use crate::machine::disk::FileSystem;
 use crate::machine::paths;
-use crate::pack::seed;
+use crate::pack::{self, seed};
 use crate::problem::Warning;
 use crate::state::decision::{News, SaveDecision, SkipReason};
 use crate::state::delta::{DeltaKind, Room};
@@ -100,6 +100,10 @@ fn save(state: &State, result: JobResult, outcome: &mut SaveOutcome) -> Result<(
     let (store, no_store) = store::open(&inputs.store, budget);
     outcome.warnings.extend(no_store);
     let paths: Vec<PathBuf> = facts.roots().iter().map(|root| root.path.clone()).collect();
+    // Of a restore that was killed.
+    for path in &paths {
+        pack::sweep(path);
+    }
     // Next: access times of units.
     let surveys = survey::survey_all(&paths)?;
     let mut job = Job::new(facts, state, surveys, store.as_ref(), unread);

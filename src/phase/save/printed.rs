@@ -92,15 +92,17 @@ fn ignored(job: &Job<'_>, runs: &[(usize, Span, BTreeSet<PathBuf>)]) -> Vec<(usi
     found
 }
 
-/// Absolute paths in an output: values as a whole, which may hold spaces, and all that stands between usual separators.
+/// Absolute paths in an output: values as a whole, which may hold spaces, and all that stands between usual separators. `~` is home.
 fn named(output: &str) -> BTreeSet<PathBuf> {
+    let home = std::env::home_dir().unwrap_or_default();
+    let expanded = |path: PathBuf| path.strip_prefix("~").map(|rest| home.join(rest)).unwrap_or(path);
     let mut found = BTreeSet::new();
     for line in output.lines().map(str::trim) {
         let values = line.match_indices('=').map(|(at, _)| PathBuf::from(&line[at + 1..]));
         let words = line.split(['=', ' ', '\t', ',', ';', '"', '\'']);
         // `-L/opt/x` is a folder with a flag before it.
         let words = words.map(|word| if word.starts_with('-') { &word[word.find('/').unwrap_or(0)..] } else { word });
-        let paths = values.chain(words.flat_map(std::env::split_paths));
+        let paths = values.chain(words.flat_map(std::env::split_paths)).map(expanded);
         found.extend(paths.filter(|path| path.is_absolute()).map(|path| paths::lexical(&path)));
         if found.len() > PATHS {
             break;
@@ -119,8 +121,9 @@ struct Known {
 impl Known {
     fn of(job: &Job<'_>) -> Self {
         let scope = job.facts.scope(BTreeSet::new());
-        let home = [job.facts.cargo_home.clone(), workspace::real(&job.facts.cargo_home)];
-        let named = [scope.roots, scope.plain, scope.outputs, home.to_vec()].concat();
+        // What lies there else may be a script's: a tool in `bin`, say.
+        let cargos = ["registry", "git"].map(|name| job.facts.cargo_home.join(name));
+        let named = [scope.roots, scope.plain, scope.outputs, cargos.to_vec()].concat();
         // What is asked about is a real path.
         let folders = named.iter().flat_map(|dir| [dir.clone(), workspace::real(dir)]).collect();
         let common = std::iter::once(std::env::temp_dir()).chain(std::env::home_dir());
@@ -183,5 +186,6 @@ mod tests {
             assert!(found.contains(Path::new(path)), "{path}: {found:?}");
         }
         assert!(!found.iter().any(|path| path.ends_with("i")), "{found:?}");
+        assert!(named("wrote ~/.cache/x").contains(&std::env::home_dir().unwrap().join(".cache/x")));
     }
 }
