@@ -138,8 +138,10 @@ pub(super) fn unpack(
     let plain = asked().filter(|(_, entry)| !is_patched(entry));
     for (at, entry) in plain.chain(asked().filter(|(_, entry)| is_patched(entry))) {
         let prepared = place(&dirs[entry.root], entry, &mut folders).and_then(|path| {
-            let parts = versions.parts(at, entry, &dirs[entry.root]);
-            parts.into_iter().try_for_each(|(part, at, len)| chunks(part, at, len, packs, &mut by_frame))?;
+            for part in versions.parts(at, entry, &dirs[entry.root]) {
+                chunks(part, packs, &mut by_frame)?;
+                versions.expect(part);
+            }
             Ok(path)
         });
         match prepared {
@@ -358,9 +360,7 @@ fn settle(file: &File, entry: &FileEntry, shift: Duration) -> io::Result<()> {
 
 /// Which parts of which frames hold a file.
 fn chunks(
-    at: usize,
-    location: Location,
-    size: u64,
+    (at, location, size): (usize, Location, u64),
     packs: &[Option<Pack<'_>>],
     by_frame: &mut BTreeMap<(usize, usize), Vec<Chunk>>,
 ) -> Result<()> {

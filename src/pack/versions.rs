@@ -54,7 +54,6 @@ impl<'a> Versions<'a> {
     pub(super) fn parts(&mut self, file: usize, entry: &'a FileEntry, root: &Path) -> Vec<(usize, Location, u64)> {
         let found = entry.pieces();
         let Content::File { size, sha256, patch: Some(patch), .. } = &entry.content else {
-            self.known.extend(found.iter().map(|piece| (*piece, file)));
             return found.into_iter().map(|(at, len)| (file, at, len)).collect();
         };
         let dir = root.join(BESIDE);
@@ -67,13 +66,17 @@ impl<'a> Versions<'a> {
             }
             let number = self.first + self.places.len();
             self.places.push(dir.join(number.to_string()));
-            self.known.insert((at, len), number);
             pieces.push(number);
             wanted.push((number, at, len));
         }
         self.dirs.insert(dir);
         self.files.push(Grown { file, size: *size, sha256, patch, pieces });
         wanted
+    }
+
+    /// It will be fetched: nobody else has to ask for it.
+    pub(super) fn expect(&mut self, (number, at, len): (usize, Location, u64)) {
+        self.known.insert((at, len), number);
     }
 
     /// Where a piece lies that is no file of its own.

@@ -308,7 +308,7 @@ fn what_a_hostile_patch_makes_is_not_believed() {
     let (reason, there) = patch(|_| {});
     assert!(reason.is_none() && there.is_some(), "{reason:?}");
     let refused: [(&str, ChangePatch); 8] = [
-        ("cannot be applied", |patch| patch.onto = vec![patch.onto[0].clone(); 2]),
+        ("claim the same bytes", |patch| patch.onto = vec![patch.onto[0].clone(); 2]),
         ("another file", |patch| patch.onto[0].at.offset += 1),
         ("cannot be applied", |patch| patch.stored -= 1),
         ("another file", |patch| patch.onto[0].stored -= 1),

@@ -164,6 +164,22 @@ fn a_library_without_an_id_is_that_of_the_checkout_when_two_of_it_take_turns() {
     }
 }
 
+#[test]
+fn a_library_without_an_id_is_that_of_the_checkout_on_a_disk_that_is_kept() {
+    let (path, first, second) = TURNS[0];
+    let mut world = extension();
+    world.first_run();
+    let expected = texts(&world);
+    for (old, new) in [(first, second), (second, first)] {
+        edit(&mut world, path, old, new);
+        world.update_in_place();
+        world.restore();
+        world.build();
+        world.save();
+    }
+    assert_eq!(texts(&world), expected);
+}
+
 /// It begins with what another one left, of whose builds nobody knows which it wants.
 #[test]
 fn a_library_without_an_id_is_that_of_the_checkout_in_a_job_that_starts_from_another_ones_state() {
