@@ -380,6 +380,31 @@ fn a_replaced_library_runs_the_build_script_that_linked_it_again() {
     assert_eq!(world.output(), world.cold_output());
 }
 
+/// Whatever writes into `OUT_DIR` later, such as a test, does not make the script's run last longer.
+#[test]
+fn a_library_that_is_replaced_after_the_script_has_run_is_not_what_was_linked() {
+    for touches in [false, true] {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = fs::canonicalize(temp.path()).unwrap();
+        make_library(&dir, 1);
+        let world = linking(&dir);
+        world.wipe_and_clone();
+        world.restore();
+        world.build();
+        make_library(&dir, 40);
+        if touches {
+            let builds = fs::read_dir(world.target().join("debug/build")).unwrap().map(|entry| entry.unwrap().path());
+            builds.filter(|build| build.join("out").exists()).for_each(|build| write(&build.join("out/late"), "late"));
+        }
+        world.save();
+        world.wipe_and_clone();
+        let log = world.restore();
+        assert!(log.contains("libodd.a` changed: replaced after it was used"), "{touches}: {log}");
+        world.build();
+        assert_eq!(world.output(), world.cold_output());
+    }
+}
+
 #[test]
 fn an_upgraded_distribution_package_runs_the_build_script_again() {
     let temp = tempfile::tempdir().unwrap();

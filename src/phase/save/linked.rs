@@ -7,7 +7,9 @@ use fs_err as fs;
 
 use super::job::Job;
 use crate::cargo::depinfo::DepFile;
+use crate::machine::disk::Meta;
 use crate::machine::libraries::{self, Asked};
+use crate::moment::Moment;
 use crate::state::manifest::{Manifest, RunFacts};
 use crate::unit::Unit;
 
@@ -44,10 +46,17 @@ pub(super) fn add(job: &Job<'_>, live: &[usize], manifest: &mut Manifest) {
         if !files.is_empty() {
             let facts = manifest.units[place].run.get_or_insert_with(RunFacts::default);
             // What a script made while it ran, it made to be linked.
-            let ended = unit.span().filter(|_| unit.is_run()).map(|(_, ended)| ended);
-            facts.libraries = libraries::identify(&files, Some(ended.unwrap_or(unit.reference)));
+            let used = ended(job, at).unwrap_or(unit.reference);
+            facts.libraries = libraries::identify(&files, Some(used));
         }
     }
+}
+
+/// When a script's run was over: Cargo writes down then what it said on standard error, and nobody writes there again.
+fn ended(job: &Job<'_>, at: usize) -> Option<Moment> {
+    let said = job.surveys[job.units[at].0].root.join(job.unit(at).place.run_dir()).join("stderr");
+    let said = Meta::of(&said).ok().filter(|_| job.unit(at).is_run())?;
+    Some(said.mtime)
 }
 
 fn of_script(job: &Job<'_>, at: usize) -> Asked {
