@@ -23,6 +23,11 @@ pub fn is_of_unpacked(profile: &str) -> bool {
     profile.split('/').next() == Some(UNPACKED)
 }
 
+/// Whether this is what names a unit on disk.
+pub fn is_id(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
 /// Where a unit lies below its root.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct UnitPlace {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::unit::{Layout, UnitPlace};
+use crate::unit::{Layout, UnitPlace, is_id};
 
 /// What Rekindle itself keeps in a target folder, and what it was bringing when it was killed, is called so.
 const OWN: &str = ".rekindle";
@@ -184,10 +184,6 @@ fn in_root(path: &str) -> Belongs {
 pub(super) fn split_id(name: &str) -> Option<(&str, &str)> {
     let (package, id) = name.rsplit_once('-')?;
     (is_id(id) && !package.is_empty()).then_some((package, id))
-}
-
-fn is_id(text: &str) -> bool {
-    text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 /// `libserde-<id>.rlib`, `app-<id>`, `app-<id>.app.0a1b-cgu.0.rcgu.dwo`: the id ends the first dot-separated part.

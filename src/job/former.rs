@@ -10,10 +10,8 @@ use std::path::{Component, Path, PathBuf};
 use fs_err as fs;
 
 use crate::machine::{paths, room};
-use crate::state::manifest::{Content, FileEntry, Lies, MAX_PATCHED, MAX_VERSIONS, Manifest, Root};
+use crate::state::manifest::{Content, FileEntry, Lies, Manifest, Root};
 
-/// Smaller files are not worth it.
-const LEAST: u64 = 64 << 10;
 /// An old version takes up room again once a new one lies in its place: all of them together this part of what is left.
 const OF_THE_ROOM: u64 = 8;
 
@@ -37,7 +35,7 @@ pub fn keep(roots: &[Root], manifest: &Manifest, lost: &BTreeSet<usize>) {
         paths.iter().map(|path| room::left(path).map_or(u64::MAX, |left| left / OF_THE_ROOM)).collect();
     let own = own(manifest);
     let files = manifest.files.iter().enumerate().filter(|(at, _)| own.contains(at) && !lost.contains(at));
-    for (at, file) in files.filter(|(_, file)| is_worth_it(file) && stays_inside(&paths::path(&file.path))) {
+    for (at, file) in files.filter(|(_, file)| file.may_be_built_on() && stays_inside(&paths::path(&file.path))) {
         let Some(left) = left.get_mut(file.root).filter(|left| **left >= file.size()) else { continue };
         *left -= file.size();
         let Some(second) = path(&paths, manifest, at) else { continue };
@@ -68,24 +66,13 @@ fn own(manifest: &Manifest) -> BTreeSet<usize> {
     names.collect()
 }
 
-/// Whether it has a size for that, and has not changed too often already.
-pub fn is_worth_it(file: &FileEntry) -> bool {
-    let Content::File { patch, .. } = &file.content else { return false };
-    has_size(file) && patch.as_ref().map_or(0, |patch| patch.onto.len()) < MAX_VERSIONS
-}
-
-/// Whether what is different of it may be worth storing on its own.
-pub fn has_size(file: &FileEntry) -> bool {
-    matches!(&file.content, Content::File { size, .. } if (LEAST..=MAX_PATCHED).contains(size))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::digest::Digest;
     use crate::moment::Moment;
     use crate::state::key::{HardParts, KeyParts, NameParts, SoftParts};
-    use crate::state::manifest::{Location, Patch, Version};
+    use crate::state::manifest::{LEAST_PATCHED as LEAST, Location, MAX_PATCHED, MAX_VERSIONS, Patch, Version};
 
     /// With a unit of the workspace's own.
     fn manifest(roots: Vec<Root>) -> Manifest {
@@ -111,7 +98,7 @@ mod tests {
             FileEntry { root: 0, path: "app".into(), mtime: Moment::from_nanos(1), unit: Some(0), content }
         };
         let mut manifest = manifest(Vec::new());
-        let worth = |size, versions| is_worth_it(&file(size, versions));
+        let worth = |size, versions| file(size, versions).may_be_built_on();
         assert!(worth(LEAST, MAX_VERSIONS - 1) && worth(MAX_PATCHED, 0));
         assert!(!worth(LEAST, MAX_VERSIONS) && !worth(LEAST - 1, 0) && !worth(MAX_PATCHED + 1, 0));
 

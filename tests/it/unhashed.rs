@@ -9,15 +9,15 @@ const MANIFEST: &str = "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition 
 const LIB: &str = "pub fn text() -> &'static str { if cfg!(feature = \"loud\") { \"LOUD\" } else { \"quiet\" } }\n";
 
 fn world() -> World {
-    let mut world = World::new("work", |_| {
-        let files = [
-            ("Cargo.toml", MANIFEST),
-            ("src/lib.rs", LIB),
-            ("src/main.rs", "fn main() { println!(\"{}\", app::text()); }\n"),
-            (".gitignore", "/target\n"),
-        ];
-        files.map(|(path, text)| (format!("work/{path}"), text.to_owned())).into_iter().collect::<Project>()
-    });
+    let main = "fn main() { println!(\"{}\", app::text()); }\n";
+    world_of(&[("Cargo.toml", MANIFEST), ("src/lib.rs", LIB), ("src/main.rs", main)])
+}
+
+/// A workspace of these files.
+fn world_of(files: &[(&str, &str)]) -> World {
+    let all = files.iter().chain(&[(".gitignore", "/target\n")]);
+    let project: Project = all.map(|(path, text)| (format!("work/{path}"), (*text).to_owned())).collect();
+    let mut world = World::new("work", |_| project);
     world.command = vec!["build".into()];
     world
 }
@@ -97,19 +97,13 @@ fn extension() -> World {
                if cfg!(feature = \"loud\") { \"<loud>\".as_ptr() } else { \"<quiet>\".as_ptr() },\n     \
                if cfg!(debug_assertions) { \"<checked>\".as_ptr() } else { \"<trusted>\".as_ptr() },\n     \
                if cfg!(flagged) { \"<flagged>\".as_ptr() } else { \"<plain>\".as_ptr() }][std::process::id() as usize % 5]\n}\n";
-    let mut world = World::new("work", |_| {
-        let files = [
-            ("Cargo.toml", manifest),
-            (".cargo/config.toml", "[build]\nrustflags = []\n"),
-            ("src/lib.rs", lib),
-            ("dep/Cargo.toml", dependency),
-            ("dep/src/lib.rs", "pub const TEXT: &str = concat!(\"<dep \", env!(\"CARGO_PKG_VERSION\"), \">\\0\");\n"),
-            (".gitignore", "/target\n"),
-        ];
-        files.map(|(path, text)| (format!("work/{path}"), text.to_owned())).into_iter().collect::<Project>()
-    });
-    world.command = vec!["build".into()];
-    world
+    world_of(&[
+        ("Cargo.toml", manifest),
+        (".cargo/config.toml", "[build]\nrustflags = []\n"),
+        ("src/lib.rs", lib),
+        ("dep/Cargo.toml", dependency),
+        ("dep/src/lib.rs", "pub const TEXT: &str = concat!(\"<dep \", env!(\"CARGO_PKG_VERSION\"), \">\\0\");\n"),
+    ])
 }
 
 /// Which of the texts are in the library that was just built.
@@ -202,31 +196,20 @@ fn a_library_without_an_id_is_that_of_the_checkout_in_a_job_that_starts_from_ano
 /// Cargo has one place for a library without an id, whichever features of a dependency went into it.
 #[test]
 fn a_library_without_an_id_that_two_commands_of_a_job_build_is_explained_and_foreseen() {
-    let mut world = World::new("work", |_| {
-        let package = |name: &str, rest: &str| {
-            format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n{rest}")
-        };
-        let files = [
-            ("Cargo.toml", "[workspace]\nresolver = \"2\"\nmembers = [\"app\", \"dep\", \"other\"]\n".to_owned()),
-            (
-                "app/Cargo.toml",
-                package(
-                    "app",
-                    "[lib]\ncrate-type = [\"cdylib\", \"rlib\"]\n[dependencies]\ndep = { path = \"../dep\" }\n",
-                ),
-            ),
-            ("app/src/lib.rs", "pub fn text() -> &'static str { dep::text() }\n".to_owned()),
-            ("dep/Cargo.toml", package("dep", "[features]\nmore = []\n")),
-            ("dep/src/lib.rs", LIB.replace("loud", "more")),
-            (
-                "other/Cargo.toml",
-                package("other", "[dependencies]\ndep = { path = \"../dep\", features = [\"more\"] }\n"),
-            ),
-            ("other/src/lib.rs", String::new()),
-            (".gitignore", "/target\n".to_owned()),
-        ];
-        files.map(|(path, text)| (format!("work/{path}"), text)).into_iter().collect::<Project>()
-    });
+    let package = |name: &str, rest: &str| {
+        format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n{rest}")
+    };
+    let app = "[lib]\ncrate-type = [\"cdylib\", \"rlib\"]\n[dependencies]\ndep = { path = \"../dep\" }\n";
+    let other = "[dependencies]\ndep = { path = \"../dep\", features = [\"more\"] }\n";
+    let mut world = world_of(&[
+        ("Cargo.toml", "[workspace]\nresolver = \"2\"\nmembers = [\"app\", \"dep\", \"other\"]\n"),
+        ("app/Cargo.toml", &package("app", app)),
+        ("app/src/lib.rs", "pub fn text() -> &'static str { dep::text() }\n"),
+        ("dep/Cargo.toml", &package("dep", "[features]\nmore = []\n")),
+        ("dep/src/lib.rs", &LIB.replace("loud", "more")),
+        ("other/Cargo.toml", &package("other", other)),
+        ("other/src/lib.rs", ""),
+    ]);
     world.command = vec!["build".into(), "--workspace".into()];
     let mut logs = Vec::new();
     for _ in 0..3 {

@@ -16,11 +16,10 @@ use crate::machine::paths;
 use crate::pack;
 use crate::state::delta::Patched;
 use crate::state::manifest::{Content, FileEntry, Manifest};
+use crate::unit::is_id;
 
 /// A file is stored as a patch if all that it takes to get there is this part of it at most.
 const WORTH: u64 = 5;
-/// Characters of a unit's id.
-const ID: usize = 16;
 
 /// What was made, and the folder that it lies in.
 #[derive(Default)]
@@ -86,9 +85,7 @@ fn pairs(before: &Manifest, same: &BTreeSet<usize>, files: &[FileEntry]) -> Vec<
     let known: HashMap<(usize, &str), usize> =
         before.files.iter().enumerate().map(|(at, file)| ((file.root, file.path.as_str()), at)).collect();
     let mut alike: HashMap<(usize, String), Vec<usize>> = HashMap::new();
-    for (at, file) in
-        before.files.iter().enumerate().filter(|(at, file)| same.contains(at) && former::is_worth_it(file))
-    {
+    for (at, file) in before.files.iter().enumerate().filter(|(at, file)| same.contains(at) && file.may_be_built_on()) {
         if let Some(name) = without_ids(&file.path) {
             alike.entry((file.root, name)).or_default().push(at);
         }
@@ -99,7 +96,7 @@ fn pairs(before: &Manifest, same: &BTreeSet<usize>, files: &[FileEntry]) -> Vec<
         candidates.iter().min_by_key(distance).copied().filter(|at| distance(&at) <= entry.size() / 2)
     };
     let mut pairs = Vec::new();
-    for (file, entry) in files.iter().enumerate().filter(|(_, entry)| former::has_size(entry)) {
+    for (file, entry) in files.iter().enumerate().filter(|(_, entry)| entry.may_be_patched()) {
         let (onto, old) = match known.get(&(entry.root, entry.path.as_str())) {
             Some(at) if same.contains(at) => continue,
             Some(&at) => (Some(at), former::path(&roots, before, at)),
@@ -120,9 +117,6 @@ fn pairs(before: &Manifest, same: &BTreeSet<usize>, files: &[FileEntry]) -> Vec<
 
 /// What a path is apart from the ids of units in it; none where there are none.
 fn without_ids(path: &str) -> Option<String> {
-    let is_id = |text: &str| {
-        text.len() == ID && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-    };
     let end = |part: &str| part.trim_end_matches(['/', '-', '.']).len();
     let parts = path.split_inclusive(['/', '-', '.']);
     let bare: String = parts.map(|part| if is_id(&part[..end(part)]) { &part[end(part)..] } else { part }).collect();

@@ -7,6 +7,8 @@ use crate::moment::Moment;
 
 /// A file that is stored as what makes it of an older one, and each version of it.
 pub const MAX_PATCHED: u64 = 128 << 20;
+/// Smaller ones are not worth it.
+pub const LEAST_PATCHED: u64 = 64 << 10;
 /// Versions that such a file goes through.
 pub const MAX_VERSIONS: usize = 8;
 
@@ -78,6 +80,17 @@ impl FileEntry {
             Content::File { size, .. } => size,
             Content::HardLink { .. } | Content::Symlink { .. } | Content::Folder { .. } => 0,
         }
+    }
+
+    /// Whether what is different of it may be worth storing on its own.
+    pub fn may_be_patched(&self) -> bool {
+        matches!(&self.content, Content::File { size, .. } if (LEAST_PATCHED..=MAX_PATCHED).contains(size))
+    }
+
+    /// Whether another version may be stored as what is different: it has the size, and has not changed too often already.
+    pub fn may_be_built_on(&self) -> bool {
+        let Content::File { patch, .. } = &self.content else { return false };
+        self.may_be_patched() && patch.as_ref().map_or(0, |patch| patch.onto.len()) < MAX_VERSIONS
     }
 
     /// The bytes that it takes up in its pack.

@@ -21,7 +21,7 @@ use crate::state::limit::Limit;
 use crate::state::seed::{self, Sibling};
 
 pub use beyond::{BeyondInput, ReadBeyond};
-pub use file::{Content, FileEntry, Location, MAX_PATCHED, MAX_VERSIONS, Patch, Version};
+pub use file::{Content, FileEntry, LEAST_PATCHED, Location, MAX_PATCHED, MAX_VERSIONS, Patch, Version};
 pub use unit::{Described, FingerprintRecord, Lies, MacroFacts, RunFacts, Scan, UnitRecord, Unread};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
